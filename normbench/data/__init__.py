@@ -1,0 +1,55 @@
+"""Data sets as tensors on the device, seeded batches, and augmentation.
+
+To add a data set: write its file (a subclass of `DataOptions`) and name it in `DATASETS`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from normbench.data.augment import Augment, Draws, augment_batch, draw
+from normbench.data.base import DataOptions, Dataset, Folder, Info, Split
+from normbench.data.batches import Batches, batch_order
+from normbench.data.cifar10 import Cifar10
+from normbench.data.cifar100 import Cifar100
+from normbench.data.digits import Digits
+from normbench.data.fashion_mnist import FashionMnist
+from normbench.data.loading import Description, Peek, available, clear, describe, fetch_set, load, peek
+from normbench.data.mnist import Mnist
+from normbench.data.root import data_root
+from normbench.options import Registry
+
+__all__ = [
+    "DATASETS",
+    "Augment",
+    "Batches",
+    "DataOptions",
+    "Dataset",
+    "Description",
+    "Draws",
+    "Info",
+    "Peek",
+    "Split",
+    "augment_batch",
+    "available",
+    "batch_order",
+    "clear",
+    "data_root",
+    "describe_all",
+    "draw",
+    "fetch",
+    "load",
+    "peek",
+]
+
+DATASETS: Registry[DataOptions] = Registry("data set", Digits, Mnist, FashionMnist, Cifar10, Cifar100)
+
+
+def describe_all(data_dir: Folder = None) -> list[Description]:
+    """Return for each data set its name, summary, whether it is there, where, and its size on disk."""
+    return [describe(cls, data_dir) for cls in DATASETS.classes()]
+
+
+def fetch(name: str, data_dir: Folder = None) -> Path:
+    """Download a data set if it is not there, and return the folder of its files."""
+    return fetch_set(DATASETS[name], data_dir)

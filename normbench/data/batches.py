@@ -1,0 +1,42 @@
+"""Which images make up each batch: every epoch a new order, from the run's seed alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from normbench import seeding
+from normbench.errors import DataError
+
+
+def batch_order(seed: int, epoch: int, n: int) -> Tensor:
+    """Return the order of the n training images in one epoch, int64 (n,)."""
+    return torch.randperm(n, generator=seeding.generator(seed, "order", epoch))
+
+
+class Batches:
+    """The batches of one seed by step, counted from 0; the epoch's incomplete last batch is dropped.
+
+    One epoch's order is kept, so that consecutive steps cost a slice; any step may be asked for.
+    """
+
+    def __init__(self, seed: int, n: int, batch_size: int, device: str | torch.device = "cpu") -> None:
+        if not 1 <= batch_size <= n:
+            raise DataError(
+                f"data.batch_size: {batch_size} does not fit {n} training images; allowed: 1 to {n}"
+            )
+        self.seed = seed
+        self.n = n
+        self.batch_size = batch_size
+        self.device = device
+        self.steps_per_epoch = n // batch_size
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def indices(self, step: int) -> Tensor:
+        """Return the images of the batch of this step (0, 1, ...), int64 (batch_size,)."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._order = batch_order(self.seed, epoch, self.n).to(self.device)
+            self._epoch = epoch
+        return self._order[place * self.batch_size : (place + 1) * self.batch_size]

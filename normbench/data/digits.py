@@ -1,0 +1,44 @@
+"""The embedded data set: needs no files and no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+
+from normbench import seeding
+from normbench.data.base import DataOptions, Info, Progress, RawData, as_part
+from normbench.data.prepare import stratified
+
+TEST = 360  # of 1,797: about 20 %, the same images for everyone
+
+
+class Digits(DataOptions):
+    """Handwritten digits, 8x8 grey, 1,437 + 360 images; embedded in scikit-learn.
+
+    scikit-learn has no test part: 360 images, stratified and the same for every `split_seed`, are one.
+    """
+
+    paper: ClassVar[str] = "Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits (UCI)"
+    layout: ClassVar[str] = "nothing (embedded in scikit-learn)"
+    embedded: ClassVar[bool] = True
+
+    name: Literal["digits"] = "digits"
+
+    def info(self, root: Path) -> Info:
+        """Return the constant shapes and sizes."""
+        return Info((1, 8, 8), 10, 1797 - TEST, TEST)
+
+    def read(self, root: Path, cache: Path, progress: Progress | None = None) -> RawData:
+        """Read scikit-learn's copy; its values are 0..16."""
+        from sklearn.datasets import load_digits
+
+        bunch = load_digits()
+        x = torch.from_numpy(bunch.images).to(torch.uint8)  # (1797, 8, 8)
+        y = torch.from_numpy(bunch.target).to(torch.int64)
+        test = stratified(y, TEST, seeding.generator(0, "digits", "test"))
+        train = torch.ones(len(y), dtype=torch.bool)
+        train[test] = False
+        names = tuple(str(name) for name in bunch.target_names)
+        return RawData(as_part(x[train], y[train]), as_part(x[test], y[test]), names, top=16)

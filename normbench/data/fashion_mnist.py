@@ -1,0 +1,23 @@
+"""Fashion-MNIST."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from normbench.data.mnist import FILES
+from normbench.data.torchvision_set import TorchvisionSet
+
+
+class FashionMnist(TorchvisionSet):
+    """Articles of clothing, 28x28 grey, 60,000 + 10,000 images."""
+
+    paper: ClassVar[str] = "Xiao et al. 2017, arXiv:1708.07747"
+    layout: ClassVar[str] = "FashionMNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte"
+    source: ClassVar[str] = "FashionMNIST"
+    files: ClassVar[tuple[str, ...]] = tuple(f"FashionMNIST/raw/{file}" for file in FILES)
+    shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
+    class_count: ClassVar[int] = 10
+    train_images: ClassVar[int] = 60_000
+    test_images: ClassVar[int] = 10_000
+
+    name: Literal["fashion_mnist"] = "fashion_mnist"

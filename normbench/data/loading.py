@@ -1,0 +1,135 @@
+"""Load a data set by its options, once for all stacks of a process; look at one without loading it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from normbench.data.base import DataOptions, Dataset, Folder, Progress
+from normbench.data.prepare import part_sizes, prepare
+from normbench.data.root import data_root
+from normbench.errors import DataError
+
+CACHE_BYTES = 2**30  # loaded sets kept in memory; the latest is kept whatever its size
+
+_cache: OrderedDict[Hashable, Dataset] = OrderedDict()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Peek:
+    """What a plan needs of a data set: shapes and the sizes of the parts in use; no image is read."""
+
+    input_shape: tuple[int, int, int]  # (C, H, W)
+    classes: int
+    train: int
+    val: int
+    test: int
+    available: bool  # the files are there; else `load` downloads them
+    where: Path
+
+
+def available(options: DataOptions, data_dir: Folder = None) -> bool:
+    """Say whether `load` finds the files, so that it needs no network."""
+    return options.available(options.folder(data_dir))
+
+
+def peek(options: DataOptions, data_dir: Folder = None) -> Peek:
+    """Return shapes and sizes; options that ask for more images than there are raise a `DataError`."""
+    root = options.folder(data_dir)
+    info = options.info(root)
+    sizes = part_sizes(options, info)
+    return Peek(
+        info.input_shape,
+        info.classes,
+        sizes.train,
+        sizes.val,
+        sizes.test,
+        options.available(root),
+        options.location(root),
+    )
+
+
+def load(
+    options: DataOptions,
+    data_dir: Folder = None,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+) -> Dataset:
+    """Return the data set as tensors on the device; equal options share one copy in this process.
+
+    Files that are absent are downloaded where the set can be; never is another set taken in its place.
+    """
+    root = options.folder(data_dir)
+    with _lock:
+        if not options.available(root):
+            options.download(root)
+        part_sizes(options, options.info(root))  # before the long work, and whatever the cache holds
+        key = (
+            options.model_copy(update={"batch_size": 1, "augment": type(options.augment)(), "root": None}),
+            str(root.absolute()),
+            options.stamp(root),
+            dtype,
+            str(device),
+        )
+        if key not in _cache:
+            raw = options.read(root, data_root(None, data_dir), progress)
+            _cache[key] = prepare(raw, options, dtype, device)
+        _cache.move_to_end(key)
+        while len(_cache) > 1 and sum(map(_bytes, _cache.values())) > CACHE_BYTES:
+            _cache.popitem(last=False)
+        return _cache[key]
+
+
+def clear() -> None:
+    """Forget the data sets that this process holds."""
+    with _lock:
+        _cache.clear()
+
+
+def _bytes(dataset: Dataset) -> int:
+    parts = [dataset.train, dataset.test] + ([dataset.val] if dataset.val else [])
+    return sum(part.x.nbytes + part.y.nbytes for part in parts)
+
+
+@dataclass(frozen=True)
+class Description:
+    """One row of `normbench data`."""
+
+    name: str
+    summary: str
+    available: bool
+    where: str
+    layout: str
+    size_bytes: int  # on disk; 0 where there is nothing or the set is embedded
+
+
+def describe(cls: type[DataOptions], data_dir: Folder = None) -> Description:
+    """Say whether a data set is there, where, and how much it takes on disk."""
+    options = cls.model_validate({"name": cls.key()})
+    root = options.folder(data_dir)
+    if options.embedded:
+        return Description(cls.key(), cls.summary(), True, "embedded", cls.layout, 0)
+    there, where = options.available(root), options.location(root)
+    size = sum(path.stat().st_size for path in where.rglob("*") if path.is_file()) if there else 0
+    return Description(cls.key(), cls.summary(), there, str(where), cls.layout, size)
+
+
+def fetch_set(cls: type[DataOptions], data_dir: Folder = None) -> Path:
+    """Download the files if they are not there, and return their folder."""
+    options = cls.model_validate({"name": cls.key()})
+    root = options.folder(data_dir)
+    if not options.available(root):
+        options.download(root)
+        if not options.available(root):
+            raise DataError(
+                f"data: '{options.name}' was downloaded to {root}, but its files do not lie as expected: "
+                f"{cls.layout}"
+            )
+    return options.location(root)

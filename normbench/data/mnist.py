@@ -1,0 +1,29 @@
+"""MNIST."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from normbench.data.torchvision_set import TorchvisionSet
+
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+class Mnist(TorchvisionSet):
+    """Handwritten digits, 28x28 grey, 60,000 + 10,000 images."""
+
+    paper: ClassVar[str] = "LeCun et al. 1998, Gradient-based learning applied to document recognition"
+    layout: ClassVar[str] = "MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte"
+    source: ClassVar[str] = "MNIST"
+    files: ClassVar[tuple[str, ...]] = tuple(f"MNIST/raw/{file}" for file in FILES)
+    shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
+    class_count: ClassVar[int] = 10
+    train_images: ClassVar[int] = 60_000
+    test_images: ClassVar[int] = 10_000
+
+    name: Literal["mnist"] = "mnist"

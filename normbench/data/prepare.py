@@ -1,0 +1,159 @@
+"""From images as stored to the tensors of a run: choose, binarise, standardise.
+
+    z = (x - mean) / max(std, floor)
+
+with x in [0, 1]; mean and std (population, in float64) come from the training images in use alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from normbench import seeding
+from normbench.data.base import DataOptions, Dataset, Info, RawData, RawPart, Split
+from normbench.errors import DataError
+
+# A pixel or channel whose deviation is below 1 % of the range counts as constant: dividing by less would
+# turn one odd pixel of a test image into an input of hundreds of deviations.
+STD_FLOOR = 0.01
+CHUNK = 2048  # images that are converted at a time, which bounds the memory in between
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The images in each part that a run uses."""
+
+    train: int
+    val: int
+    test: int
+
+
+def part_sizes(options: DataOptions, info: Info) -> Sizes:
+    """Return the sizes of the parts, or say which option asks for more images than there are."""
+    if options.val_size >= info.train:
+        raise DataError(
+            f"data.val_size: {options.val_size} leaves nothing of the {info.train} training images "
+            f"({options.name}); allowed: 0 to {info.train - 1}"
+        )
+    left = info.train - options.val_size
+    train = left if options.train_size is None else options.train_size
+    if train > left:
+        taken = f" that val_size: {options.val_size} leaves" if options.val_size else ""
+        raise DataError(
+            f"data.train_size: {train} is more than the {left} training images{taken} "
+            f"({options.name}); allowed: 1 to {left}"
+        )
+    test = info.test if options.test_size is None else options.test_size
+    if test > info.test:
+        raise DataError(
+            f"data.test_size: {test} is more than the {info.test} test images ({options.name}); "
+            f"allowed: 1 to {info.test}"
+        )
+    if options.batch_size > train:
+        raise DataError(
+            f"data.batch_size: {options.batch_size} is larger than the training part of {train} images "
+            f"({options.name}); allowed: 1 to {train}"
+        )
+    return Sizes(train, options.val_size, test)
+
+
+def stratified(y: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Return `size` sorted indices into y whose classes have the shares of y (largest remainders)."""
+    total = len(y)
+    order = torch.randperm(total, generator=generator)
+    if size >= total:
+        return torch.arange(total)
+    counts = torch.bincount(y)
+    wanted = counts * size // total
+    remainders = counts * size % total
+    for label in torch.argsort(remainders, descending=True, stable=True)[: size - int(wanted.sum())]:
+        wanted[label] += 1
+    shuffled = y[order]
+    chosen = [order[shuffled == label][:n] for label, n in enumerate(wanted.tolist())]
+    return torch.cat(chosen).sort().values
+
+
+def entropy(y: Tensor) -> float:
+    """Return the entropy of the labels in nats: ln 10 for ten equal classes."""
+    counts = torch.bincount(y).tolist()
+    return -sum(n / len(y) * math.log(n / len(y)) for n in counts if n)
+
+
+def statistics(x: Tensor, standardize: str, top: int) -> tuple[Tensor, Tensor]:
+    """Return mean and divisor in float64 of images uint8 (N, C, H, W) scaled to [0, 1], to broadcast.
+
+    The sums are integers, so that they are exact and do not depend on threads or chunks.
+    """
+    if standardize == "none":
+        return torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    total = torch.zeros(x.shape[1:], dtype=torch.int64)  # (C, H, W)
+    squares = torch.zeros_like(total)
+    for chunk in x.split(CHUNK):
+        total += chunk.sum(0, dtype=torch.int64)
+        squares += chunk.to(torch.int32).square().sum(0, dtype=torch.int64)
+    count = len(x)
+    if standardize == "channel":
+        count *= x.shape[2] * x.shape[3]
+        total, squares = total.sum((1, 2), keepdim=True), squares.sum((1, 2), keepdim=True)  # (C, 1, 1)
+    mean = total.double() / count
+    variance = (squares.double() / count - mean.square()).clamp(min=0)
+    return mean / top, (variance.sqrt() / top).clamp(min=STD_FLOOR)
+
+
+def prepare(
+    raw: RawData,
+    options: DataOptions,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> Dataset:
+    """Choose the parts, scale them by the training part's statistics, and move them to the device."""
+    channels, height, width = raw.train.x.shape[1:]
+    info = Info((channels, height, width), len(raw.class_names), len(raw.train.y), len(raw.test.y))
+    sizes = part_sizes(options, info)
+
+    rest = torch.ones(info.train, dtype=torch.bool)
+    val_index = stratified(raw.train.y, sizes.val, seeding.generator(options.split_seed, "split", "val"))
+    rest[val_index] = False
+    rest_index = rest.nonzero().squeeze(1)
+    chosen = stratified(
+        raw.train.y[rest_index], sizes.train, seeding.generator(options.split_seed, "split", "train")
+    )
+    test_index = stratified(raw.test.y, sizes.test, seeding.generator(options.split_seed, "split", "test"))
+
+    top = 1 if options.binarize else raw.top
+    parts = [
+        _pick(raw.train, rest_index[chosen], options.binarize, raw.top),
+        _pick(raw.train, val_index, options.binarize, raw.top),
+        _pick(raw.test, test_index, options.binarize, raw.top),
+    ]
+    mean, std = statistics(parts[0].x, options.standardize, top)
+    train, val, test = (
+        Split(_scale(part.x, mean, std, top, dtype).to(device), part.y.to(device)) for part in parts
+    )
+    return Dataset(
+        name=options.name,
+        train=train,
+        val=val if sizes.val else None,
+        test=test,
+        classes=info.classes,
+        class_names=raw.class_names,
+        label_entropy=entropy(parts[0].y),
+    )
+
+
+def _pick(part: RawPart, index: Tensor, binarize: bool, top: int) -> RawPart:
+    x = part.x if len(index) == len(part.y) else part.x[index]
+    y = part.y if len(index) == len(part.y) else part.y[index]
+    return RawPart((x > top // 2).to(torch.uint8) if binarize else x, y)  # x > top // 2 is x / top > 0.5
+
+
+def _scale(x: Tensor, mean: Tensor, std: Tensor, top: int, dtype: torch.dtype) -> Tensor:
+    out = torch.empty(x.shape, dtype=dtype)
+    for start in range(0, len(x), CHUNK):
+        part = slice(start, start + CHUNK)
+        out[part] = (x[part].double() / top).sub_(mean).div_(std)  # in float64, rounded once
+    return out

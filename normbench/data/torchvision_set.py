@@ -1,0 +1,115 @@
+"""What the data sets that torchvision reads share: its classes download, check and cache the files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from normbench.data.base import DataOptions, Info, Progress, RawData, RawPart, as_part
+from normbench.errors import DataError
+
+TIMEOUT = 20.0  # seconds without an answer from a server
+
+
+class TorchvisionSet(DataOptions):
+    """Options of a set that `torchvision.datasets.<source>` reads."""
+
+    source: ClassVar[str]  # the class in torchvision.datasets
+    files: ClassVar[tuple[str, ...]]  # below the root
+    shape: ClassVar[tuple[int, int, int]]
+    class_count: ClassVar[int]
+    train_images: ClassVar[int]
+    test_images: ClassVar[int]
+
+    def info(self, root: Path) -> Info:
+        """Return the constant shapes and sizes."""
+        return Info(self.shape, self.class_count, self.train_images, self.test_images)
+
+    def location(self, root: Path) -> Path:
+        """Return the folder of the files."""
+        return root / Path(self.files[0]).parent
+
+    def available(self, root: Path) -> bool:
+        """Say whether every file is there."""
+        return all((root / file).is_file() for file in self.files)
+
+    def stamp(self, root: Path) -> str:
+        """Return the files' times, so that a repaired file is read again."""
+        paths = [root / file for file in self.files]
+        return " ".join(str(path.stat().st_mtime_ns) for path in paths if path.is_file())
+
+    def read(self, root: Path, cache: Path, progress: Progress | None = None) -> RawData:
+        """Read the files through torchvision, without the network."""
+        try:
+            train, test = self._open(root, train=True), self._open(root, train=False)
+            parts = [self._part(train), self._part(test)]
+        except Exception as error:  # torchvision raises whatever a damaged file happens to cause
+            raise DataError(
+                f"data: the files of '{self.name}' in {self.location(root)} cannot be read "
+                f"({type(error).__name__}: {error}); expected {self.layout} below {root}; delete that folder "
+                f"and fetch the set again"
+            ) from error
+        expected = [(self.train_images, *self.shape), (self.test_images, *self.shape)]
+        if [tuple(part.x.shape) for part in parts] != expected:
+            found = " and ".join(str(tuple(part.x.shape)) for part in parts)
+            raise DataError(
+                f"data: the files of '{self.name}' in {self.location(root)} hold images of shapes {found}; "
+                f"expected {expected[0]} and {expected[1]}; delete that folder and fetch the set again"
+            )
+        return RawData(parts[0], parts[1], tuple(str(name) for name in train.classes))
+
+    def download(self, root: Path) -> None:
+        """Let torchvision download and check the files; without a network one error says all that helps."""
+        new = [path for path in (self.location(root), *self.location(root).parents) if not path.exists()]
+        try:
+            with _quiet_download():
+                self._open(root, train=True, download=True)
+        except Exception as error:  # no network, no mirror, no space, no rights: the mend is the same
+            for path in new:  # torchvision makes the folders first; leave none that are empty
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+            reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            raise DataError(
+                f"data: '{self.name}' is not in {root} and could not be downloaded ({reason[0].strip()}); "
+                f"expected {self.layout} below that folder. Copy the files there, name another folder "
+                f"(data.root, --data-dir or $NORMBENCH_DATA), or take the embedded set, which needs neither "
+                f"files nor network: --set data.name=digits"
+            ) from error
+
+    def _open(self, root: Path, train: bool, download: bool = False) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy on the old pickles of CIFAR, torch on read-only buffers
+            import torchvision.datasets
+
+            return getattr(torchvision.datasets, self.source)(str(root), train=train, download=download)
+
+    @staticmethod
+    def _part(source: Any) -> RawPart:
+        x = source.data
+        if isinstance(x, np.ndarray):  # CIFAR: (N, H, W, C)
+            x = torch.from_numpy(x).permute(0, 3, 1, 2)
+        return as_part(x, torch.as_tensor(source.targets))
+
+
+@contextlib.contextmanager
+def _quiet_download() -> Iterator[None]:
+    """Bound the wait for a server, and keep torchvision's bar out of logs."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            if not sys.stderr.isatty():
+                stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
