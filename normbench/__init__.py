@@ -1,0 +1,23 @@
+"""normbench: which normalization lets a network train faster, deeper, at larger learning rates?
+
+    >>> import normbench
+    >>> experiment = normbench.run("configs/quickstart.yaml")      # doctest: +SKIP
+    >>> normbench.load("results/quickstart").runs.head()           # doctest: +SKIP
+
+The names below are imported on first use, so that ``import normbench`` stays cheap.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load", "plan", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("run", "plan", "load"):
+        from normbench import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'normbench' has no attribute {name!r}")

@@ -1,0 +1,116 @@
+"""Layers for one run that are fast in a stack, and the noise (dropout) that each run draws from its own seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from normbench import functional
+
+# The uniform numbers of the current step by place; set while a model runs, see `noise`.
+_noise: ContextVar[Mapping[str, Tensor] | None] = ContextVar("noise", default=None)
+
+
+@contextmanager
+def noise(numbers: Mapping[str, Tensor]) -> Iterator[None]:
+    """Give the dropout layers below the uniform numbers in [0, 1) that they use, by their `place`."""
+    token = _noise.set(numbers)
+    try:
+        yield
+    finally:
+        _noise.reset(token)
+
+
+class Linear(nn.Linear):
+    """y = x W' + b (W is (out, in)), as `torch.nn.Linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in) to (B, out)."""
+        return functional.linear(x, self.weight, self.bias)
+
+
+class Conv2d(nn.Conv2d):
+    """A 3x3 (or other) convolution, as `torch.nn.Conv2d`."""
+
+
+class Noisy(nn.Module):
+    """A layer that draws uniform numbers: dropout and its relatives.
+
+    Attributes:
+        place: the layer's name in the model, by which its numbers are hashed from (seed, step, place).
+        rate: the probability to drop a unit; a buffer, so that the runs of a stack may differ in it.
+    """
+
+    rate: Tensor
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.place = ""
+        self.register_buffer("rate", torch.tensor(float(rate), dtype=torch.float64), persistent=False)
+
+    def uniform(self, x: Tensor) -> Tensor:
+        """Return numbers in [0, 1) of the shape of x: the engine's, or torch's own outside of it."""
+        numbers = _noise.get()
+        if numbers is None:
+            return torch.rand_like(x)
+        return numbers[self.place]
+
+
+class Dropout(Noisy):
+    """y = x d / (1 - rate), d = 1 with probability 1 - rate (Srivastava et al. 2014)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop units in training; do nothing at inference."""
+        if not self.training:
+            return x
+        keep = (self.uniform(x) >= self.rate).to(x.dtype)
+        return x * (keep / (1 - self.rate).to(x.dtype))
+
+
+class AlphaDropout(Noisy):
+    """Dropout that keeps mean 0 and variance 1 of SELU's outputs (Klambauer et al. 2017, arXiv:1706.02515).
+
+    Dropped units become alpha' = -lambda alpha; out = a (x d + alpha' (1 - d)) + b with
+    a = (q + alpha'^2 q (1 - q))^(-1/2), b = -a (1 - q) alpha', q = 1 - rate.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop units in training; do nothing at inference."""
+        if not self.training:
+            return x
+        dropped = -1.0507009873554805 * 1.6732632423543772
+        q = (1 - self.rate).to(x.dtype)
+        a = (q + dropped**2 * q * (1 - q)) ** -0.5
+        b = -a * (1 - q) * dropped
+        keep = self.uniform(x) >= self.rate
+        return a * torch.where(keep, x, torch.full_like(x, dropped)) + b
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "gelu": nn.GELU,
+    "identity": nn.Identity,
+}
+
+
+def name_places(model: nn.Module) -> nn.Module:
+    """Tell every noisy layer its name in the model; called once when a model is built."""
+    for name, module in model.named_modules():
+        if isinstance(module, Noisy):
+            module.place = name
+    return model
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the batch of -log softmax(logits)[label], in nats; logits (B, K), labels (B,)."""
+    return -F.log_softmax(logits, -1).gather(-1, labels.unsqueeze(-1)).squeeze(-1).mean()

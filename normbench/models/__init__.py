@@ -1,0 +1,12 @@
+"""The architectures. To add one: write its file beside this one, import it, name it in `MODELS`."""
+
+from __future__ import annotations
+
+from normbench.models.base import Model
+from normbench.models.cnn import CNN
+from normbench.models.mlp import MLP
+from normbench.options import Registry
+
+MODELS: Registry[Model] = Registry("model", MLP, CNN)
+
+__all__ = ["MODELS", "Model"]

@@ -1,0 +1,111 @@
+"""The options that every architecture shares, and the hidden block that all are made of."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+from torch import nn
+
+from normbench.layers import ACTIVATIONS, Noisy, name_places
+from normbench.models.init import Init
+from normbench.norms import NORMS, Normalization
+from normbench.options import Named, Options
+
+Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "identity"]
+Position = Literal["before_activation", "after_activation", "layer_input"]
+Placement = Literal["none", "input", "before_norm", "after_norm", "after_activation", "classifier"]
+
+
+class Dropout(Options):
+    """Where units are dropped in training, and how often."""
+
+    rate: float = Field(0.0, ge=0, lt=1, description="probability to drop a unit")
+    placement: Placement = Field("none", description="where in the net")
+
+
+class Model(Named):
+    """Base of all architectures. `build` returns an ordinary module for one run; nobody names a norm here."""
+
+    activation: Activation = Field("relu", description="after each hidden layer")
+    norm: NORMS.union() = Field(NORMS["none"](), description="the normalization")  # type: ignore[valid-type]
+    norm_position: Position = Field("before_activation", description="where the normalization's layer sits")
+    dropout: Dropout = Dropout()
+    init: Init = Init()
+    bias: bool | None = Field(
+        None, description="false: no biases; true: also one directly before a norm that subtracts the mean"
+    )
+
+    images: ClassVar[bool] = False  # whether the net needs images (C, H, W) rather than vectors
+
+    @field_validator("norm", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    def resolve(self) -> Model:
+        """Return what really applies: the normalization's demands, and no option that has no effect."""
+        fixed = {key.removeprefix("model."): value for key, value in self.norm.sets().items()}
+        if self.dropout.rate == 0 or self.dropout.placement == "none":
+            fixed["dropout"] = Dropout()
+        fixed["init"] = self.init.resolve(self.norm.init())
+        return self.model_copy(update=fixed)
+
+    def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """Return the untrained net for inputs (C, H, W); it maps (B, C, H, W) to logits (B, classes)."""
+        return name_places(self.assemble(input_shape, classes))
+
+    def assemble(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """Put the net's modules together (each architecture's own part of `build`)."""
+        raise NotImplementedError
+
+    def refuses(self, input_shape: tuple[int, ...], batch_size: int) -> str | None:
+        """Return the reason why this net cannot be trained on such inputs, or None."""
+        return self.norm.refuses(self.name)
+
+    def drop(self, placement: Placement) -> dict[str, nn.Module]:
+        """Return the dropout layer of this place by its name, or nothing."""
+        if self.dropout.placement != placement:
+            return {}
+        return {f"dropout_{placement}": self.dropout_layer()}
+
+    def dropout_layer(self) -> Noisy:
+        """Return the kind of dropout that goes with the normalization."""
+        norm: Normalization = self.norm
+        return norm.dropout(self.dropout.rate)
+
+    def needs_bias(self) -> bool:
+        """Tell whether a hidden layer has a bias: not directly before a norm that would cancel it."""
+        if self.bias is not None:
+            return self.bias
+        directly_before = (
+            self.norm_position == "before_activation" and self.dropout.placement != "before_norm"
+        )
+        return not (directly_before and self.norm.subtracts_mean)
+
+    def block(self, layer: nn.Module, inputs: int, features: int) -> nn.Sequential:
+        """Return a hidden layer with its normalization, activation and dropout, each in its place.
+
+        before_activation: layer, norm, activation; after_activation: layer, activation, norm;
+        layer_input: norm, layer, activation. Dropout sits directly before or after the norm (where there is
+        none: before the activation), or after the activation and whatever follows it.
+        """
+        at_input = self.norm_position == "layer_input"
+        norm = self.norm.module(inputs if at_input else features)
+        normalize: dict[str, nn.Module] = {
+            **self.drop("before_norm"),
+            **({} if norm is None else {"norm": norm}),
+            **self.drop("after_norm"),
+        }
+        main: dict[str, nn.Module] = {"layer": self.norm.wrap(layer)}
+        activate: dict[str, nn.Module] = {"activation": ACTIVATIONS[self.activation]()}
+        order = {
+            "before_activation": (main, normalize, activate),
+            "after_activation": (main, activate, normalize),
+            "layer_input": (normalize, main, activate),
+        }[self.norm_position]
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        for part in (*order, self.drop("after_activation")):
+            parts.update(part)
+        return nn.Sequential(parts)

@@ -1,0 +1,88 @@
+"""A small VGG-like convolutional net (Simonyan & Zisserman 2015, arXiv:1409.1556)."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from normbench.layers import Conv2d, Linear
+from normbench.models.base import Model
+
+POOLINGS = 3  # at most
+
+
+class CNN(Model):
+    """Convolutional net: `depth` 3x3 convolutions, 2x2 max pooling after every second one (three at most).
+
+    Channels start at `width` and double after each pooling; then `head: average` (global average and one
+    dense layer) or `flatten` (a dense layer over all pixels, whose large input itself limits the rate).
+    Normalizations act on channels.
+    """
+
+    name: Literal["cnn"] = "cnn"
+    depth: int = Field(6, ge=1, le=200, description="3x3 convolutions")
+    width: int = Field(16, ge=1, description="channels of the first convolution")
+    head: Literal["average", "flatten"] = Field("average", description="what joins pixels and classes")
+
+    paper: ClassVar[str] = "Simonyan & Zisserman 2015, arXiv:1409.1556"
+    images: ClassVar[bool] = True
+
+    def poolings(self) -> int:
+        """Return how many times the net halves the image."""
+        return min(self.depth // 2, POOLINGS)
+
+    def refuses(self, input_shape: tuple[int, ...], batch_size: int) -> str | None:
+        """Refuse images that pooling would make vanish."""
+        least = 2 ** self.poolings()
+        if min(input_shape[1:]) < least:
+            height, width = input_shape[1:]
+            return f"{self.poolings()} poolings need images of at least {least}x{least}, these are {height}x{width}"
+        return super().refuses(input_shape, batch_size)
+
+    def assemble(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """Put the net together."""
+        inputs, *size = input_shape
+        outputs, hidden = self.width, nn.Sequential()
+        pooled = 0
+        for index in range(self.depth):
+            convolution = Conv2d(inputs, outputs, 3, padding=1, bias=self.needs_bias())
+            hidden.append(self.block(convolution, inputs, outputs))
+            inputs = outputs
+            if index % 2 == 1 and pooled < POOLINGS:
+                hidden.append(nn.MaxPool2d(2))
+                pooled, outputs = pooled + 1, outputs * 2
+        features = inputs
+        if self.head == "flatten":
+            features *= math.prod(side // 2**pooled for side in size)
+        return CNNNet(
+            nn.Sequential(*self.drop("input").values()),
+            hidden,
+            nn.Sequential(*self.drop("classifier").values()),
+            self.norm.wrap(Linear(features, classes, bias=self.bias is not False)),
+            average=self.head == "average",
+        )
+
+
+class CNNNet(nn.Module):
+    """Maps images (B, C, H, W) to logits (B, classes)."""
+
+    def __init__(
+        self,
+        before: nn.Module,
+        hidden: nn.Module,
+        late: nn.Module,
+        classifier: nn.Module,
+        average: bool,
+    ) -> None:
+        super().__init__()
+        self.before, self.hidden, self.late, self.classifier = before, hidden, late, classifier
+        self.average = average
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        x = self.hidden(self.before(x))
+        x = x.mean((2, 3)) if self.average else x.flatten(1)  # (B, features)
+        return self.classifier(self.late(x))

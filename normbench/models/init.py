@@ -1,0 +1,112 @@
+"""Initial weights, drawn for each parameter from hash(seed, name of the parameter)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from normbench.options import Options
+from normbench.seeding import generator
+
+Scheme = Literal["default", "normal", "xavier", "he", "lecun", "orthogonal"]
+
+
+class Init(Options):
+    """Initial weights: the scheme, and a gain that multiplies them. Biases: torch's default, else zero.
+
+    default: torch's, uniform in +-1/sqrt(n), the biases too; normal: N(0, std^2); xavier: N(0, 2/(n + m));
+    he: N(0, 2/n); lecun: N(0, 1/n); orthogonal. n inputs and m outputs of a unit. Unset, the normalization
+    chooses the scheme (SELU: lecun), else it is torch's default; a scheme written here wins.
+    """
+
+    scheme: Scheme | None = Field(None, description="how the weights are drawn")
+    gain: float = Field(1.0, gt=0, description="multiplies the initial weights")
+    std: float | None = Field(None, gt=0, description="standard deviation for `scheme: normal` (0.05)")
+
+    def resolve(self, wish: Mapping[str, object]) -> Init:
+        """Return the scheme that applies when the normalization wishes for `wish`."""
+        update: dict[str, Any] = dict(wish) if self.scheme is None else {}
+        update.setdefault("scheme", self.scheme or "default")
+        if update["scheme"] == "normal":
+            update["std"] = self.std or update.get("std") or 0.05
+        else:
+            update["std"] = None
+        return self.model_copy(update=update)
+
+    def weights(self, shape: torch.Size, rng: torch.Generator) -> Tensor:
+        """Draw weights (out, in, ...) in float32."""
+        outputs, fan_in = shape[0], math.prod(shape[1:])
+        fan_out = outputs * math.prod(shape[2:])
+        if self.scheme in (None, "default"):
+            bound = self.gain / math.sqrt(fan_in)
+            return torch.empty(shape).uniform_(-bound, bound, generator=rng)
+        if self.scheme == "orthogonal":
+            rows = torch.empty(max(outputs, fan_in), min(outputs, fan_in)).normal_(generator=rng)
+            q, r = torch.linalg.qr(rows)
+            q = q * r.diagonal().sign()  # makes the draw uniform over orthogonal matrices
+            return self.gain * (q if outputs >= fan_in else q.T).reshape(shape)
+        variance = {
+            "normal": (self.std or 0.05) ** 2,
+            "xavier": 2 / (fan_in + fan_out),
+            "he": 2 / fan_in,
+            "lecun": 1 / fan_in,
+        }[self.scheme]
+        return torch.empty(shape).normal_(0.0, self.gain * math.sqrt(variance), generator=rng)
+
+    def bias(self, shape: torch.Size, fan_in: int, rng: torch.Generator) -> Tensor:
+        """Draw biases (out,): torch's default goes with its default weights, else zeros."""
+        if self.scheme not in (None, "default"):
+            return torch.zeros(shape)
+        bound = self.gain / math.sqrt(fan_in)
+        return torch.empty(shape).uniform_(-bound, bound, generator=rng)
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, init: Init, seed: int) -> None:
+    """Draw all weights of the model's layers, in place.
+
+    A layer is whatever has a `weight` of two or more dimensions; gains and offsets of normalizations keep the
+    values that they were made with. Equal names and shapes start equal in every variant with this seed.
+    """
+    for name, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        if not isinstance(weight, nn.Parameter) or weight.dim() < 2:
+            continue
+        weight.copy_(init.weights(weight.shape, generator(seed, "init", f"{name}.weight")))
+        if isinstance(getattr(module, "bias", None), nn.Parameter):
+            fan_in = math.prod(weight.shape[1:])
+            module.bias.copy_(init.bias(module.bias.shape, fan_in, generator(seed, "init", f"{name}.bias")))
+
+
+@torch.no_grad()
+def initialise_from_batch(model: nn.Module, x: Tensor) -> None:
+    """Let every layer that has an `initialise` method set itself from the batch x, layer after layer.
+
+    Each layer sees the outputs of the layers below after these were set. Dropout is off, and running
+    statistics stay as they were.
+    """
+    layers = [module for module in model.modules() if hasattr(module, "initialise")]
+    if not layers:
+        return
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    training = {module: module.training for module in model.modules()}
+    hooks = [
+        layer.register_forward_pre_hook(lambda module, inputs: module.initialise(inputs[0]))
+        for layer in layers
+    ]
+    model.train()
+    for module in model.modules():
+        if hasattr(module, "uniform"):
+            module.eval()
+    model(x)
+    for hook in hooks:
+        hook.remove()
+    for module, mode in training.items():
+        module.training = mode
+    for name, buffer in model.named_buffers():
+        buffer.copy_(buffers[name])

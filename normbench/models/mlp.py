@@ -1,0 +1,51 @@
+"""The multi-layer perceptron."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from normbench.layers import Linear
+from normbench.models.base import Model
+
+
+class MLP(Model):
+    """Multi-layer perceptron: `depth` hidden layers of `width` units, then one linear layer.
+
+    Images are flattened. The classifier has no normalization layer (weight normalization wraps it, too).
+    """
+
+    name: Literal["mlp"] = "mlp"
+    depth: int = Field(3, ge=1, le=1000, description="hidden layers")
+    width: int = Field(100, ge=1, description="units of a hidden layer")
+
+    def assemble(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """Put the net together."""
+        sizes = [math.prod(input_shape), *[self.width] * self.depth]
+        hidden = [
+            self.block(Linear(inputs, outputs, bias=self.needs_bias()), inputs, outputs)
+            for inputs, outputs in zip(sizes, sizes[1:], strict=False)
+        ]
+        head = self.norm.wrap(Linear(self.width, classes, bias=self.bias is not False))
+        return MLPNet(
+            nn.Sequential(*self.drop("input").values()),
+            nn.Sequential(*hidden),
+            nn.Sequential(*self.drop("classifier").values()),
+            head,
+        )
+
+
+class MLPNet(nn.Module):
+    """Maps images (B, C, H, W) or vectors (B, n) to logits (B, classes)."""
+
+    def __init__(self, before: nn.Module, hidden: nn.Module, late: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.before, self.hidden, self.late, self.classifier = before, hidden, late, classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        x = x.flatten(1)  # (B, C*H*W)
+        return self.classifier(self.late(self.hidden(self.before(x))))

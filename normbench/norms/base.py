@@ -1,0 +1,70 @@
+"""The few questions that a normalization answers; the default answer to each is 'nothing special'."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from normbench.layers import Dropout, Noisy
+from normbench.options import Named
+
+
+class Normalization(Named):
+    """Base of all normalizations: its pydantic fields are the options, its methods say what it does to a net.
+
+    Class attributes:
+        activation: the activation that the normalization must set, in place of `model.activation`.
+        dropout: the kind of dropout that goes with it.
+        subtracts_mean: it removes each feature's own mean, so that a bias directly before it has no effect.
+    """
+
+    activation: ClassVar[str | None] = None
+    dropout: ClassVar[type[Noisy]] = Dropout
+    subtracts_mean: ClassVar[bool] = False
+
+    def wrap(self, layer: nn.Module) -> nn.Module:
+        """Return the linear or convolution layer to use in place of this one (weight normalization)."""
+        return layer
+
+    def module(self, features: int) -> nn.Module | None:
+        """Return the layer that normalizes (B, features) or (B, features, H, W), or None if there is none."""
+        return None
+
+    def init(self) -> dict[str, object]:
+        """Return the options of `model.init` that the normalization asks for where the user wrote none."""
+        return {}
+
+    def sets(self) -> dict[str, str]:
+        """Return the dotted keys of the model that the normalization decides, with their values."""
+        fixed = {"model.activation": self.activation} if self.activation else {}
+        if self.module(1) is None:
+            fixed["model.norm_position"] = "before_activation"  # there is no layer to place
+        return fixed
+
+    def refuses(self, architecture: str) -> str | None:
+        """Return the reason why this architecture cannot have this normalization, or None."""
+        return None
+
+
+class Affine(nn.Module):
+    """A normalization's gain gamma (1) and offset beta (0), both (features,); constants without `affine`."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, features: int, affine: bool) -> None:
+        super().__init__()
+        self.features = features
+        if affine:
+            self.weight = nn.Parameter(torch.ones(features))
+            self.bias = nn.Parameter(torch.zeros(features))
+        else:
+            self.register_buffer("weight", torch.ones(features), persistent=False)
+            self.register_buffer("bias", torch.zeros(features), persistent=False)
+
+    def scale_and_shift(self, xhat: Tensor) -> Tensor:
+        """Return gamma xhat + beta for (B, F) or (B, F, H, W)."""
+        shape = (-1, *[1] * (xhat.dim() - 2))  # (F,) or (F, 1, 1)
+        return torch.addcmul(self.bias.view(shape), xhat, self.weight.view(shape))

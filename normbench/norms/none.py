@@ -1,0 +1,13 @@
+"""No normalization: the control of every comparison."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from normbench.norms.base import Normalization
+
+
+class NoNorm(Normalization):
+    """No normalization: y = x."""
+
+    name: Literal["none"] = "none"

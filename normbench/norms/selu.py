@@ -1,0 +1,26 @@
+"""Self-normalizing networks (Klambauer et al. 2017, arXiv:1706.02515)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from normbench.layers import AlphaDropout, Noisy
+from normbench.norms.base import Normalization
+
+
+class Selu(Normalization):
+    """Self-normalizing net: selu(x) = lambda (x if x > 0 else alpha (e^x - 1)), weights N(0, 1/n), no layer.
+
+    lambda = 1.0507009873554805 and alpha = 1.6732632423543772 make mean 0 and variance 1 a fixed point.
+    Dropout becomes alpha dropout, which keeps that point.
+    """
+
+    name: Literal["selu"] = "selu"
+
+    paper: ClassVar[str] = "Klambauer et al. 2017, arXiv:1706.02515"
+    activation: ClassVar[str | None] = "selu"
+    dropout: ClassVar[type[Noisy]] = AlphaDropout
+
+    def init(self) -> dict[str, object]:
+        """Return LeCun's initialisation, which the fixed point needs."""
+        return {"scheme": "lecun"}

@@ -1,0 +1,13 @@
+"""The optimisers. To add one: write its file beside this one, import it, name it in `OPTIMIZERS`."""
+
+from __future__ import annotations
+
+from normbench.optimizers.adam import Adam, AdamW
+from normbench.optimizers.base import Optimizer
+from normbench.optimizers.rmsprop import RMSprop
+from normbench.optimizers.sgd import SGD
+from normbench.options import Registry
+
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", SGD, Adam, AdamW, RMSprop)
+
+__all__ = ["OPTIMIZERS", "Optimizer"]

@@ -1,0 +1,64 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from normbench.optimizers.base import Optimizer, Tensors, per_run, zeros
+
+
+class Adam(Optimizer):
+    """Adam: m, v are running means of g and g^2; w <- w - lr m^ / (sqrt(v^) + eps), both bias-corrected.
+
+    weight_decay adds weight_decay w to the gradient.
+    """
+
+    name: Literal["adam"] = "adam"
+    beta1: float = Field(0.9, ge=0, lt=1, description="memory of the gradient")
+    beta2: float = Field(0.999, ge=0, lt=1, description="memory of the squared gradient")
+    eps: float = Field(1e-8, gt=0, description="added to the root of the squared gradient")
+
+    paper: ClassVar[str] = "Kingma & Ba 2015, arXiv:1412.6980"
+    per_run: ClassVar[tuple[str, ...]] = ("lr", "weight_decay", "beta1", "beta2", "eps")
+    decoupled: ClassVar[bool] = False
+
+    def state(self, params: Tensors) -> dict[str, Tensors]:
+        """Return the running means of the gradient and of its square."""
+        return {"mean": zeros(params), "square": zeros(params)}
+
+    def update(
+        self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors, step: int
+    ) -> None:
+        """Make one update in place."""
+        beta1, beta2, lr = hyper["beta1"], hyper["beta2"], hyper["lr"]
+        decays = bool(hyper["weight_decay"].any())
+        rate = lr / (1 - beta1 ** (step + 1))
+        root = (1 - beta2 ** (step + 1)).sqrt()
+        for name, param in params.items():
+            grad = grads[name]
+            if decays:
+                grad = self._decay(param, grad, hyper)
+            mean, square = state["mean"][name], state["square"][name]
+            mean.lerp_(grad, per_run(1 - beta1, grad))
+            square.mul_(per_run(beta2, grad)).addcmul_(grad * per_run(1 - beta2, grad), grad)
+            denominator = square.sqrt().div_(per_run(root, grad)).add_(per_run(hyper["eps"], grad))
+            param.sub_(mean.div(denominator).mul_(per_run(rate, grad)))
+
+    def _decay(self, param: Tensor, grad: Tensor, hyper: Tensors) -> Tensor:
+        if self.decoupled:
+            param.mul_(per_run(1 - hyper["lr"] * hyper["weight_decay"], param))
+            return grad
+        return grad.addcmul(param, per_run(hyper["weight_decay"], param))
+
+
+class AdamW(Adam):
+    """AdamW: Adam with weight decay apart from the gradient, w <- (1 - lr weight_decay) w before the update."""
+
+    name: Literal["adamw"] = "adamw"  # type: ignore[assignment]
+    weight_decay: float = Field(0.01, ge=0, description="decay of the weights for each unit of lr")
+
+    paper: ClassVar[str] = "Loshchilov & Hutter 2019, arXiv:1711.05101"
+    decoupled: ClassVar[bool] = True

@@ -1,0 +1,85 @@
+"""What an optimiser is here: a pure update of stacked tensors, each hyper-parameter one number for each run."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from normbench.options import Named, Options
+
+Tensors = dict[str, Tensor]
+
+
+class Schedule(Options):
+    """How the rate changes over the steps: lr times a factor.
+
+    constant: 1. linear: falls to `final` at the last step. cosine: half a cosine down to `final`.
+    step: times `gamma` at each of `milestones`. `warmup` steps first raise the factor from 1/warmup.
+    """
+
+    name: Literal["constant", "step", "linear", "cosine"] = "constant"
+    warmup: int = Field(0, ge=0, description="steps over which the rate rises linearly")
+    final: float = Field(0.0, ge=0, description="factor at the last step (linear, cosine)")
+    milestones: list[int] = Field([], description="steps at which the rate is multiplied (step)")
+    gamma: float = Field(0.1, gt=0, description="what it is multiplied with (step)")
+
+    def factor(self, step: int, steps: int) -> float:
+        """Return the factor of the rate for the update number `step` (from 0) of `steps`."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(1, steps - self.warmup)
+        if self.name == "linear":
+            return 1 + (self.final - 1) * progress
+        if self.name == "cosine":
+            return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
+        if self.name == "step":
+            return self.gamma ** sum(step >= milestone for milestone in self.milestones)
+        return 1.0
+
+
+class Optimizer(Named):
+    """Base of all optimisers. `per_run` names the fields in which the runs of one stack may differ."""
+
+    lr: float = Field(0.1, gt=0, description="learning rate, per step of the mean loss of a batch")
+    weight_decay: float = Field(0.0, ge=0, description="as the torch optimiser of this name")
+    schedule: Schedule = Field(Schedule(), description="how the rate changes over the steps")
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of a run's whole gradient")
+
+    per_run: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    def state(self, params: Tensors) -> dict[str, Tensors]:
+        """Return the optimiser's empty state: a name, then one tensor for each parameter."""
+        return {}
+
+    def update(
+        self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors, step: int
+    ) -> None:
+        """Make one update in place. `hyper` has (R,) for each of `per_run`, lr with the schedule applied."""
+        raise NotImplementedError
+
+
+def per_run(value: Tensor, like: Tensor) -> Tensor:
+    """Shape (R,) so that it multiplies (R, ...)."""
+    return value.view(-1, *[1] * (like.dim() - 1))
+
+
+def zeros(params: Tensors) -> Tensors:
+    """Return a tensor of zeros for each parameter."""
+    return {name: torch.zeros_like(param) for name, param in params.items()}
+
+
+def clip(grads: Tensors, max_norm: float) -> None:
+    """Scale each run's gradient in place so that its norm over all parameters is at most `max_norm`."""
+    squares = torch.stack([grad.flatten(1).square().sum(1) for grad in grads.values()])  # (P, R)
+    factor = (max_norm / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1.0)
+    for grad in grads.values():
+        grad.mul_(per_run(factor, grad))
