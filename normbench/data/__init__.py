@@ -14,6 +14,7 @@ from normbench.data.cifar10 import Cifar10
 from normbench.data.cifar100 import Cifar100
 from normbench.data.digits import Digits
 from normbench.data.fashion_mnist import FashionMnist
+from normbench.data.image_folder import ImageFolder
 from normbench.data.loading import Description, Peek, available, clear, describe, fetch_set, load, peek
 from normbench.data.mnist import Mnist
 from normbench.data.root import data_root
@@ -42,7 +43,9 @@ __all__ = [
     "peek",
 ]
 
-DATASETS: Registry[DataOptions] = Registry("data set", Digits, Mnist, FashionMnist, Cifar10, Cifar100)
+DATASETS: Registry[DataOptions] = Registry(
+    "data set", Digits, Mnist, FashionMnist, Cifar10, Cifar100, ImageFolder
+)
 
 
 def describe_all(data_dir: Folder = None) -> list[Description]:

@@ -49,6 +49,15 @@ class Info:
 
 
 @dataclass(frozen=True)
+class Survey:
+    """What a look at the files tells: shapes and sizes, and a stamp that changes when the files do."""
+
+    info: Info
+    stamp: str = ""
+    listing: Any = None  # of a folder of images: its files, so that `read` need not look again
+
+
+@dataclass(frozen=True)
 class Split:
     """One part, ready for training: x float (N, C, H, W), standardised; y int64 (N,)."""
 
@@ -116,16 +125,12 @@ class DataOptions(Named):
         """Say whether the files are there, without reading them."""
         return True
 
-    def info(self, root: Path) -> Info:
-        """Return shapes and sizes without reading images."""
+    def survey(self, root: Path) -> Survey:
+        """Return shapes and sizes without reading images; the files of known sets need not be there."""
         raise NotImplementedError
 
-    def stamp(self, root: Path) -> str:
-        """Return what tells one state of the files from another within this process."""
-        return ""
-
-    def read(self, root: Path, cache: Path, progress: Progress | None = None) -> RawData:
-        """Read the files (no network) into tensors; `cache` is a folder for what is worth keeping."""
+    def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
+        """Read the files (no network) into tensors; `cache` is a data root for what is worth keeping."""
         raise NotImplementedError
 
     def download(self, root: Path) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 
 from normbench import seeding
-from normbench.data.base import DataOptions, Info, Progress, RawData, as_part
+from normbench.data.base import DataOptions, Info, Progress, RawData, Survey, as_part
 from normbench.data.prepare import stratified
 
 TEST = 360  # of 1,797: about 20 %, the same images for everyone
@@ -26,11 +26,11 @@ class Digits(DataOptions):
 
     name: Literal["digits"] = "digits"
 
-    def info(self, root: Path) -> Info:
+    def survey(self, root: Path) -> Survey:
         """Return the constant shapes and sizes."""
-        return Info((1, 8, 8), 10, 1797 - TEST, TEST)
+        return Survey(Info((1, 8, 8), 10, 1797 - TEST, TEST))
 
-    def read(self, root: Path, cache: Path, progress: Progress | None = None) -> RawData:
+    def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
         """Read scikit-learn's copy; its values are 0..16."""
         from sklearn.datasets import load_digits
 

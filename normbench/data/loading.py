@@ -42,7 +42,7 @@ def available(options: DataOptions, data_dir: Folder = None) -> bool:
 def peek(options: DataOptions, data_dir: Folder = None) -> Peek:
     """Return shapes and sizes; options that ask for more images than there are raise a `DataError`."""
     root = options.folder(data_dir)
-    info = options.info(root)
+    info = options.survey(root).info
     sizes = part_sizes(options, info)
     return Peek(
         info.input_shape,
@@ -70,16 +70,17 @@ def load(
     with _lock:
         if not options.available(root):
             options.download(root)
-        part_sizes(options, options.info(root))  # before the long work, and whatever the cache holds
+        survey = options.survey(root)
+        part_sizes(options, survey.info)  # before the long work, and whatever the cache holds
         key = (
             options.model_copy(update={"batch_size": 1, "augment": type(options.augment)(), "root": None}),
             str(root.absolute()),
-            options.stamp(root),
+            survey.stamp,
             dtype,
             str(device),
         )
         if key not in _cache:
-            raw = options.read(root, data_root(None, data_dir), progress)
+            raw = options.read(root, survey, data_root(None, data_dir), progress)
             _cache[key] = prepare(raw, options, dtype, device)
         _cache.move_to_end(key)
         while len(_cache) > 1 and sum(map(_bytes, _cache.values())) > CACHE_BYTES:

@@ -20,7 +20,9 @@ from normbench.errors import DataError
 # A pixel or channel whose deviation is below 1 % of the range counts as constant: dividing by less would
 # turn one odd pixel of a test image into an input of hundreds of deviations.
 STD_FLOOR = 0.01
-CHUNK = 2048  # images that are converted at a time, which bounds the memory in between
+# Images converted at a time: few enough to stay in the processor's cache, and for their sums of squares to be
+# exact in float32 (256 x 255^2 < 2^24).
+CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -86,21 +88,22 @@ def entropy(y: Tensor) -> float:
 def statistics(x: Tensor, standardize: str, top: int) -> tuple[Tensor, Tensor]:
     """Return mean and divisor in float64 of images uint8 (N, C, H, W) scaled to [0, 1], to broadcast.
 
-    The sums are integers, so that they are exact and do not depend on threads or chunks.
+    The sums are of integers and exact, so that they do not depend on threads or chunks.
     """
     if standardize == "none":
         return torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
-    total = torch.zeros(x.shape[1:], dtype=torch.int64)  # (C, H, W)
+    total = torch.zeros(x.shape[1:], dtype=torch.float64)  # (C, H, W)
     squares = torch.zeros_like(total)
     for chunk in x.split(CHUNK):
-        total += chunk.sum(0, dtype=torch.int64)
-        squares += chunk.to(torch.int32).square().sum(0, dtype=torch.int64)
+        values = chunk.float()
+        total += values.sum(0)
+        squares += values.square_().sum(0)
     count = len(x)
     if standardize == "channel":
         count *= x.shape[2] * x.shape[3]
         total, squares = total.sum((1, 2), keepdim=True), squares.sum((1, 2), keepdim=True)  # (C, 1, 1)
-    mean = total.double() / count
-    variance = (squares.double() / count - mean.square()).clamp(min=0)
+    mean = total / count
+    variance = (squares / count - mean.square()).clamp(min=0)
     return mean / top, (variance.sqrt() / top).clamp(min=STD_FLOOR)
 
 
@@ -153,7 +156,6 @@ def _pick(part: RawPart, index: Tensor, binarize: bool, top: int) -> RawPart:
 
 def _scale(x: Tensor, mean: Tensor, std: Tensor, top: int, dtype: torch.dtype) -> Tensor:
     out = torch.empty(x.shape, dtype=dtype)
-    for start in range(0, len(x), CHUNK):
-        part = slice(start, start + CHUNK)
-        out[part] = (x[part].double() / top).sub_(mean).div_(std)  # in float64, rounded once
+    for chunk, target in zip(x.split(CHUNK), out.split(CHUNK), strict=True):
+        target.copy_((chunk.double() / top).sub_(mean).div_(std))  # in float64, rounded once
     return out

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from normbench.data.base import DataOptions, Info, Progress, RawData, RawPart, as_part
+from normbench.data.base import DataOptions, Info, Progress, RawData, RawPart, Survey, as_part
 from normbench.errors import DataError
 
 TIMEOUT = 20.0  # seconds without an answer from a server
@@ -30,9 +30,11 @@ class TorchvisionSet(DataOptions):
     train_images: ClassVar[int]
     test_images: ClassVar[int]
 
-    def info(self, root: Path) -> Info:
-        """Return the constant shapes and sizes."""
-        return Info(self.shape, self.class_count, self.train_images, self.test_images)
+    def survey(self, root: Path) -> Survey:
+        """Return the constant shapes and sizes; the files' times stamp them: a mended file is read again."""
+        paths = [root / file for file in self.files]
+        stamp = " ".join(str(path.stat().st_mtime_ns) for path in paths if path.is_file())
+        return Survey(Info(self.shape, self.class_count, self.train_images, self.test_images), stamp)
 
     def location(self, root: Path) -> Path:
         """Return the folder of the files."""
@@ -42,12 +44,7 @@ class TorchvisionSet(DataOptions):
         """Say whether every file is there."""
         return all((root / file).is_file() for file in self.files)
 
-    def stamp(self, root: Path) -> str:
-        """Return the files' times, so that a repaired file is read again."""
-        paths = [root / file for file in self.files]
-        return " ".join(str(path.stat().st_mtime_ns) for path in paths if path.is_file())
-
-    def read(self, root: Path, cache: Path, progress: Progress | None = None) -> RawData:
+    def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
         """Read the files through torchvision, without the network."""
         try:
             train, test = self._open(root, train=True), self._open(root, train=False)

@@ -1,0 +1,102 @@
+"""A user's own images."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from normbench.data.base import DataOptions, Folder, Info, Progress, RawData, Survey, as_part
+from normbench.data.decode import Color, decode, decode_all, problem
+from normbench.data.listing import (
+    LAYOUT,
+    PARTS,
+    Listing,
+    cache_path,
+    fingerprint,
+    keep,
+    scan,
+)
+from normbench.data.root import data_root
+from normbench.errors import DataError
+
+FORMAT = 1  # of the cache; to be raised when decoding changes
+
+Side = Annotated[int, Field(ge=1)]
+
+
+class ImageFolder(DataOptions):
+    """Your own images: a folder with train/<class>/* and test/<class>/*, decoded once and kept.
+
+    Any kind of image that Pillow reads. Transparent parts become white, 16 bits become 8, photographs are
+    turned upright as their camera noted. The classes are the folders' names in alphabetic order.
+    """
+
+    layout: ClassVar[str] = LAYOUT
+
+    name: Literal["image_folder"] = "image_folder"
+    size: Side | Annotated[tuple[Side, Side], Field(strict=False)] | None = Field(
+        None, description="resize all images (bilinear) to this side, or to [height, width]"
+    )
+    color: Color = Field("rgb", description="rgb (3 channels) or grey (1 channel)")
+
+    @property
+    def height_width(self) -> tuple[int, int] | None:
+        """Return the (height, width) that is asked for."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    def identity(self, data_dir: Folder = None) -> dict[str, Any]:
+        """Return every option, with a fingerprint of the files in place of the root."""
+        listing = scan(self.folder(data_dir))
+        return {**super().identity(data_dir), "fingerprint": fingerprint(listing, data_root(None, data_dir))}
+
+    def available(self, root: Path) -> bool:
+        """Say whether both parts are there."""
+        return all((root / part).is_dir() for part in PARTS)
+
+    def download(self, root: Path) -> None:
+        """Raise the error that says what was expected where: there is nothing to download."""
+        scan(root)
+
+    def survey(self, root: Path) -> Survey:
+        """List the files, and take the size of the first image where no other is asked for."""
+        listing = scan(root)
+        first = root / listing.train[0].path
+        channels = 1 if self.color == "grey" else 3
+        size = self.height_width
+        if size is None:
+            try:
+                _, *size_found = decode(first, None, self.color).shape
+            except Exception as error:  # Pillow raises whatever a damaged file happens to cause
+                raise DataError(f"data.root: {problem(first, error)}; replace or remove it") from error
+            size = (size_found[0], size_found[1])
+        info = Info((channels, *size), len(listing.class_names), len(listing.train), len(listing.test))
+        return Survey(info, listing.stamp(), listing)
+
+    def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
+        """Return the images from the cache, or decode them and keep them there."""
+        listing: Listing = survey.listing
+        kept = cache_path(root, cache, "npz", self.height_width, self.color)
+        stamp = f"{FORMAT} {survey.stamp}"
+        pixels = _kept(kept, stamp)
+        if pixels is None:
+            paths = [root / file.path for file in listing.files]
+            decoded = decode_all(paths, survey.info.input_shape, self.height_width, self.color, progress)
+            pixels = decoded
+            keep(kept, lambda file: np.savez(file, stamp=np.array(stamp), pixels=decoded))
+        labels = torch.tensor([file.label for file in listing.files])
+        x, n = torch.from_numpy(pixels), len(listing.train)
+        return RawData(as_part(x[:n], labels[:n]), as_part(x[n:], labels[n:]), listing.class_names)
+
+
+def _kept(path: Path, stamp: str) -> np.ndarray | None:
+    """Return the pixels of a cache file that was made from these very files, else None."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file["pixels"] if str(file["stamp"]) == stamp else None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None  # not there, or cut short: decode again

@@ -1,0 +1,184 @@
+"""The files of a folder of images, `train/<class>/*` and `test/<class>/*`: checked, stamped, hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from normbench.errors import DataError
+
+PARTS = ("train", "test")
+LAYOUT = "train/<class>/* and test/<class>/*"
+JUNK = {"thumbs.db", "desktop.ini"}  # what Windows leaves in folders of images
+CHUNK = 256  # files for one task of a thread
+SHOWN = 5  # files that an error names; the others are counted
+CACHE_FOLDER = "image_folder"  # below the data root
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One file: its path below the root (with /), class, bytes, and time of the last change."""
+
+    path: str
+    label: int
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of both parts, by class and name; classes in the order of their names."""
+
+    root: Path
+    class_names: tuple[str, ...]
+    train: tuple[ImageFile, ...]
+    test: tuple[ImageFile, ...]
+
+    @property
+    def files(self) -> tuple[ImageFile, ...]:
+        """Return the training files, then the test files."""
+        return self.train + self.test
+
+    def stamp(self) -> str:
+        """Return a hash of place, names, sizes and times: equal stamps, unchanged files."""
+        digest = hashlib.blake2b(str(self.root.resolve()).encode(), digest_size=16)
+        for file in self.files:
+            digest.update(f"\0{file.path}\0{file.size_bytes}\0{file.mtime_ns}".encode())
+        return digest.hexdigest()
+
+
+def shown(problems: list[str]) -> str:
+    """Return the first few problems, and how many more there are."""
+    more = f" (and {len(problems) - SHOWN} more)" if len(problems) > SHOWN else ""
+    return "; ".join(problems[:SHOWN]) + more
+
+
+def scan(root: Path) -> Listing:
+    """List the files of both parts; a layout that cannot be meant is an error that names the place."""
+    try:
+        missing = [part for part in PARTS if not (root / part).is_dir()]
+        if missing:
+            raise DataError(
+                f"data.root: {root} holds no folder '{missing[0]}'; image_folder expects {LAYOUT} below "
+                f"data.root; name the folder that holds train/ and test/, or make it"
+            )
+        classes = {part: _visible(root / part) for part in PARTS}
+        stray = [str(root / part / e.name) for part in PARTS for e in classes[part] if not e.is_dir()]
+        if stray:
+            raise DataError(
+                f"data.root: files lie outside of a class: {shown(stray)}; image_folder expects {LAYOUT}; "
+                f"move them into a class's folder or away"
+            )
+        names = {part: sorted(entry.name for entry in classes[part]) for part in PARTS}
+        one_sided = [
+            f"'{name}' is in {root / part} but not in {root / other}"
+            for part, other in (PARTS, PARTS[::-1])
+            for name in names[part]
+            if name not in names[other]
+        ]
+        if one_sided:
+            raise DataError(
+                f"data.root: classes in one part only: {shown(one_sided)}; both parts need the same classes; "
+                f"add the missing folders or remove these"
+            )
+        if len(names["train"]) < 2:
+            raise DataError(
+                f"data.root: {root / 'train'} holds {len(names['train'])} classes; at least 2 are needed, "
+                f"each a folder of images: {LAYOUT}"
+            )
+        train, test = (_files(root, part, names[part]) for part in PARTS)
+    except OSError as error:
+        raise DataError(f"data.root: {error.filename or root} cannot be read: {error.strerror}") from error
+    return Listing(root, tuple(names["train"]), train, test)
+
+
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in JUNK]
+
+
+def _files(root: Path, part: str, names: list[str]) -> tuple[ImageFile, ...]:
+    files: list[ImageFile] = []
+    for label, name in enumerate(names):
+        entries = sorted(_visible(root / part / name), key=lambda entry: entry.name)
+        folders = [entry.path for entry in entries if entry.is_dir()]
+        if folders:
+            raise DataError(
+                f"data.root: folders inside a class: {shown(folders)}; image_folder expects {LAYOUT}; move "
+                f"their images up"
+            )
+        if not entries:
+            raise DataError(
+                f"data.root: {root / part / name} holds no images; put some there, or remove the class from "
+                f"train/ and test/"
+            )
+        for entry in entries:
+            stat = entry.stat()
+            files.append(ImageFile(f"{part}/{name}/{entry.name}", label, stat.st_size, stat.st_mtime_ns))
+    return tuple(files)
+
+
+def fingerprint(listing: Listing, cache: Path) -> str:
+    """Return a hash of every file's name below the root and of its bytes, wherever the folder lies.
+
+    Unlike the stamp it is the same for a copy of the folder. It is kept in the cache under the stamp, so
+    that the files are read for it only once.
+    """
+    stamp = listing.stamp()
+    kept = cache_path(listing.root, cache, "json")
+    try:
+        found = json.loads(kept.read_text())
+        if found["stamp"] == stamp:
+            return str(found["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not there, or not ours: compute it
+
+    def digest(files: tuple[ImageFile, ...]) -> bytes:
+        result = b""
+        for file in files:
+            content = (listing.root / file.path).read_bytes()
+            result += hashlib.blake2b(content, digest_size=16).digest() + file.path.encode() + b"\0"
+        return result
+
+    chunks = [listing.files[i : i + CHUNK] for i in range(0, len(listing.files), CHUNK)]
+    whole = hashlib.blake2b(digest_size=16)
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for part in pool.map(digest, chunks):
+                whole.update(part)
+    except OSError as error:
+        raise DataError(f"data.root: {error.filename} cannot be read: {error.strerror}") from error
+    result = whole.hexdigest()
+    text = json.dumps({"stamp": stamp, "fingerprint": result}).encode()
+    keep(kept, lambda file: file.write(text))
+    return result
+
+
+def cache_path(root: Path, cache: Path, suffix: str, *variant: object) -> Path:
+    """Return the one cache file for this folder and variant; a changed folder overwrites its old one."""
+    text = "\0".join([str(root.resolve()), *map(str, variant)])
+    return cache / CACHE_FOLDER / f"{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}.{suffix}"
+
+
+def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a cache file aside and rename it; a cache that cannot be written only costs time later."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+            os.replace(aside, path)
+        except BaseException:
+            os.unlink(aside)
+            raise
+    except OSError as error:
+        warnings.warn(f"{path} cannot be kept ({error}); it will be computed again", stacklevel=3)
