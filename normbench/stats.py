@@ -1,7 +1,8 @@
 """Intervals, paired comparisons and the edge of the rates that train: arrays in, numbers out.
 
 Intervals are Student-t at 95 % on the scale of the measure. Bootstrap intervals are far too narrow at
-3 to 5 seeds (coverage 0.76 to 0.84). Where there are too few values for an interval, its ends are NaN, never a guess.
+3 to 5 seeds (coverage 0.76 to 0.84). Where there are too few values for an interval, its ends are NaN,
+never a guess.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class EdgeInterval(Interval):
-    """An interval of rates or of their ratio, which counts the grid; seeds or pairs without an edge left out."""
+    """An interval of rates or of their ratio, which counts the grid; what has no edge is left out."""
 
     left_out: int = 0
 
@@ -163,8 +164,9 @@ def median_interval(values: Numbers, level: float = LEVEL) -> Interval:
 def largest_trained_rate(rates: Numbers, outcomes: Sequence[str | None]) -> Edge | None:
     """Return where the first contiguous block of rates that train ends, for one cell and seed.
 
-    This is the measure `max_stable_lr`: walk the rates upward. A rate without an outcome (pending, crashed) is
-    as if it were not on the grid, so the gap between `top` and `next` grows honestly. None: trains at no rate.
+    This is the measure `max_stable_lr`: walk the rates upward. A rate without an outcome (pending, crashed)
+    is as if it were not on the grid, so the gap between `top` and `next` grows honestly. None: it trains at
+    no rate.
     """
     pairs = sorted((float(r), o) for r, o in zip(rates, outcomes, strict=True) if isinstance(o, str) and o)
     grid = [rate for rate, _ in pairs]

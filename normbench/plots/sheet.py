@@ -1,0 +1,249 @@
+"""One figure's page: title, what all runs share, legend, a grid of panels; measured, so nothing overlaps."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from normbench.plots.style import GREY, INK, clean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Handles = Sequence[tuple[Any, str]]
+EM = 0.58  # mean width of a character of DejaVu Sans, in font sizes
+
+
+class Sheet:
+    """A grid of panels under a header. Draw into `axes[row][column]`, then call `finish`.
+
+    Sizes are inches. `strips`: the rows' names, at the right; `heads`: the columns' or the panels' names.
+    Panels that stay None are not drawn. `y_groups`: which rows share their vertical axis.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        cols: int,
+        *,
+        present: set[tuple[int, int]] | None = None,
+        aspect: float = 0.72,
+        left: float = 0.72,
+        hgap: float = 0.18,
+        widest: float = 6.4,
+        narrowest: float = 1.72,
+        share_x: bool = True,
+        y_groups: dict[int, object] | None = None,
+    ) -> None:
+        from matplotlib.figure import Figure
+
+        self.rows, self.cols, self.left, self.hgap = rows, cols, left, hgap
+        self.width = min(widest, max(narrowest, 10.4 / cols))
+        self.height = max(1.15, min(3.1, aspect * self.width))
+        self.small = cols > 3
+        self.font = 8.0 if self.small else 9.0
+        self.figure: Figure = Figure(figsize=(8, 6))
+        self.heads: dict[tuple[int, int], str] = {}
+        self.strips: dict[int, str] = {}
+        self.row_gaps: dict[int, float] = {}  # extra space above a row
+        self.right = 0.2
+        self.bottom = 0.62
+        self.turned = 0.0
+        self.axes: list[list[Axes | None]] = [[None] * cols for _ in range(rows)]
+        anchor: dict[Any, Axes] = {}
+        for r in range(rows):
+            for c in range(cols):
+                if present is not None and (r, c) not in present:
+                    continue
+                y_key = ("y", y_groups.get(r) if y_groups else None)
+                ax = self.figure.add_axes(
+                    (0, 0, 1, 1),
+                    label=f"panel {r} {c}",
+                    sharex=anchor.get("x") if share_x else None,
+                    sharey=anchor.get(y_key),
+                )
+                if share_x:
+                    anchor.setdefault("x", ax)
+                anchor.setdefault(y_key, ax)
+                self.axes[r][c] = ax
+
+    def at(self, r: int, c: int) -> Axes:
+        """Return the panel in a row and column."""
+        ax = self.axes[r][c]
+        if ax is None:
+            raise KeyError(f"no panel in row {r}, column {c}")
+        return ax
+
+    def turn_long_labels(self, labels: Sequence[str]) -> None:
+        """Turn the horizontal axis's labels where they would run into each other."""
+        widest = max(len(text) for text in labels) * self.font * EM / 72
+        if widest + 0.1 > self.width / len(labels):
+            self.turned = 30.0
+            self.bottom = max(self.bottom, 0.42 + 0.55 * widest)
+            self.left = max(self.left, min(widest * 0.85, 1.6) if widest > self.width / len(labels) else 0)
+
+    def panels(self) -> list[tuple[int, int, Axes]]:
+        """Return the panels that are drawn, with their row and column."""
+        return [(r, c, ax) for r, row in enumerate(self.axes) for c, ax in enumerate(row) if ax is not None]
+
+    def is_bottom(self, r: int, c: int) -> bool:
+        """Return whether no panel lies right below."""
+        return all(self.axes[below][c] is None for below in range(r + 1, self.rows))
+
+    def is_left(self, r: int, c: int) -> bool:
+        """Return whether no panel lies to the left."""
+        return all(self.axes[r][before] is None for before in range(c))
+
+    def finish(
+        self,
+        title: str,
+        notes: Sequence[str],
+        legends: Sequence[tuple[str, Handles]],
+        x_label: str,
+        y_labels: dict[int, str] | str,
+    ) -> Figure:
+        """Place everything and label the outer axes; `y_labels`: one for all, or by a block's first row."""
+        figure, bottom = self.figure, self.bottom
+        panel_width = self.cols * self.width + (self.cols - 1) * self.hgap
+        strip = 0.4 if self.strips else 0.0
+        total = max(7.2, self.left + panel_width + strip + self.right)
+        left = self.left + max(0.0, (total - self.left - strip - self.right - panel_width) / 2)
+        header = self._header(total, title, notes)
+        legend_height, placed = self._legends(total, legends)
+        heads = {place: self._fit(text, self.width, 3) for place, text in self.heads.items()}
+        line = self.font * 1.22 / 72
+        head = 0.1 + line * max((t.count("\n") + 1 for t in heads.values()), default=0)
+        lower = [t.count("\n") + 1 for (r, _), t in heads.items() if r]
+        vgap = 0.16 + line * max(lower, default=0)
+        extra = sum(self.row_gaps.values())
+        grid = self.rows * self.height + (self.rows - 1) * vgap + extra
+        height = header + legend_height + head + grid + bottom
+        figure.set_size_inches(total, height)
+        y = height - 0.14
+        for text, size, color, weight, lines in self._texts:
+            figure.text(
+                0.16 / total,
+                y / height,
+                text,
+                fontsize=size,
+                color=color,
+                weight=weight,
+                va="top",
+                linespacing=1.25,
+            )
+            y -= lines * size * 1.25 / 72 + 0.05
+        y -= 0.05
+        for legend, tall in placed:
+            legend.set_bbox_to_anchor((0.12 / total, y / height), transform=figure.transFigure)
+            y -= tall
+        top = height - header - legend_height - head
+        bottoms = []
+        for r in range(self.rows):
+            top -= self.row_gaps.get(r, 0.0)
+            bottoms.append(top - self.height)
+            top -= self.height + vgap
+        for r, c, ax in self.panels():
+            x0 = left + c * (self.width + self.hgap)
+            ax.set_position((x0 / total, bottoms[r] / height, self.width / total, self.height / height))
+            ax.tick_params(
+                labelsize=self.font - 0.5, labelbottom=self.is_bottom(r, c), labelleft=self.is_left(r, c)
+            )
+            if self.turned and self.is_bottom(r, c):
+                for tick in ax.get_xticklabels():
+                    tick.set(rotation=self.turned, ha="right", rotation_mode="anchor")
+            if (r, c) in heads:
+                ax.set_title(heads[r, c], fontsize=self.font, pad=4, color=INK)
+        for r, text in self.strips.items():
+            x_strip = (left + panel_width + 0.24) / total
+            middle = (bottoms[r] + self.height / 2) / height
+            figure.text(
+                x_strip,
+                middle,
+                self._fit(text, self.height, 2),
+                rotation=270,
+                fontsize=self.font,
+                va="center",
+                ha="center",
+            )
+        figure.text(
+            (left + panel_width / 2) / total,
+            0.13 / height,
+            clean(x_label),
+            ha="center",
+            va="bottom",
+            fontsize=9.5,
+        )
+        blocks = {0: y_labels} if isinstance(y_labels, str) else y_labels
+        starts = sorted(blocks)
+        for start, stop in zip(starts, [*starts[1:], self.rows], strict=True):
+            middle = (bottoms[start] + self.height + bottoms[stop - 1]) / 2 / height
+            tall = bottoms[start] + self.height - bottoms[stop - 1]
+            label = "\n".join(textwrap.wrap(clean(blocks[start]), max(12, int(tall * 72 / (9.5 * EM)))))
+            figure.text(
+                (left - self.left + 0.2) / total,
+                middle,
+                label,
+                rotation=90,
+                va="center",
+                ha="center",
+                fontsize=9.5,
+            )
+        return figure
+
+    def _fit(self, text: str, inches: float, most: int = 2) -> str:
+        """Break a label at its spaces and underscores, so that it keeps within a panel's width."""
+        room = max(8, int(inches * 72 / (self.font * EM)))
+        lines = textwrap.wrap(clean(text).replace("_", "_ "), room) or [""]
+        if len(lines) > most:
+            lines = [*lines[: most - 1], lines[most - 1][: room - 1] + "…"]
+        return "\n".join(lines).replace("_ ", "_")
+
+    def _header(self, total: float, title: str, notes: Sequence[str]) -> float:
+        self._texts = []
+        tall = 0.14 + 0.05
+        for text, size, color, weight in [
+            (title, 12.0, INK, "bold"),
+            *((n, 8.5, GREY, "normal") for n in notes),
+        ]:
+            room = int((total - 0.35) * 72 / (size * (EM - 0.04 + (0.1 if weight == "bold" else 0))))
+            wrapped = textwrap.wrap(clean(text), room) or [""]
+            self._texts.append(("\n".join(wrapped), size, color, weight, len(wrapped)))
+            tall += len(wrapped) * size * 1.25 / 72 + 0.05
+        return tall
+
+    def _legends(
+        self, total: float, legends: Sequence[tuple[str, Handles]]
+    ) -> tuple[float, list[tuple[Any, float]]]:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        self.figure.set_size_inches(total, 6)
+        canvas = FigureCanvasAgg(self.figure)
+        placed: list[tuple[Any, float]] = []
+        for name, entries in legends:
+            if not entries:
+                continue
+            handles = [h for h, _ in entries]
+            labels = [clean(text) if not text.startswith("_") else " " + clean(text) for _, text in entries]
+            for columns in range(min(len(labels), 8), 0, -1):
+                legend = self.figure.legend(
+                    handles,
+                    labels,
+                    ncols=columns,
+                    title=clean(name) or None,
+                    loc="upper left",
+                    alignment="left",
+                    fontsize=8.5,
+                    title_fontsize=8.5,
+                    borderaxespad=0.0,
+                    columnspacing=1.4,
+                    handlelength=2.4,
+                    labelspacing=0.3,
+                )
+                box = legend.get_window_extent(canvas.get_renderer())
+                if box.width / self.figure.dpi < total - 0.2 or columns == 1:
+                    placed.append((legend, box.height / self.figure.dpi + 0.02))
+                    break
+                legend.remove()
+        return sum(t for _, t in placed) + (0.06 if placed else 0.0), placed

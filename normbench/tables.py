@@ -1,0 +1,253 @@
+"""Reads one experiment's folder for everything that draws or judges: the runs, their curves, the config.
+
+A sweep in progress reads like a finished one whose other runs are not there yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from normbench.errors import RecordsError
+from normbench.stats import outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RATE = "optimizer.lr"
+VARIANT = "model.norm"
+PARTS = ("train", "val", "test")
+MEASURED = [f"{part}_{what}" for part in PARTS for what in ("loss", "accuracy")]
+NUMBERS = [
+    *("steps", "diverged_at_step", "train_loss_last_tenth", "label_entropy", "parameters", "train_seconds"),
+    *(f"{which}_{name}" for which in ("final", "best") for name in MEASURED),
+]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """One experiment as tables: `runs` (a row for each run), `metrics` (run and evaluation), its config."""
+
+    folder: Path
+    name: str
+    config: dict[str, Any]
+    runs: pd.DataFrame
+    metrics: pd.DataFrame
+    swept: tuple[str, ...]  # the swept keys, which are columns of `runs`
+
+    @property
+    def title(self) -> str:
+        """Return the title that the config gives, else the name."""
+        return str(self.config.get("title") or self.name)
+
+    @property
+    def trains_below(self) -> float:
+        """Return the share of the label entropy below which a run counts as one that trains."""
+        return float(setting(self.config, "train.trains_below", 0.5))
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """Return the swept keys in which the runs differ."""
+        return tuple(k for k in self.swept if self.runs[k].nunique(dropna=False) > 1)
+
+
+def setting(config: dict[str, Any], key: str, default: Any = None) -> Any:
+    """Return the value of a dotted key; `section: x` is short for `section: {name: x}`."""
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, dict):
+            return node if part == "name" and node is not None else default
+        if part not in node:
+            return default
+        node = node[part]
+    if isinstance(node, dict):
+        return node.get("name", default)
+    return default if node is None else node
+
+
+def is_experiment(folder: Path) -> bool:
+    """Return whether a folder holds one experiment's records (and not a folder of experiments)."""
+    return (folder / "config.yaml").is_file() or (folder / "runs.csv").is_file()
+
+
+def find_experiments(folder: Path) -> list[Path]:
+    """Return the folder itself if it is one experiment's, else those of the experiments right below it."""
+    folder = Path(folder)
+    if is_experiment(folder):
+        return [folder]
+    found = sorted(f for f in folder.iterdir() if f.is_dir() and is_experiment(f)) if folder.is_dir() else []
+    if not found:
+        raise RecordsError(
+            f"{folder}: no experiment here; expected a folder with config.yaml and runs.csv, or a folder of "
+            "such folders; 'normbench run CONFIG' writes one to results/<name>/"
+        )
+    return found
+
+
+def load_tables(folder: Path | str, trains_below: float | None = None) -> Tables:
+    """Read one experiment's folder; another `trains_below` judges the outcomes again, without training."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RecordsError(f"{folder}: no such folder; 'normbench run CONFIG' writes results/<name>/")
+    config = _read_config(folder)
+    runs = _read_runs(folder)
+    missing = [c for c in ("run_id", "seed", "status") if c not in runs.columns]
+    if missing:
+        raise RecordsError(f"{folder}/runs.csv: columns missing: {', '.join(missing)}; run the config again")
+    if runs.empty:
+        raise RecordsError(
+            f"{folder}: no run has ended yet, so there is nothing to show; wait for the first one"
+        )
+    columns = list(runs.columns)
+    swept = tuple(columns[columns.index("seed") + 1 : columns.index("status")])
+    if trains_below is not None:
+        section = config.get("train")
+        config = {
+            **config,
+            "train": {**(section if isinstance(section, dict) else {}), "trains_below": trains_below},
+        }
+    runs = _judge(runs, config, again=trains_below is not None)
+    metrics = _read_metrics(folder, runs["run_id"])
+    return Tables(folder, str(config.get("name") or folder.name), config, runs, metrics, swept)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.yaml"
+    if not path.is_file():
+        return {}
+    import yaml
+
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecordsError(
+            f"{path}: not readable as YAML ({error}); run the config again to restore it"
+        ) from error
+    return config if isinstance(config, dict) else {}
+
+
+def _read_runs(folder: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    raw = _from_records("read_runs", folder)
+    if raw is None:
+        path = folder / "runs.csv"
+        if not path.is_file():
+            raise RecordsError(f"{path}: not there; 'normbench run' writes it when the first runs end")
+        # Everything as text first: `none`, `off` and `nan` in a swept column are words.
+        raw = _csv(path, dtype=str, keep_default_na=False)
+    runs = raw.copy()
+    columns = list(runs.columns)
+    for name in columns:
+        if name in NUMBERS:
+            runs[name] = pd.to_numeric(runs[name], errors="coerce").astype("float64")
+        elif name == "seed":
+            runs[name] = pd.to_numeric(runs[name]).astype("int64")
+        else:
+            runs[name] = _scalar_column(runs[name])
+    for name in NUMBERS:
+        if name not in runs.columns:
+            runs[name] = float("nan")
+    if "outcome" not in runs.columns:
+        runs["outcome"] = None
+    return runs.reset_index(drop=True)
+
+
+def _scalar_column(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return numbers where all filled cells are numbers, else text; empty cells become NaN or None."""
+    import pandas as pd
+
+    if column.name in ("run_id", "status", "outcome", "stack", "executor"):  # a hash may look like 12e4
+        text = column.astype(object).where(column.notna() & (column != ""), None)
+        return text
+    filled = column[column.notna() & (column.astype(str) != "")]
+    if not len(filled):
+        return pd.Series([None] * len(column), index=column.index, dtype=object, name=column.name)
+    if pd.api.types.is_bool_dtype(filled):
+        return column.astype(str)
+    numbers = pd.to_numeric(filled, errors="coerce")
+    if numbers.notna().all():
+        return numbers.reindex(column.index)
+    return filled.astype(str).astype(object).reindex(column.index).where(lambda c: c.notna(), None)
+
+
+def _judge(runs: pd.DataFrame, config: dict[str, Any], again: bool) -> pd.DataFrame:
+    """Fill in the outcomes that the records do not have, or all of them."""
+    todo = runs["status"].isin(["finished", "diverged"])
+    if not again:
+        todo &= runs["outcome"].isna()
+    if not todo.any():
+        return runs
+    key = "train.trains_below"
+    below = runs[key] if key in runs.columns and not again else None
+    default = float(setting(config, key, 0.5))
+    judged = [
+        outcome(loss, entropy, default if below is None else float(below[i]), status)
+        for i, loss, entropy, status in runs.loc[
+            todo, ["train_loss_last_tenth", "label_entropy", "status"]
+        ].itertuples()
+    ]
+    runs = runs.copy()
+    values = runs["outcome"].astype(object)
+    values[todo] = judged
+    runs["outcome"] = values.where(values.notna(), None)
+    return runs
+
+
+def _read_metrics(folder: Path, run_ids: pd.Series[Any]) -> pd.DataFrame:
+    """Return the curves, with `run` = the position of the run in `runs` in place of its id (compact)."""
+    import numpy as np
+    import pandas as pd
+
+    names = ["step", "epoch", *MEASURED]
+    raw = _from_records("read_metrics", folder)
+    if raw is None:
+        path = folder / "metrics.csv"
+        if not path.is_file():
+            return pd.DataFrame({"run": np.empty(0, "int32"), **{n: np.empty(0, "float32") for n in names}})
+        kinds: dict[str, str] = {"run_id": "category", "step": "int64", "epoch": "float32"}
+        kinds.update(dict.fromkeys(MEASURED, "float32"))
+        wanted = set(kinds)
+        raw = _csv(path, dtype=kinds, usecols=lambda c: c in wanted)
+    ids = raw["run_id"].astype("category")
+    positions = pd.Index(run_ids).get_indexer(pd.Index(ids.cat.categories.astype(str)))
+    codes = ids.cat.codes.to_numpy()
+    run = (
+        np.where(codes < 0, -1, positions[codes]).astype("int32") if len(positions) else codes.astype("int32")
+    )
+    table = pd.DataFrame({"run": run})
+    for name in names:
+        kind = "int64" if name == "step" else "float32"
+        table[name] = raw[name].to_numpy(kind, copy=False) if name in raw.columns else np.float32("nan")
+    return table[table["run"] >= 0].reset_index(drop=True)
+
+
+def _csv(path: Path, **options: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, **options)
+    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser and dtype errors are ValueErrors
+        raise RecordsError(f"{path}: damaged ({error}); move it aside and run the config again") from error
+
+
+def _from_records(function: str, folder: Path) -> pd.DataFrame | None:
+    """Return what `normbench.records` reads (it knows the parts of a sweep in progress), if it can."""
+    try:
+        from normbench import records
+    except ImportError:
+        return None
+    reader = getattr(records, function, None)
+    return None if reader is None else reader(folder)
+
+
+def in_order(column: pd.Series[Any]) -> Sequence[Any]:
+    """Return the distinct values: numbers ascending, words in the config's order, the empty one last."""
+    values = column.dropna()
+    if values.dtype.kind in "iuf":
+        ordered = sorted(values.unique().tolist())
+    else:
+        ordered = list(dict.fromkeys(values.tolist()))
+    return [*ordered, None] if column.isna().any() else ordered
