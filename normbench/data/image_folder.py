@@ -96,7 +96,7 @@ class ImageFolder(DataOptions):
 def _kept(path: Path, stamp: str) -> np.ndarray | None:
     """Return the pixels of a cache file that was made from these very files, else None."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return file["pixels"] if str(file["stamp"]) == stamp else None
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return arrays["pixels"] if str(arrays["stamp"]) == stamp else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # not there, or cut short: decode again
