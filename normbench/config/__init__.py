@@ -1,0 +1,21 @@
+"""The config: a YAML file that is read with its positions, validated, and resolved into cells."""
+
+from __future__ import annotations
+
+from normbench.config.cells import Cell
+from normbench.config.experiment import Experiment, dump_config, load_config, parse_config
+from normbench.config.json_schema import json_schema
+from normbench.config.schema import Claim, Config, Settings, Train
+
+__all__ = [
+    "Cell",
+    "Claim",
+    "Config",
+    "Experiment",
+    "Settings",
+    "Train",
+    "dump_config",
+    "json_schema",
+    "load_config",
+    "parse_config",
+]

@@ -1,0 +1,178 @@
+"""Settings out of a base and assignments: each section validated and resolved, once for equal assignments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Union, cast
+
+from pydantic import BaseModel
+
+from normbench.config.explain import no_kind, validate
+from normbench.config.keys import Path, assign, canonical, class_of, kinds, unknown_name
+from normbench.config.nodes import Node
+from normbench.config.problems import Problems
+from normbench.config.schema import SECTIONS, Settings
+from normbench.config.sweep import Axis
+from normbench.data import peek
+from normbench.errors import DataError, NormbenchError
+
+Scalar = Union[str, int, float, bool, None]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of the sweep, without its seed."""
+
+    settings: Settings
+    values: Mapping[
+        str, Scalar
+    ]  # one for each swept column, resolved; None where the variant has no such option
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a combination assigns: an axis and the one of its values."""
+
+    axis: Axis
+    value: Node
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section that is validated and resolved; `token` is equal for equal content."""
+
+    options: BaseModel
+    token: str
+    absent: frozenset[Path]  # swept keys that this variant does not have
+
+
+class Builder:
+    """Makes settings out of a base and assignments; each section is built once for equal assignments."""
+
+    def __init__(self, base: Node, problems: Problems) -> None:
+        self.base = base
+        self.problems = problems
+        self.sections: dict[tuple[Any, ...], Section | None] = {}
+        self.pairs: dict[tuple[str, str], None] = {}
+        self.applied: set[Path] = set()
+        self.unsure: set[Path] = set()
+
+    def settings(self, choices: tuple[Choice, ...]) -> tuple[Settings, dict[str, Section]] | None:
+        """Return the settings of a combination, or None where something in it is wrong (and noted)."""
+        parts: dict[str, Section] = {}
+        for name in SECTIONS:
+            own = tuple(choice for choice in choices if choice.axis.path[0] == name)
+            key = (name, *((choice.axis.path, id(choice.value)) for choice in own))
+            if key not in self.sections:
+                self.sections[key] = self.section(name, own)
+            section = self.sections[key]
+            if section is not None:
+                parts[name] = section
+        if len(parts) < len(SECTIONS):
+            return None
+        settings = construct({name: part.options for name, part in parts.items()})
+        pair = (parts["data"].token, parts["train"].token)
+        if pair not in self.pairs:
+            self.pairs[pair] = None
+            self.check_sizes(settings, choices)
+        return settings, parts
+
+    def tree(self, choices: tuple[Choice, ...]) -> tuple[Node, frozenset[Path]]:
+        """Return the base with the choices applied (names of kinds first), and the keys that it lacks."""
+        node, absent = self.base, set()
+        for choice in sorted(
+            choices, key=lambda choice: (not _is_kind(choice.axis.path), len(choice.axis.path))
+        ):
+            path = choice.axis.path
+            changed = assign(node, Settings, path, choice.value)
+            if changed is None:
+                absent.add(path)
+                if unknown_name(Settings, node, path):
+                    self.unsure.add(path)
+            else:
+                node = changed
+                self.applied.add(path)
+        return node, frozenset(absent)
+
+    def section(self, name: str, choices: tuple[Choice, ...]) -> Section | None:
+        """Return a section of the settings with the choices applied, resolved."""
+        root, absent = self.tree(choices)
+        options = section_options(root, name, self.problems)
+        if options is None:
+            return None
+        if hasattr(options, "resolve"):
+            try:
+                options = options.resolve()
+            except NormbenchError as error:
+                node = root.mapping[name]
+                where = choices[-1].value.where if choices else node.where
+                self.problems.add(where, name, str(error))
+                return None
+        return Section(options, options.model_dump_json(), absent)
+
+    def check_sizes(self, settings: Settings, choices: tuple[Choice, ...]) -> None:
+        """Note what the data set is too small for."""
+        try:
+            test = peek(settings.data).test
+        except DataError as error:
+            key, _, text = str(error).partition(": ")
+            if not key.startswith("data.") or key.split(".")[-1] not in type(settings.data).model_fields:
+                return  # files that are not here, say: whoever loads them with the right folder says so
+        except OSError:
+            return
+        else:
+            size = settings.train.eval_size
+            if size is None or size <= test:
+                return
+            key, text = "train.eval_size", f"{size} is more than the {test} test images; allowed: 1 to {test}"
+        path = tuple(key.split("."))
+        node, section = self.tree(choices)[0].get(*path), self.base.mapping[path[0]]
+        self.problems.add(node.where if node else section.where, key, text)
+
+
+def construct(parts: Mapping[str, BaseModel | None]) -> Settings:
+    """Return settings of sections that are validated already."""
+    return Settings.model_construct(None, **cast("Any", parts))
+
+
+def section_options(
+    root: Node, name: str, problems: Problems, ignore_missing: bool = False
+) -> BaseModel | None:
+    """Return one section of the settings as its own class, or None where it is wrong (and noted)."""
+    node = root.mapping[name]
+    choice = kinds(Settings, name)
+    if choice and not (ignore_missing and not node.get("name")):
+        written = node.get("name")
+        if written is None or not isinstance(written.value, str) or written.value not in choice:
+            problems.add(written.where if written else node.where, name, no_kind(node, list(choice)))
+            return None
+    cls = class_of(Settings, name, node)
+    return validate(cls, node, problems, (name,), ignore_missing) if cls else None
+
+
+def _is_kind(path: Path) -> bool:
+    return canonical(Settings, (*path, "name")) == path
+
+
+def value_at(settings: BaseModel, path: Path) -> Any:
+    """Return the option at a path, or None where this variant has no such option."""
+    value: Any = settings
+    for key in path:
+        if not isinstance(value, BaseModel) or key not in type(value).model_fields:
+            return None
+        value = getattr(value, key)
+    return value
+
+
+def scalar_at(settings: BaseModel, path: Path) -> Scalar:
+    """Return the option at a path as one cell of a table: the name of a section, a list as text."""
+    value = value_at(settings, path)
+    if isinstance(value, BaseModel):
+        if "name" in type(value).model_fields:
+            return str(value.name)  # type: ignore[attr-defined]
+        value = value.model_dump(mode="json")
+    if isinstance(value, (list, tuple, dict)):
+        return json.dumps(value).replace('"', "")
+    return value

@@ -1,0 +1,217 @@
+"""From a config file to an experiment: every cell with its validated settings."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from normbench.config.cells import Cell, construct, section_options
+from normbench.config.explain import unknown_key, validate
+from normbench.config.grid import build_grid
+from normbench.config.keys import Path, expand, is_section, kinds
+from normbench.config.loader import parse, read_text, scalar
+from normbench.config.nodes import Node
+from normbench.config.overrides import apply_overrides
+from normbench.config.problems import Problems, Where, shown
+from normbench.config.schema import SECTIONS, Claim, Config, Header, Settings
+from normbench.config.sweep import Sweep, check_key, parse_sweep
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A config that is read, checked and resolved."""
+
+    name: str
+    title: str | None
+    seeds: list[int]
+    settings: Settings  # the base: the config without its sweep
+    cells: list[Cell]  # in the order of the file, the first axis slowest
+    columns: tuple[str, ...]  # the swept columns of the records
+    raw: dict[str, Any]  # plain data, defaults filled in: what `config.yaml` holds
+    claims: list[Claim]
+    probes: list[str | dict[str, Any]]
+    merged: list[str]  # sentences: which cells are equal after resolving
+    warnings: list[str]
+
+
+def load_config(path: str | FilePath, overrides: Sequence[str] = ()) -> Experiment:
+    """Return the experiment that a YAML file describes, with `KEY=VALUE` overrides applied.
+
+    Raises `ConfigError` with one line for each problem, `file:line:column: key: found; allowed`.
+    """
+    return parse_config(read_text(path), str(path), overrides)
+
+
+def parse_config(text: str, source: str = "config", overrides: Sequence[str] = ()) -> Experiment:
+    """Return the experiment that a YAML text describes; `source` stands for the file in messages."""
+    problems = Problems()
+    root = parse(text, Where(source, 1, 1), problems)
+    if not isinstance(root.value, dict):
+        text = f"found {shown(root.plain)}; allowed: a mapping with the keys {', '.join(Config.model_fields)}"
+        problems.add(root.where, "", text)
+        problems.raise_if_any()
+    if problems and not root.mapping:
+        problems.raise_if_any()  # not YAML: nothing else can be said
+    root = apply_overrides(expand(root, Settings), overrides, problems)
+    header = _header(root, problems)
+    root = _complete(root, problems)
+    sweep_node = root.get("sweep")
+    sweep = parse_sweep(sweep_node, problems) if sweep_node else None
+    base = Node({name: root.mapping[name] for name in SECTIONS}, root.where, root.keys)
+    parts = {name: section_options(base, name, problems, ignore_missing=bool(sweep)) for name in SECTIONS}
+    if sweep is not None and not sweep.axes:
+        problems.raise_if_any()
+    grid = build_grid(base, sweep, problems)
+    problems.raise_if_any()
+    assert header is not None
+    settings = grid.cells[0].settings
+    if all(parts.values()):
+        model: Any = parts["model"]
+        settings = construct({**parts, "model": model.resolve()})
+    return Experiment(
+        name=header.name,
+        title=header.title,
+        seeds=header.seed_list,
+        settings=settings,
+        cells=grid.cells,
+        columns=tuple(sweep.columns) if sweep else (),
+        raw=_raw(root, header, parts, sweep),
+        claims=header.claims,
+        probes=header.probes,
+        merged=grid.merged,
+        warnings=grid.warnings,
+    )
+
+
+def _header(root: Node, problems: Problems) -> Header | None:
+    """Return what the file says beside its settings, and note keys that it may not have."""
+    for key in root.mapping:
+        if key not in Config.model_fields:
+            problems.add(root.key_where(key), key, unknown_key(key, list(Config.model_fields)))
+    own = {key: child for key, child in root.mapping.items() if key in Header.model_fields}
+    header = validate(Header, Node(own, root.where, root.keys), problems)
+    seeds = root.get("seeds")
+    if header is not None and seeds is not None and seeds.items:
+        first: dict[int, int] = {}
+        for index, item in enumerate(seeds.items):
+            if item.plain in first:
+                text = f"found {item.plain} again; allowed: different seeds; leave it out"
+                problems.add(item.where, f"seeds[{index}]", text)
+            first.setdefault(item.plain, index)
+    if seeds is not None and isinstance(seeds.value, list) and not seeds.value:
+        problems.add(seeds.where, "seeds", "an empty list; give at least one seed, or a number such as 5")
+    if header is not None:
+        _check_claims(root, header, problems)
+    return header
+
+
+def _check_claims(root: Node, header: Header, problems: Problems) -> None:
+    """Note ids given twice and filters with keys that no setting has."""
+    ids: set[str] = set()
+    for index, (claim, node) in enumerate(
+        zip(header.claims, root.mapping["claims"].items, strict=True) if header.claims else ()
+    ):
+        if claim.id in ids:
+            text = f"'{claim.id}' is the id of an earlier claim, too; make it unique, such as '{claim.id}-2'"
+            problems.add(node.mapping["id"].where, f"claims[{index}].id", text)
+        ids.add(claim.id)
+        filters = [(name, node.get(name)) for name in ("of", "against")]
+        control = node.get("control")
+        filters += [
+            (f"control[{place}]", item) for place, item in enumerate(control.items if control else [])
+        ]
+        for name, group in filters:
+            for key in group.mapping if group else {}:
+                if key != "seed" and group:
+                    check_key(key, group.key_where(key), f"claims[{index}].{name}.{key}", problems)
+        over, each = node.get("over"), node.get("for_each")
+        for name, item in [("over", over)] + [("for_each", item) for item in (each.items if each else [])]:
+            if item is not None and isinstance(item.value, str):
+                check_key(item.value, item.where, f"claims[{index}].{name}", problems)
+
+
+def _complete(root: Node, problems: Problems) -> Node:
+    """Return the config with the sections that it leaves out; data and model are not chosen for anyone."""
+    sweep = root.get("sweep")
+    for name in SECTIONS:
+        if name in root.mapping:
+            continue
+        field = Config.model_fields[name]
+        if not field.is_required():
+            default = getattr(field.default, "name", None)
+            node = Node({} if default is None else {"name": Node(default, root.where)}, root.where)
+        else:
+            node = Node({}, root.where)
+            if not any(key == name or key == f"{name}.name" for key in (sweep.mapping if sweep else {})):
+                names = ", ".join(kinds(Settings, name))
+                problems.add(root.where, name, f"missing; add '{name}: ...', one of: {names}")
+        root = Node({**root.mapping, name: node}, root.where, root.keys)
+    return root
+
+
+def _raw(
+    root: Node, header: Header, parts: dict[str, BaseModel | None], sweep: Sweep | None
+) -> dict[str, Any]:
+    """Return the config as plain data, defaults filled in; loaded again it gives the same cells."""
+    swept = {axis.path for axis in sweep.axes} if sweep else set()
+    raw: dict[str, Any] = {"name": header.name}
+    if header.title is not None:
+        raw["title"] = header.title
+    raw["seeds"] = header.seed_list
+    for name in SECTIONS:
+        options, node = parts[name], root.mapping[name]
+        raw[name] = node.plain if options is None else _filled(options, node, (name,), swept)
+    for key in ("probes", "sweep", "claims"):
+        if key in root.mapping:
+            raw[key] = root.mapping[key].plain
+    return copy.deepcopy(raw)
+
+
+def _filled(options: BaseModel, node: Node, path: Path, swept: set[Path]) -> dict[str, Any]:
+    """Return a section as plain data with its defaults, but without those of a section whose kind is swept.
+
+    (Another kind would take over the first one's defaults as if the user had written them.)
+    """
+    as_written = any(path[: len(key)] == key for key in swept)
+    plain: dict[str, Any] = {}
+    for name, field in type(options).model_fields.items():
+        value, child = getattr(options, name), node.mapping.get(name)
+        if child is None and (value is None or (as_written and name != "name")):
+            continue
+        if value is None and field.default is None:
+            continue
+        if isinstance(value, BaseModel) and is_section(type(options), name):
+            plain[name] = _filled(value, child or Node({}, node.where), (*path, name), swept)
+        else:
+            plain[name] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return plain
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes plain data so that our loader, which follows YAML 1.2, reads the same back."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write everything out."""
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    try:
+        plain = scalar(text) == text
+    except ValueError:
+        plain = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump_config(experiment: Experiment) -> str:
+    """Return the text of `config.yaml`; loading it gives an equal experiment."""
+    return yaml.dump(experiment.raw, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)

@@ -1,0 +1,183 @@
+"""Dotted keys: which options there are, and what setting one does to a config's tree.
+
+Naming a kind (`optimizer.name: adam`, or short `optimizer: adam`) keeps those of the options that this kind
+has, too; a mapping `{name: ..., ...}` replaces the whole section.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from normbench.config.nodes import Node
+
+Path = tuple[str, ...]
+
+
+@cache
+def _parts(cls: type[BaseModel], field: str) -> tuple[tuple[type[BaseModel], ...], bool]:
+    """Return the pydantic models among a field's types, and whether it takes nothing else (but null)."""
+    models: list[type[BaseModel]] = []
+    others = False
+    todo: list[Any] = [cls.model_fields[field].annotation]
+    while todo:
+        kind = todo.pop(0)
+        if get_origin(kind) is Annotated:
+            todo.insert(0, get_args(kind)[0])
+        elif get_origin(kind) in (Union, types.UnionType):
+            todo.extend(get_args(kind))
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            models.append(kind)
+        elif kind is not type(None):
+            others = True
+    return tuple(models), bool(models) and not others
+
+
+def is_section(cls: type[BaseModel], field: str) -> bool:
+    """Return whether the field is a section with options of its own, and never a single value."""
+    return _parts(cls, field)[1]
+
+
+def section_classes(cls: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:
+    """Return the classes that a section can have; empty for a field that is none."""
+    models, only = _parts(cls, field)
+    return models if only else ()
+
+
+@cache
+def kinds(cls: type[BaseModel], field: str) -> Mapping[str, type[BaseModel]]:
+    """Return the kinds that a `name` chooses from in this section; empty where there is nothing to choose."""
+    found: dict[str, type[BaseModel]] = {}
+    if is_section(cls, field):
+        for model in _parts(cls, field)[0]:
+            name = model.model_fields.get("name")
+            if name is None or get_origin(name.annotation) is not Literal:
+                return {}
+            found.update((str(choice), model) for choice in get_args(name.annotation))
+    return found
+
+
+def class_of(cls: type[BaseModel], field: str, node: Node | None) -> type[BaseModel] | None:
+    """Return the class of the section that this node fills; None for a wrong name or no section."""
+    choice = kinds(cls, field)
+    if choice:
+        name = node.get("name") if node else None
+        if name is None:
+            return choice.get(default_name(cls, field))
+        return choice.get(name.value) if isinstance(name.value, str) else None
+    models = _parts(cls, field)[0]
+    return models[0] if models else None
+
+
+@cache
+def item_class(cls: type[BaseModel], field: str) -> type[BaseModel] | None:
+    """Return the class of the items of a list field, or None where they have none."""
+    kind = cls.model_fields[field].annotation
+    items = get_args(kind) if get_origin(kind) is list else ()
+    return items[0] if items and isinstance(items[0], type) and issubclass(items[0], BaseModel) else None
+
+
+def default_name(cls: type[BaseModel], field: str) -> str:
+    """Return the name of the kind that a section has which the config does not write; empty if it has to."""
+    default = cls.model_fields[field].get_default(call_default_factory=True)
+    return str(getattr(default, "name", ""))
+
+
+def expand(node: Node, cls: type[BaseModel]) -> Node:
+    """Return the tree with every short form `section: x` written out as `section: {name: x}`."""
+    if not isinstance(node.value, dict):
+        return node
+    values = dict(node.value)
+    for key, child in node.value.items():
+        if key not in cls.model_fields:
+            continue
+        if isinstance(child.value, str) and kinds(cls, key):
+            child = Node({"name": child}, child.where, {"name": child.where})
+        inner = class_of(cls, key, child)
+        values[key] = expand(child, inner) if inner else child
+    return Node(values, node.where, node.keys)
+
+
+def canonical(cls: type[BaseModel], path: Path) -> Path:
+    """Return the path without a final `name` that chooses a kind: `optimizer.name` is `optimizer`."""
+    if len(path) > 1 and path[-1] == "name" and any(kinds(*owner) for owner in owners(cls, path[:-1])):
+        return path[:-1]
+    return path
+
+
+def owners(cls: type[BaseModel], path: Path) -> Iterator[tuple[type[BaseModel], str]]:
+    """Yield (class, field) for each kind of section in which this path is an option."""
+    key, rest = path[0], path[1:]
+    if key in cls.model_fields:
+        if not rest:
+            yield cls, key
+        else:
+            for model in dict.fromkeys(_parts(cls, key)[0]):
+                yield from owners(model, rest)
+
+
+def assign(node: Node, cls: type[BaseModel], path: Path, value: Node) -> Node | None:
+    """Return the tree with the value set at the (canonical) path; None if its kinds have no such option."""
+    key, rest = path[0], path[1:]
+    if key not in cls.model_fields:
+        return None
+    child = node.mapping.get(key)
+    if not rest:
+        return node.with_value(path, _set(cls, key, child, value))
+    inner = class_of(cls, key, child)
+    if inner is None:
+        return None
+    if child is None:
+        name = default_name(cls, key) if kinds(cls, key) else ""
+        names = {"name": Node(name, value.where)} if name else {}
+        child = Node(names, node.where, dict.fromkeys(names, value.where))
+    elif not isinstance(child.value, dict):
+        child = Node({}, child.where)
+    changed = assign(child, inner, rest, value)
+    return None if changed is None else node.with_value((key,), changed)
+
+
+def _set(cls: type[BaseModel], key: str, child: Node | None, value: Node) -> Node:
+    """Return what a section or option becomes when it is set to this value."""
+    choice = kinds(cls, key)
+    if not choice or not isinstance(value.value, str):
+        inner = class_of(cls, key, value)
+        return expand(value, inner) if inner else value
+    kept: dict[str, Node] = {"name": value}
+    keys = {"name": value.where}
+    kind = choice.get(value.value)
+    if kind is not None and child is not None:
+        for option, old in child.mapping.items():
+            if option != "name" and option in kind.model_fields:
+                kept[option], keys[option] = old, child.key_where(option)
+    return Node(kept, value.where, keys)
+
+
+def unknown_name(cls: type[BaseModel], node: Node, path: Path) -> bool:
+    """Return whether a section on the way of this path has a name that no kind has."""
+    for key in path:
+        if key not in cls.model_fields:
+            return False
+        child = node.mapping.get(key)
+        inner = class_of(cls, key, child)
+        if inner is None:
+            return bool(kinds(cls, key))
+        if child is None:
+            return False
+        cls, node = inner, child
+    return False
+
+
+def options_at(cls: type[BaseModel], path: Path) -> list[str]:
+    """Return the options below this path, of any kind; what a message lists as allowed."""
+    if not path:
+        return list(cls.model_fields)
+    found: dict[str, None] = {}
+    for owner, field in owners(cls, path):
+        for model in _parts(owner, field)[0]:
+            found.update(dict.fromkeys(model.model_fields))
+    return list(found)

@@ -1,0 +1,183 @@
+"""The file format as pydantic models; the options of data, models, optimisers come from registries."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from normbench.data import DATASETS
+from normbench.models import MODELS
+from normbench.optimizers import OPTIMIZERS
+from normbench.options import Options
+
+MAX_SEEDS = 10_000
+SECTIONS = ("data", "model", "optimizer", "train")  # what a cell's settings consist of
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
+Filter = dict[str, Any]  # dotted key -> value, or list of values any of which will do
+
+
+class LogSpaced(Options):
+    """Evaluation steps whose distances grow."""
+
+    log: int = Field(gt=0, le=10_000, description="how many evaluations, log-spaced from step 1 to the last")
+
+
+class Train(Options):
+    """How long to train, and when to measure."""
+
+    steps: int = Field(1000, gt=0, description="updates of the weights")
+    eval_every: PositiveInt | list[PositiveInt] | LogSpaced = Field(
+        100,
+        description="steps between evaluations, or their list, or {log: how many}; the last step is one, too",
+    )
+    eval_size: int | None = Field(
+        None, gt=0, description="test images of the evaluations in between; the last one takes all"
+    )
+    trains_below: float = Field(
+        0.5,
+        gt=0,
+        description="'trains' means a training loss of at most this times the entropy of the labels",
+    )
+    dtype: Literal["float32", "float64"] = Field("float32", description="of weights and inputs")
+
+
+class Settings(Options):
+    """One cell of the grid without its seed: everything that a run needs."""
+
+    data: DATASETS.union() = Field(description="the data set and its batches")  # type: ignore[valid-type]
+    model: MODELS.union() = Field(description="the architecture and its options")  # type: ignore[valid-type]
+    optimizer: OPTIMIZERS.union() = Field(  # type: ignore[valid-type]
+        OPTIMIZERS["sgd"](name="sgd"), description="the optimiser; SGD if not given"
+    )
+    train: Train = Field(Train(), description="length and evaluation")
+
+
+class Expect(Options):
+    """What a claim expects: one of the comparisons, or with `over` one of the trends."""
+
+    ratio_at_least: float | None = None
+    ratio_at_most: float | None = None
+    difference_at_least: float | None = None
+    difference_at_most: float | None = None
+    equal_within: float | None = Field(None, ge=0, description="on the scale that `scale` names")
+    scale: Literal["ratio", "difference"] | None = None
+    increases: bool | None = None
+    decreases: bool | None = None
+    slope_at_least: float | None = None
+    slope_at_most: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """Return the name of the one expectation."""
+        return next(key for key, value in self if value is not None and key != "scale")
+
+    @model_validator(mode="after")
+    def _one(self) -> Expect:
+        given = [key for key, value in self if value is not None and key != "scale"]
+        if len(given) != 1:
+            allowed = ", ".join(key for key in type(self).model_fields if key != "scale")
+            raise ValueError(
+                f"found {' and '.join(given) or 'no expectation'}; allowed: exactly one of {allowed}"
+            )
+        if self.scale and given != ["equal_within"]:
+            raise ValueError(f"'scale' goes with equal_within; found {given[0]}; leave 'scale' out")
+        return self
+
+
+TRENDS = ("increases", "decreases", "slope_at_least", "slope_at_most")
+
+
+class Claim(Options):
+    """A statement that `normbench verify` holds against the runs."""
+
+    id: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="unique in the file, such as C2-mnist"
+    )
+    statement: str = Field(min_length=1, description="what is claimed, one sentence")
+    source: str | None = Field(None, description="where it is claimed")
+    measure: str | dict[str, Any] = Field(description="what is measured; or {name: ..., options}")
+    of: Filter = Field({}, description="the runs that the claim is about: {dotted key: value or list}")
+    against: Filter | None = Field(None, description="the runs to compare with")
+    over: str | None = Field(None, description="for a trend, in place of `against`: the swept key")
+    for_each: list[str] = Field([], description="one verdict for each value of these keys")
+    expect: Expect = Field(description="what is expected of the ratio, difference or trend")
+    control: list[str | Filter] | None = Field(
+        None, description="groups that must train: of, against, or filters; by default `of`"
+    )
+    control_at_least: float | None = Field(
+        None, ge=0, le=1, description="final test accuracy that the best run of a control group must reach"
+    )
+
+    @model_validator(mode="after")
+    def _against_or_over(self) -> Claim:
+        if (self.against is None) == (self.over is None):
+            found = "neither" if self.over is None else "both"
+            raise ValueError(f"found {found} of 'against' and 'over'; allowed: one of them")
+        kind = self.expect.kind
+        if (kind in TRENDS) != (self.over is not None):
+            wanted = "over: <swept key>" if kind in TRENDS else "against: {key: value}"
+            raise ValueError(f"expect: {kind} needs '{wanted}'")
+        return self
+
+
+class Header(Options):
+    """What the file says beside its settings."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$",
+        description="letters, digits, - and _; results/<name>/ holds the records",
+    )
+    title: str | None = Field(None, description="heads the figures and the report")
+    seeds: Annotated[int, Field(gt=0, le=MAX_SEEDS)] | list[Seed] = Field(
+        5, description="how many (5 means 0 to 4), or a list of different seeds"
+    )
+    probes: list[str | dict[str, Any]] = Field([], description="diagnostics: names, or {name: ..., options}")
+    claims: list[Claim] = Field([], description="statements for `normbench verify`")
+
+    @property
+    def seed_list(self) -> list[int]:
+        """Return the seeds, one by one."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+
+class LinearAxis(Options):
+    """`num` values in equal steps."""
+
+    from_: float = Field(alias="from", description="the first value")
+    to: float = Field(description="the last value")
+    num: int = Field(ge=1, le=10_000, description="how many")
+
+
+class LogAxis(LinearAxis):
+    """`num` values with equal ratios."""
+
+    from_: float = Field(alias="from", gt=0, description="the first value")
+    to: float = Field(gt=0, description="the last value")
+
+
+class RangeAxis(Options):
+    """Values from `from` on in steps of `step`, `to` included where it falls on one."""
+
+    from_: float = Field(alias="from", description="the first value")
+    to: float = Field(description="the bound, included")
+    step: float = Field(1, description="the distance, not 0")
+
+
+AXES: dict[str, type[Options]] = {"linspace": LinearAxis, "logspace": LogAxis, "range": RangeAxis}
+
+
+class Config(Header):
+    """The file format: one experiment, its settings, what is swept, what is claimed."""
+
+    data: DATASETS.union() = Field(description="the data set and its batches")  # type: ignore[valid-type]
+    model: MODELS.union() = Field(description="the architecture and its options")  # type: ignore[valid-type]
+    optimizer: OPTIMIZERS.union() = Field(  # type: ignore[valid-type]
+        OPTIMIZERS["sgd"](name="sgd"), description="the optimiser; SGD if not given"
+    )
+    train: Train = Field(Train(), description="length and evaluation")
+    sweep: dict[str, Any] | None = Field(
+        None, description="any dotted key: its values; zip, exclude, include"
+    )

@@ -1,0 +1,320 @@
+"""The sweep grammar: axes, blocks of axes that move together, cells left out and cells added.
+
+sweep:
+  model.norm: [none, batchnorm]                                # an axis: a list, or
+  optimizer.lr: {logspace: {from: 0.001, to: 100, num: 11}}    # linspace, logspace, range
+  zip: [{model.depth: [3, 5], train.steps: [500, 1000]}]       # blocks: their axes move together
+  exclude: [{model.norm: none, optimizer.lr: [10, 100]}]       # cells left out of the grid
+  include: [{model.norm: selu, optimizer.lr: [0.1, 1]}]        # cells added to it
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from normbench.config.explain import unknown_key, validate
+from normbench.config.keys import Path, canonical, is_section, kinds, options_at, owners
+from normbench.config.nodes import Node
+from normbench.config.problems import Problems, Where, shown
+from normbench.config.schema import AXES, SECTIONS, LinearAxis, RangeAxis, Settings
+
+MAX_CELLS = 100_000
+DIGITS = 12  # significant digits of generated values, so that 0.1 is 0.1
+
+# These change how runs are judged or where their data lies, but no run: all their cells would be the same.
+_NOT_SWEPT = {"train.trains_below": "it judges runs and changes none", "data.root": "it changes no run"}
+_WORDS = ("zip", "exclude", "include")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A swept key and its values, each where it was written."""
+
+    key: str  # as written; it names the column
+    path: Path  # without the `name` that chooses a kind
+    values: tuple[Node, ...]
+    where: Where
+
+    @property
+    def columns(self) -> list[tuple[str, Path]]:
+        """Return the columns of the records that this axis gives: itself, and the options in its mappings."""
+        section = any(is_section(*owner) for owner in owners(Settings, self.path))
+        if not section:
+            return [(self.key, self.path)]
+        named = any(kinds(*owner) for owner in owners(Settings, self.path))
+        columns = {self.path: self.key} if named else {}
+        for value in self.values:
+            columns.update(_below(self.path, value))
+        return [(key, path) for path, key in columns.items()]
+
+
+def _below(path: Path, node: Node) -> dict[Path, str]:
+    """Return the columns of the options in a mapping."""
+    columns: dict[Path, str] = {}
+    for key, child in node.mapping.items():
+        inner = (*path, key)
+        if canonical(Settings, inner) != inner:
+            continue  # the name: the section's own column
+        if any(is_section(*owner) for owner in owners(Settings, inner)):
+            if any(kinds(*owner) for owner in owners(Settings, inner)):
+                columns[inner] = ".".join(inner)
+            columns.update(_below(inner, child))
+        else:
+            columns[inner] = ".".join(inner)
+    return columns
+
+
+Block = tuple[Axis, ...]  # axes that move together; most blocks have one
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A filter of `exclude`: every key must have one of its values."""
+
+    wanted: tuple[tuple[Path, tuple[Node, ...]], ...]
+    where: Where
+
+
+@dataclass
+class Sweep:
+    """A sweep as written; `blocks` in the order of the file, the first varies slowest."""
+
+    blocks: list[Block] = field(default_factory=list)
+    include: list[tuple[Axis, ...]] = field(default_factory=list)
+    exclude: list[Condition] = field(default_factory=list)
+
+    @property
+    def axes(self) -> list[Axis]:
+        """Return every axis, those of `include` last."""
+        return [axis for block in [*self.blocks, *self.include] for axis in block]
+
+    @property
+    def columns(self) -> dict[str, Path]:
+        """Return the swept columns with their paths, in the order of the file, each path once."""
+        names: dict[Path, str] = {}
+        for axis in self.axes:
+            for key, path in axis.columns:
+                names.setdefault(path, key)
+        return {key: path for path, key in names.items()}
+
+    @property
+    def size(self) -> int:
+        """Return the number of cells before any is left out or merged."""
+        grid = math.prod(len(block[0].values) for block in self.blocks) if self.blocks else 0
+        return grid + sum(math.prod(len(axis.values) for axis in entry) for entry in self.include)
+
+
+def parse_sweep(node: Node, problems: Problems) -> Sweep:
+    """Return the sweep of a config; what is wrong in it goes to `problems`."""
+    sweep = Sweep()
+    if not isinstance(node.value, dict):
+        text = (
+            "found "
+            + shown(node.plain)
+            + "; allowed: a mapping {dotted key: list of values}, or leave 'sweep' out"
+        )
+        problems.add(node.where, "sweep", text)
+        return sweep
+    if not node.value:
+        problems.add(
+            node.where, "sweep", "empty; add a key such as 'optimizer.lr: [0.1, 1]', or leave 'sweep' out"
+        )
+    seen: dict[Path, Axis] = {}
+    for key, child in node.value.items():
+        if key == "zip":
+            for index, block in _entries(child, "sweep.zip", problems):
+                sweep.blocks += _zipped(block, f"sweep.zip[{index}]", seen, problems)
+        elif key == "include":
+            for index, entry in _entries(child, "sweep.include", problems):
+                own: dict[Path, Axis] = {}
+                axes = [
+                    axis
+                    for name, value in entry.mapping.items()
+                    if (
+                        axis := _axis(
+                            name, value, entry, f"sweep.include[{index}]", own, problems, single=True
+                        )
+                    )
+                ]
+                sweep.include += [tuple(axes)] if axes else []
+        elif key == "exclude":
+            for index, entry in _entries(child, "sweep.exclude", problems):
+                sweep.exclude.append(_condition(entry, f"sweep.exclude[{index}]", problems))
+        else:
+            axis = _axis(key, child, node, "sweep", seen, problems)
+            sweep.blocks += [(axis,)] if axis else []
+    if sweep.size > MAX_CELLS:
+        text = f"{sweep.size:,} cells; at most {MAX_CELLS:,} are allowed; use fewer or shorter axes"
+        problems.add(node.where, "sweep", text)
+    return sweep
+
+
+def _entries(node: Node, name: str, problems: Problems) -> list[tuple[int, Node]]:
+    """Return the mappings in the list under zip, include or exclude."""
+    if not node.items:
+        problems.add(
+            node.where, name, f"found {shown(node.plain)}; allowed: a list of mappings {{dotted key: value}}"
+        )
+    good = []
+    for index, entry in enumerate(node.items):
+        if entry.mapping:
+            good.append((index, entry))
+        else:
+            text = f"found {shown(entry.plain)}; allowed: a mapping {{dotted key: value}}"
+            problems.add(entry.where, f"{name}[{index}]", text)
+    return good
+
+
+def _zipped(block: Node, name: str, seen: dict[Path, Axis], problems: Problems) -> list[Block]:
+    """Return the block of axes that move together."""
+    axes = [
+        axis
+        for key, value in block.mapping.items()
+        if (axis := _axis(key, value, block, name, seen, problems))
+    ]
+    for axis in axes[1:]:
+        if len(axis.values) != len(axes[0].values):
+            problems.add(
+                axis.where,
+                f"{name}.{axis.key}",
+                f"{len(axis.values)} values, but {axes[0].key} has {len(axes[0].values)}; "
+                "axes that move together are equally long",
+            )
+            return []
+    return [tuple(axes)] if axes else []
+
+
+def _axis(
+    key: str,
+    node: Node,
+    parent: Node,
+    prefix: str,
+    seen: dict[Path, Axis],
+    problems: Problems,
+    single: bool = False,
+) -> Axis | None:
+    """Return the axis of a key; `single`: one value will do in place of a list."""
+    where = parent.key_where(key)
+    name = f"{prefix}.{key}"
+    path = check_key(key, where, name, problems)
+    if path is None:
+        return None
+    if ".".join(path) in _NOT_SWEPT:
+        problems.add(where, name, f"cannot be swept: {_NOT_SWEPT['.'.join(path)]}; set it beside the sweep")
+        return None
+    if path in seen:
+        problems.add(where, name, f"swept twice, also as '{seen[path].key}'; keep one of them")
+        return None
+    values = _values(node, name, problems, single)
+    if not values:
+        return None
+    if path != tuple(key.split(".")) and any(not isinstance(value.value, str) for value in values):
+        wrong = next(value for value in values if not isinstance(value.value, str))
+        text = f"found {shown(wrong.plain)}; allowed: a name; a mapping goes under '{'.'.join(path)}'"
+        problems.add(wrong.where, name, text)
+        return None
+    seen[path] = Axis(key, path, tuple(values), where)
+    return seen[path]
+
+
+def check_key(key: str, where: Where, name: str, problems: Problems) -> Path | None:
+    """Return the path of a dotted key that some kind has, or note what is wrong with it."""
+    path = tuple(key.split("."))
+    if path[0] == "seeds":
+        problems.add(
+            where, name, "seeds are no axis of a sweep; write 'seeds: [0, 1, 2]' at the top of the file"
+        )
+        return None
+    if path[0] not in SECTIONS:
+        allowed = [*SECTIONS, *(_WORDS if name == f"sweep.{key}" else ())]
+        hint = unknown_key(key if len(path) == 1 else path[0], allowed)
+        problems.add(where, name, f"{hint}; keys are dotted, such as model.depth")
+        return None
+    if path == ("train",) or any(not part for part in path):
+        problems.add(where, name, f"{one_below(path)}; name an option, such as train.steps")
+        return None
+    if not any(True for _ in owners(Settings, path)):
+        for length in range(1, len(path) + 1):
+            if not any(True for _ in owners(Settings, path[:length])):
+                problems.add(
+                    where, name, unknown_key(path[length - 1], options_at(Settings, path[: length - 1]))
+                )
+                return None
+    return canonical(Settings, path)
+
+
+def one_below(path: Path) -> str:
+    """Return what is wrong with a key that names no option."""
+    return f"'{'.'.join(path)}' is a whole section" if all(path) else f"'{'.'.join(path)}' has an empty part"
+
+
+def _values(node: Node, name: str, problems: Problems, single: bool) -> list[Node]:
+    """Return the values of an axis: of its list, or generated."""
+    if isinstance(node.value, list):
+        if not node.value:
+            problems.add(node.where, name, "an empty list; give at least one value")
+        return node.items
+    generator = [key for key in node.mapping if key in AXES]
+    if generator and len(node.mapping) == 1:
+        return _generated(generator[0], node.mapping[generator[0]], name, problems)
+    if single:
+        return [node]
+    allowed = "a list of values, or one of {linspace: {from, to, num}}, {logspace: {from, to, num}}, "
+    text = f"found {shown(node.plain)}; allowed: {allowed}{{range: {{from, to, step}}}}"
+    problems.add(node.where, name, text)
+    return []
+
+
+def _generated(kind: str, node: Node, name: str, problems: Problems) -> list[Node]:
+    """Return the values of linspace, logspace or range."""
+    spec = validate(AXES[kind], node, problems, (*name.split("."), kind))
+    if spec is None:
+        return []
+    if isinstance(spec, RangeAxis):
+        return _range(node, name, problems)
+    assert isinstance(spec, LinearAxis)
+    low, high, last = spec.from_, spec.to, max(1, spec.num - 1)
+    values = []
+    for index in range(spec.num):
+        share = index / last
+        if kind == "logspace":
+            value = 10 ** (math.log10(low) * (1 - share) + math.log10(high) * share)
+        else:
+            value = low * (1 - share) + high * share
+        values.append(Node(rounded(value), node.where))
+    return values
+
+
+def _range(node: Node, name: str, problems: Problems) -> list[Node]:
+    """Return from, from + step, ... up to and with `to`; whole numbers stay whole."""
+    step_node = node.get("step")
+    first, last = node.mapping["from"].plain, node.mapping["to"].plain
+    step = step_node.plain if step_node else 1
+    where = step_node.where if step_node else node.where
+    if step == 0 or (last - first) * step < 0:
+        text = f"found {shown(step)}; allowed: a step that leads from {shown(first)} to {shown(last)}"
+        problems.add(where, f"{name}.range.step", text)
+        return []
+    steps = (last - first) / step
+    if not steps < MAX_CELLS:
+        problems.add(where, f"{name}.range.step", f"gives more than {MAX_CELLS:,} values; use a larger step")
+        return []
+    values = [first + index * step for index in range(math.floor(steps + 1e-9) + 1)]
+    return [Node(value if isinstance(value, int) else rounded(value), node.where) for value in values]
+
+
+def rounded(value: float) -> float:
+    """Return the number with 12 significant digits."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _condition(entry: Node, name: str, problems: Problems) -> Condition:
+    """Return the filter of an `exclude` entry."""
+    wanted = []
+    for key, node in entry.mapping.items():
+        path = check_key(key, entry.key_where(key), f"{name}.{key}", problems)
+        values = _values(node, f"{name}.{key}", problems, single=True)
+        if path and values:
+            wanted.append((path, tuple(values)))
+    return Condition(tuple(wanted), entry.where)
