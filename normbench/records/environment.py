@@ -1,0 +1,139 @@
+"""environment.json: with what, on what and when the runs were trained.
+
+One entry for each session that trained (a sweep may be interrupted and gone on with), and at the top the
+facts of the latest session with the first start. Neither host names nor folders of the machine are written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from normbench import __version__
+from normbench.records.files import write_file
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pydantic",
+    "scikit-learn",
+    "matplotlib",
+    "ray",
+)
+FILE = "environment.json"
+
+
+def now() -> str:
+    """Return the time in UTC as ISO 8601."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def facts(device: str, threads: int | None, command: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return what is known when a session starts; `command` is sys.argv unless given."""
+    return {
+        "versions": {"normbench": __version__, "python": platform.python_version(), **_versions()},
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "device": device,
+        "executors": [],
+        "git": git_state(),
+        "command": command_line(sys.argv if command is None else command),
+        "start": now(),
+        "end": None,
+    }
+
+
+def start_session(root: Path, session: dict[str, Any]) -> None:
+    """Append a session to environment.json."""
+    _write(root, [*read_sessions(root), session])
+
+
+def end_session(root: Path, executors: Iterable[str] = ()) -> None:
+    """Write into the last session that it ended now, and which executors trained."""
+    sessions = read_sessions(root)
+    if sessions:
+        known = [*sessions[-1].get("executors", ()), *executors]
+        sessions[-1] = {**sessions[-1], "executors": sorted(set(map(str, known))), "end": now()}
+        _write(root, sessions)
+
+
+def read_sessions(root: Path) -> list[dict[str, Any]]:
+    """Return the sessions so far; none if the file is not there or not ours (it is then begun anew)."""
+    try:
+        sessions = json.loads((root / FILE).read_bytes())["sessions"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+    return (
+        [session for session in sessions if isinstance(session, dict)] if isinstance(sessions, list) else []
+    )
+
+
+def _write(root: Path, sessions: list[dict[str, Any]]) -> None:
+    data = {**sessions[-1], "start": sessions[0].get("start"), "sessions": sessions}
+    write_file(root / FILE, (json.dumps(data, indent=2) + "\n").encode())
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def cpu_model() -> str:
+    """Return the name of the processor as the system tells it."""
+    try:
+        for text in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if text.startswith("model name"):
+                return text.partition(":")[2].strip()
+    except OSError:
+        pass
+    return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor() or platform.machine()
+
+
+def git_state() -> dict[str, Any] | None:
+    """Return commit and whether tracked files differ from it, for the working folder; None outside git."""
+    commit = _output("git", "rev-parse", "HEAD")
+    if not commit:
+        return None
+    return {"commit": commit, "dirty": bool(_output("git", "status", "--porcelain", "--untracked-files=no"))}
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """Return the command as one can type it, absolute paths cut to what is below the working folder."""
+    words = [Path(argv[0]).name, *(_relative(word) for word in argv[1:])] if argv else []
+    return shlex.join(words)
+
+
+def _relative(word: str) -> str:
+    option, sign, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    if os.path.isabs(value):
+        inside = os.path.relpath(value)
+        value = f".../{Path(value).name}" if inside.startswith("..") else inside
+    return option + sign + value
+
+
+def _output(*command: str) -> str:
+    """Return what a command prints, nothing if it is not there, fails or hangs."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

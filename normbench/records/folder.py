@@ -1,0 +1,180 @@
+"""One experiment's results folder, as the process that trains sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from normbench.errors import RecordsError
+from normbench.records import environment
+from normbench.records.contents import Contents
+from normbench.records.files import explained, remove
+from normbench.records.lock import FolderLock
+from normbench.records.merge import merge
+from normbench.records.orphans import find_orphans, refuse, set_aside, write_config
+from normbench.records.parts import (
+    FOLDER,
+    PlanLike,
+    StackLike,
+    StackWriter,
+    part_file,
+    read_manifest,
+    stack_ids,
+)
+from normbench.records.schema import RESULTS
+
+
+@dataclass(frozen=True)
+class OpenStack:
+    """A stack that began and did not end; gone on with, it keeps its executor and its members.
+
+    `ended` are the members that have a result already (diverged ones); they are merged and safe, and belong
+    to the stack only so that it is the same stack as before.
+    """
+
+    stack_id: str
+    executor: str
+    runs: tuple[str, ...]
+    ended: frozenset[str]
+
+
+class ResultsFolder:
+    """`open_for_run`, then a `writer` for each stack, `merge` when stacks are done, `close`.
+
+    Sentences for the user (healed files, runs kept aside) collect in `warnings`.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.root = Path(path)
+        self.warnings: list[str] = []
+        self._lock = FolderLock(self.root)
+        self._plan: PlanLike | None = None
+        self._writers: dict[str, StackWriter] = {}
+
+    def open_for_run(self, plan: PlanLike, config_text: str, keep_old: bool = False) -> None:
+        """Lock the folder, refuse orphans (or keep them aside), write the config and merge what is there.
+
+        Raises RecordsError, with nothing changed in the folder, when another process holds it, when its files
+        are damaged beyond healing, or when finished runs of it are not in the plan and `keep_old` is false.
+        """
+        with explained(self.root, "written"):
+            self.root.mkdir(parents=True, exist_ok=True)
+        self._lock.acquire()
+        try:
+            with Contents(self.root) as contents:
+                orphans = find_orphans(contents, plan)
+                if not keep_old:
+                    refuse(contents, orphans, plan, config_text)
+                self._remove_leftovers()
+                if orphans:
+                    aside = set_aside(contents, orphans)
+                    self.warnings.append(
+                        f"{len(orphans)} runs that the config no longer has are kept in {aside}"
+                    )
+            write_config(self.root, config_text)
+            self._plan = plan
+            self.merge()
+        except BaseException:
+            self.close()
+            raise
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a killed process wrote aside and did not come to rename."""
+        for folder in (self.root, self.root / FOLDER):
+            for path in folder.glob("*.tmp") if folder.is_dir() else ():
+                if path.is_file():
+                    remove(path)
+
+    def statuses(self) -> dict[str, str]:
+        """Return the status of each run of the plan."""
+        with Contents(self.root) as contents:
+            return {run.run_id: contents.choose(run.run_id).status for run in self._opened().runs}
+
+    def finished_ids(self) -> set[str]:
+        """Return the runs of the plan that are never trained again: the finished and the diverged ones."""
+        return {run_id for run_id, status in self.statuses().items() if status in RESULTS}
+
+    def open_stacks(self) -> list[OpenStack]:
+        """Return the stacks that were interrupted, the newest first; no run is in two of them.
+
+        To go on with one, or to train it from its beginning, keeps its id: `writer` with the lengths of its
+        checkpoint, or without.
+        """
+        known = {run.run_id for run in self._opened().runs}
+        taken: set[str] = set()
+        stacks = []
+        with Contents(self.root) as contents:
+            for part in contents.parts:
+                if not part.manifest.resumable or part.members & taken or not part.members <= known:
+                    continue
+                if part.stack_id in self._in_use() or not contents.unfinished(part):
+                    continue
+                taken |= part.members
+                ended = frozenset(run for run in part.members if contents.choose(run).status in RESULTS)
+                stacks.append(OpenStack(part.stack_id, part.manifest.executor, part.manifest.runs, ended))
+        return stacks
+
+    def writer(
+        self, stack: StackLike, *, lengths: Mapping[str, int] | None = None, dtype: str | None = None
+    ) -> StackWriter:
+        """Return the writer of a stack that begins, or that goes on from a checkpoint with these lengths.
+
+        `dtype` is the training dtype, by default that of the first run's settings. A stack that begins anew
+        empties its part files; results in them are merged before.
+        """
+        plan = self._opened()
+        if stack.stack_id in self._in_use():
+            raise RecordsError(f"{self.root}: the stack {stack.stack_id} is being written already")
+        there = stack_ids(self.root)
+        if stack.stack_id in there:
+            self.warnings += merge(self.root, plan, {*self._in_use(), stack.stack_id})
+        manifests = [read_manifest(self.root / FOLDER, stack_id) for stack_id in there]
+        order = 1 + max((manifest.order for manifest in manifests if manifest), default=0)
+        if dtype is None:
+            dtype = str(stack.runs[0].settings.train.dtype)
+        writer = StackWriter(self.root, stack, order, lengths, dtype)
+        self._writers[stack.stack_id] = writer
+        return writer
+
+    def can_go_on(self, stack_id: str, lengths: Mapping[str, int]) -> bool:
+        """Say whether a stack's part files still hold what its checkpoint counts on."""
+        paths = {part_file(self.root / FOLDER, stack_id, table): size for table, size in lengths.items()}
+        return all(path.is_file() and path.stat().st_size >= size for path, size in paths.items())
+
+    def merge(self, plan: PlanLike | None = None) -> None:
+        """Merge what is measured so far into metrics.csv and runs.csv; parts still being written stay."""
+        for writer in self._writers.values():
+            writer.flush()
+        self.warnings += merge(self.root, plan or self._opened(), self._in_use())
+
+    def _in_use(self) -> set[str]:
+        return {stack_id for stack_id, writer in self._writers.items() if not writer.closed}
+
+    def start_session(self, device: str, threads: int | None, command: Sequence[str] | None = None) -> None:
+        """Append this session to environment.json; call it only when there is something to train."""
+        environment.start_session(self.root, environment.facts(device, threads, command))
+
+    def end_session(self, executors: Iterable[str] = ()) -> None:
+        """Write the session's end and the executors it used."""
+        environment.end_session(self.root, executors)
+
+    def close(self) -> None:
+        """Close the writers (what they hold is written) and let the lock go."""
+        try:
+            for writer in self._writers.values():
+                writer.close()
+        finally:
+            self._writers = {}
+            self._lock.release()
+
+    def __enter__(self) -> ResultsFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _opened(self) -> PlanLike:
+        if self._plan is None:
+            raise RecordsError(f"{self.root}: is not open; call open_for_run(plan, config_text) first")
+        return self._plan

@@ -1,0 +1,153 @@
+"""Where each run's rows are in a CSV file: byte ranges, so that no more than one run is in memory."""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from normbench.errors import RecordsError
+from normbench.records.files import explained
+from normbench.records.schema import LONGEST_LINE, RUN_ID, Table, cells_of, garbage, line, problem
+
+OPEN_FILES = 64  # at a time, however many part files there are
+
+
+class OpenFiles:
+    """Files opened for reading, the longest unused one closed first; an open one outlives its renaming."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[Path, BinaryIO] = OrderedDict()
+
+    def read(self, path: Path, offset: int, length: int) -> bytes:
+        """Return bytes of a file."""
+        with explained(path, "read"):
+            if path in self._files:
+                self._files.move_to_end(path)
+            else:
+                self._files[path] = path.open("rb")
+                if len(self._files) > OPEN_FILES:
+                    self._files.popitem(last=False)[1].close()
+            file = self._files[path]
+            file.seek(offset)
+            return file.read(length)
+
+    def close(self) -> None:
+        """Close all."""
+        while self._files:
+            self._files.popitem()[1].close()
+
+
+class RowIndex:
+    """The rows of one file by run. An absent file has none; a torn last line is left out (`torn`)."""
+
+    def __init__(self, path: Path, table: Table, files: OpenFiles) -> None:
+        self.path, self.table, self._files = path, table, files
+        self.torn = False
+        self.missing = False
+        self.counts: dict[str, int] = {}
+        self._ranges: dict[str, array[int]] = {}  # run id -> offset, length, offset, length, ...
+        self._scan()
+
+    def _scan(self) -> None:
+        ranges: dict[bytes, array[int]] = {}
+        counts: dict[bytes, int] = {}
+        header = line(self.table.names)
+        with explained(self.path, "read"):
+            try:
+                file = self.path.open("rb")
+            except FileNotFoundError:
+                self.missing = True
+                return
+            with file:
+                first = file.readline(LONGEST_LINE)
+                offset = len(first)
+                if not first.endswith(b"\n"):  # killed while the header was written, or cut to nothing
+                    if not header.startswith(first):
+                        raise garbage(self.path, 1, f"the header is not {header.decode().strip()}")
+                    self.torn = True
+                    return
+                if first.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n") != header.rstrip():
+                    raise garbage(self.path, 1, f"the header is not {header.decode().strip()}")
+                for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=2):
+                    if not raw.endswith(b"\n"):
+                        if len(raw) >= LONGEST_LINE:
+                            raise garbage(self.path, number, f"a line of more than {LONGEST_LINE} bytes")
+                        self.torn = True
+                        break
+                    run_id = raw[: raw.find(b",")]
+                    known = ranges.get(run_id)
+                    if known is None:
+                        ranges[run_id] = array("q", (offset, len(raw)))
+                        counts[run_id] = 0
+                    elif known[-2] + known[-1] == offset:
+                        known[-1] += len(raw)
+                    else:
+                        known.extend((offset, len(raw)))
+                    counts[run_id] += 1
+                    offset += len(raw)
+        for key, known in ranges.items():
+            name = key.decode("ascii", "backslashreplace")
+            if not RUN_ID.fullmatch(name):
+                raise self._garbage_at(known[0])
+            self._ranges[name], self.counts[name] = known, counts[key]
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id in self._ranges
+
+    def run_ids(self) -> list[str]:
+        """Return the runs in the order of their first rows."""
+        return list(self._ranges)
+
+    def last(self, run_id: str) -> list[str] | None:
+        """Return the cells of the last line of a run, None if there is none."""
+        if run_id not in self._ranges:
+            return None
+        *_, (_, raw) = self._lines(run_id)
+        return self._cells(raw, run_id)
+
+    def rows(self, run_id: str) -> list[list[str]]:
+        """Return the cells of a run's rows, by step; of rows with an equal key the last one counts."""
+        names = self.table.names
+        keys = [names.index(name) for name in self.table.key]
+        found: dict[tuple[str, ...], list[str]] = {}
+        for _, raw in self._lines(run_id):
+            cells = self._cells(raw, run_id)
+            found[tuple(cells[position] for position in keys)] = cells
+        return sorted(
+            found.values(), key=lambda cells: int(cells[keys[0]])
+        )  # stable: by appearance in a step
+
+    def _lines(self, run_id: str) -> Iterator[tuple[int, bytes]]:
+        known = self._ranges.get(run_id, array("q"))
+        for offset, length in zip(known[::2], known[1::2], strict=True):
+            data = self._files.read(self.path, offset, length)
+            if len(data) != length:
+                raise RecordsError(
+                    f"{self.path}: became shorter while it was read; another process writes it. Try again"
+                )
+            for text in data.split(b"\n")[:-1]:
+                yield offset, text + b"\n"
+                offset += len(text) + 1
+
+    def _cells(self, raw: bytes, run_id: str) -> list[str]:
+        what = problem(self.table, raw)
+        if what is None:
+            return cells_of(raw)
+        offset = next(offset for offset, other in self._lines(run_id) if other == raw)
+        raise self._garbage_at(offset)
+
+    def _garbage_at(self, offset: int) -> RecordsError:
+        """Return the error for the line at an offset; its number is counted only now that it is needed."""
+        with explained(self.path, "read"), self.path.open("rb") as file:
+            number, left = 1, offset
+            while left > 0:
+                block = file.read(min(left, 1 << 20))
+                if not block:
+                    break
+                number += block.count(b"\n")
+                left -= len(block)
+            raw = file.readline(LONGEST_LINE)
+        return garbage(self.path, number, problem(self.table, raw) or "not a row of this table")

@@ -1,0 +1,173 @@
+"""Runs that a folder holds and the config no longer describes: told, and kept aside when the user says so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from normbench.errors import RecordsError
+from normbench.records.contents import Contents
+from normbench.records.files import Replacement, explained, sync_folder, write_file
+from normbench.records.merge import run_cells
+from normbench.records.parts import FOLDER, Manifest, PlanLike
+from normbench.records.schema import RESULTS, ROWS, format_cell, line, runs_table, safe_text
+
+OLD = "old"
+SHOWN = 8  # differences in a message
+# Keys that change no run: a difference in them explains no orphan.
+NEUTRAL = ("name", "title", "claims", "probes", "train.trains_below", "data.root")
+
+
+def find_orphans(contents: Contents, plan: PlanLike) -> list[str]:
+    """Return the runs that the folder has rows of and the plan does not have."""
+    known = {run.run_id for run in plan.runs}
+    there = dict.fromkeys(contents.runs.run_ids())
+    there.update(dict.fromkeys(run_id for part in contents.parts for run_id in sorted(part.members)))
+    return [run for run in there if run not in known and contents.choose(run).status != "pending"]
+
+
+def refuse(contents: Contents, orphans: Iterable[str], plan: PlanLike, config_text: str) -> None:
+    """Raise RecordsError, with the difference, if there is a result among the orphans."""
+    root = contents.root
+    lost = [run_id for run_id in orphans if contents.choose(run_id).status in RESULTS]
+    if not lost:
+        return
+    everything = dict.fromkeys(
+        [*contents.runs.run_ids(), *(r for part in contents.parts for r in part.results)]
+    )
+    results = sum(contents.choose(run_id).status in RESULTS for run_id in everything)
+    differences = [
+        *config_differences(root / "config.yaml", config_text),
+        *value_differences([contents.runs.cells(run_id) for run_id in lost], contents.runs.swept, plan),
+    ]
+    shown = "".join(f"\n  {text}" for text in differences[:SHOWN])
+    if len(differences) > SHOWN:
+        shown += f"\n  and {len(differences) - SHOWN} more"
+    raise RecordsError(
+        f"{root}: {len(lost)} of its {results} finished runs are not in this config, which would leave them "
+        f"as orphans; {'the difference:' if shown else 'their settings are not recorded.'}{shown}\n"
+        f"Give the config another `name:`, or run with --keep-old, which keeps them aside in {root / OLD}"
+    )
+
+
+def config_differences(old_file: Path, new_text: str) -> list[str]:
+    """Return one sentence for each setting in which the two resolved configs differ."""
+    try:
+        old_text = old_file.read_text("utf-8")
+    except (OSError, ValueError):
+        return []
+    old, new = _settings(old_text), _settings(new_text)
+    if old is None or new is None:
+        return []
+    sentences = []
+    for key in dict.fromkeys([*old, *new]):
+        if old.get(key) != new.get(key) and not any(key == n or key.startswith(f"{n}.") for n in NEUTRAL):
+            was, now = (_short(side[key]) if key in side else "not set" for side in (old, new))
+            sentences.append(f"{key}: {was} in its config.yaml, {now} now")
+    return sentences
+
+
+def value_differences(rows: list[dict[str, str]], swept: list[str], plan: PlanLike) -> list[str]:
+    """Return one sentence for each swept key in which the orphans have values that the plan has not."""
+    sentences = []
+    for key in ("seed", *swept):
+        old = dict.fromkeys(row[key] for row in rows if row)
+        if key == "seed":
+            new = {str(run.seed) for run in plan.runs}
+        elif key in plan.columns:
+            new = {format_cell(run.values.get(key)) for run in plan.runs}
+        else:
+            sentences.append(f"{key}: swept in its runs.csv, not swept now")
+            continue
+        gone = [value or "(empty)" for value in old if value not in new]
+        if gone:
+            sentences.append(f"{key}: {_short(', '.join(gone))} in its runs.csv, not in this config")
+    return sentences
+
+
+def set_aside(contents: Contents, orphans: list[str]) -> Path:
+    """Copy what the folder holds of these runs to `old/<n>/`, then take them out of their stacks' manifests.
+
+    The next merge leaves them out. Killed in between, they are there twice and can be set aside again.
+    """
+    folder = contents.root / OLD
+    with explained(folder, "written"):
+        folder.mkdir(exist_ok=True)
+        number = 1 + max((int(path.name) for path in folder.iterdir() if path.name.isdecimal()), default=0)
+        new = folder / f"{number}.tmp"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        if (contents.root / "config.yaml").is_file():
+            shutil.copyfile(contents.root / "config.yaml", new / "config.yaml")
+    files = {name: Replacement(new / table.file) for name, table in ROWS.items()}
+    files["runs"] = Replacement(new / "runs.csv")
+    for name, table in ROWS.items():
+        files[name].write(line(table.names))
+    files["runs"].write(line([safe_text(name) for name in runs_table(contents.runs.swept).names]))
+    for run_id in orphans:
+        choice = contents.choose(run_id)
+        rows = contents.rows("metrics", run_id, choice)
+        files["metrics"].write(b"".join(map(line, rows)))
+        files["layers"].write(b"".join(map(line, contents.rows("layers", run_id, choice))))
+        known = contents.runs.cells(run_id)
+        below = choice.cells.get("trains_below")
+        cells = {**known, **run_cells(choice, rows, float(below) if below else None), "run_id": run_id}
+        if choice.part is None:
+            cells["outcome"] = known["outcome"]
+        names = runs_table(contents.runs.swept).names
+        files["runs"].write(line([cells.get(name, "") for name in names]))
+    for file in files.values():
+        file.seal()
+        file.commit()
+    sync_folder(new)
+    with explained(folder, "written"):
+        os.replace(new, folder / str(number))
+    sync_folder(folder)
+    gone = set(orphans)
+    for part in contents.parts:
+        if part.members & gone:
+            left = tuple(run_id for run_id in part.manifest.runs if run_id not in gone)
+            old = part.manifest
+            Manifest(old.stack_id, old.executor, old.order, left, resumable=False).write(
+                contents.root / FOLDER
+            )
+    return folder / str(number)
+
+
+def write_config(root: Path, text: str) -> None:
+    """Write config.yaml unless it stands there already."""
+    write_file(root / "config.yaml", text.encode("utf-8"))
+
+
+def _settings(text: str) -> dict[str, Any] | None:
+    """Return a resolved config as dotted keys; None for what we did not write (aliases, tags, no mapping)."""
+    try:
+        if len(text) > 1 << 20 or any(
+            isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, yaml.SafeLoader)
+        ):
+            return None
+        data = yaml.safe_load(text)
+        flat: dict[str, Any] = {}
+        _flatten("", data, flat)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    return flat if isinstance(data, Mapping) else None
+
+
+def _flatten(prefix: str, value: Any, into: dict[str, Any]) -> None:
+    # The sweep's keys hold dots themselves: `sweep.model.norm` is then as good a name as any.
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            _flatten(f"{prefix}.{key}" if prefix else str(key), inner, into)
+    else:
+        into[prefix] = value
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
