@@ -106,11 +106,20 @@ class Contents:
     def __init__(self, root: Path) -> None:
         self.root, self.warnings = root, list[str]()
         self.files = OpenFiles()
+        try:
+            self._load()
+        except BaseException:
+            self.files.close()
+            raise
+
+    def _load(self) -> None:
         # The parts first: a merge in another process moves rows from them to the merged files, so that rows
         # are seen twice (which is put right below), and never not at all.
-        self.parts = read_parts(root, self.files)
-        self.runs = MergedRuns(root / "runs.csv")
-        self.tables = {name: RowIndex(root / table.file, table, self.files) for name, table in ROWS.items()}
+        self.parts = read_parts(self.root, self.files)
+        self.runs = MergedRuns(self.root / "runs.csv")
+        self.tables = {
+            name: RowIndex(self.root / table.file, table, self.files) for name, table in ROWS.items()
+        }
         self._parts_of: dict[str, list[Part]] = {}
         for part in self.parts:
             for run_id in part.members:
