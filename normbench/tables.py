@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RATE = "optimizer.lr"
 VARIANT = "model.norm"
+QUOTED = r"^'(?=[=+\-@'\t\r ])"  # what the records put before a word that a spreadsheet would compute
 PARTS = ("train", "val", "test")
 MEASURED = [f"{part}_{what}" for part in PARTS for what in ("loss", "accuracy")]
 NUMBERS = [
@@ -65,25 +66,6 @@ def setting(config: dict[str, Any], key: str, default: Any = None) -> Any:
     if isinstance(node, dict):
         return node.get("name", default)
     return default if node is None else node
-
-
-def is_experiment(folder: Path) -> bool:
-    """Return whether a folder holds one experiment's records (and not a folder of experiments)."""
-    return (folder / "config.yaml").is_file() or (folder / "runs.csv").is_file()
-
-
-def find_experiments(folder: Path) -> list[Path]:
-    """Return the folder itself if it is one experiment's, else those of the experiments right below it."""
-    folder = Path(folder)
-    if is_experiment(folder):
-        return [folder]
-    found = sorted(f for f in folder.iterdir() if f.is_dir() and is_experiment(f)) if folder.is_dir() else []
-    if not found:
-        raise RecordsError(
-            f"{folder}: no experiment here; expected a folder with config.yaml and runs.csv, or a folder of "
-            "such folders; 'normbench run CONFIG' writes one to results/<name>/"
-        )
-    return found
 
 
 def load_tables(folder: Path | str, trains_below: float | None = None) -> Tables:
@@ -160,8 +142,7 @@ def _scalar_column(column: pd.Series[Any]) -> pd.Series[Any]:
     import pandas as pd
 
     if column.name in ("run_id", "status", "outcome", "stack", "executor"):  # a hash may look like 12e4
-        text = column.astype(object).where(column.notna() & (column != ""), None)
-        return text
+        return column.astype(object).where(column.notna() & (column != ""), None)
     filled = column[column.notna() & (column.astype(str) != "")]
     if not len(filled):
         return pd.Series([None] * len(column), index=column.index, dtype=object, name=column.name)
@@ -170,7 +151,8 @@ def _scalar_column(column: pd.Series[Any]) -> pd.Series[Any]:
     numbers = pd.to_numeric(filled, errors="coerce")
     if numbers.notna().all():
         return numbers.reindex(column.index)
-    return filled.astype(str).astype(object).reindex(column.index).where(lambda c: c.notna(), None)
+    words = filled.astype(str).str.replace(QUOTED, "", regex=True).astype(object).reindex(column.index)
+    return words.where(words.notna(), None)
 
 
 def _judge(runs: pd.DataFrame, config: dict[str, Any], again: bool) -> pd.DataFrame:
@@ -234,13 +216,27 @@ def _csv(path: Path, **options: Any) -> pd.DataFrame:
 
 
 def _from_records(function: str, folder: Path) -> pd.DataFrame | None:
-    """Return what `normbench.records` reads (it knows the parts of a sweep in progress), if it can."""
-    try:
-        from normbench import records
-    except ImportError:
+    """Return what `normbench.records` reads where a sweep is in progress or was cut off, else None.
+
+    Its reader joins the parts and heals, line by line; whole files are read here, at pandas' speed.
+    """
+    whole = all(_ends_with_a_line(folder / name) for name in ("runs.csv", "metrics.csv"))
+    parts = folder / "parts"
+    if whole and not (parts.is_dir() and any(parts.iterdir())):
         return None
-    reader = getattr(records, function, None)
-    return None if reader is None else reader(folder)
+    from normbench import records
+
+    read: pd.DataFrame = getattr(records, function)(folder)
+    return read
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    """Return whether a file is absent or empty, or its last line is whole."""
+    if not path.is_file() or not path.stat().st_size:
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
 
 
 def in_order(column: pd.Series[Any]) -> Sequence[Any]:

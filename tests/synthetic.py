@@ -110,11 +110,11 @@ def _train(cell, seed, at, steps, val, diverge):
     run["status"] = "diverged" if diverged else "finished"
     tenth = None if diverged else float(loss[-2:].mean())
     run["outcome"] = "diverged" if diverged else ("trains" if tenth <= 0.5 * ENTROPY else "stuck")
-    run.update(steps=died if diverged else steps, diverged_at_step=died)
+    run.update(steps=died if diverged else steps, diverged_at_step=str(died) if diverged else "")
     run.update(train_loss_last_tenth=tenth, label_entropy=ENTROPY)
     for name in MEASURED:
         best = "min" if name.endswith("loss") else "max"
-        run[f"final_{name}"] = None if diverged else table[name].iloc[-1]
+        run[f"final_{name}"] = table[name].iloc[-1] if len(table) else None
         run[f"best_{name}"] = getattr(table[name], best)() if len(table) else None
     run.update(parameters=99710, train_seconds=0.5, stack="0123abcd", executor="vmap")
     return run, table

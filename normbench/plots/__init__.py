@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from normbench.plots.base import FigureKind
     from normbench.tables import Tables
 
-MODULES = ("rate",)  # each file's FIGURES, in the order in which they are drawn
+MODULES = (  # each file's FIGURES, in the order in which they are drawn
+    "convergence",
+    "rate",
+    "largest_rate",
+    "steps_to_target",
+    "heatmap",
+    "gap",
+)
 FORMATS = ("png", "svg", "pdf")
 Keys = Union[str, Sequence[str], None]
 

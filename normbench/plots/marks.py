@@ -54,6 +54,9 @@ def summarise(shown: View, measure: str, log: bool) -> pd.DataFrame:
     by = [*GROUP, "x"]
     counts = table.groupby(by)[["trains", "stuck", "diverged"]].sum()
     counts["n"] = table.groupby(by).size()
+    table[measure] = table[measure].where(
+        ~table["diverged"]
+    )  # what stood there before it diverged says nothing
     result = mean_band(table, by, measure, log).merge(counts.reset_index(), on=by)
     if shown.x == RATE:
         result["rate"] = x_positions(shown)[result["x"].to_numpy()]

@@ -31,17 +31,18 @@ class Sheet:
         present: set[tuple[int, int]] | None = None,
         aspect: float = 0.72,
         left: float = 0.72,
-        hgap: float = 0.18,
+        hgap: float = 0.26,
         widest: float = 6.4,
         narrowest: float = 1.72,
         share_x: bool = True,
+        height: float | None = None,
         y_groups: dict[int, object] | None = None,
     ) -> None:
         from matplotlib.figure import Figure
 
         self.rows, self.cols, self.left, self.hgap = rows, cols, left, hgap
         self.width = min(widest, max(narrowest, 10.4 / cols))
-        self.height = max(1.15, min(3.1, aspect * self.width))
+        self.height = height or max(1.15, min(3.1, aspect * self.width))
         self.small = cols > 3
         self.font = 8.0 if self.small else 9.0
         self.figure: Figure = Figure(figsize=(8, 6))
@@ -207,7 +208,7 @@ class Sheet:
             (title, 12.0, INK, "bold"),
             *((n, 8.5, GREY, "normal") for n in notes),
         ]:
-            room = int((total - 0.35) * 72 / (size * (EM - 0.04 + (0.1 if weight == "bold" else 0))))
+            room = int((total - 0.35) * 72 / (size * (EM - 0.075 + (0.1 if weight == "bold" else 0))))
             wrapped = textwrap.wrap(clean(text), room) or [""]
             self._texts.append(("\n".join(wrapped), size, color, weight, len(wrapped)))
             tall += len(wrapped) * size * 1.25 / 72 + 0.05
@@ -227,9 +228,10 @@ class Sheet:
             handles = [h for h, _ in entries]
             labels = [clean(text) if not text.startswith("_") else " " + clean(text) for _, text in entries]
             for columns in range(min(len(labels), 8), 0, -1):
+                order = _by_rows(len(labels), columns)
                 legend = self.figure.legend(
-                    handles,
-                    labels,
+                    [handles[i] for i in order],
+                    [labels[i] for i in order],
                     ncols=columns,
                     title=clean(name) or None,
                     loc="upper left",
@@ -247,3 +249,8 @@ class Sheet:
                     break
                 legend.remove()
         return sum(t for _, t in placed) + (0.06 if placed else 0.0), placed
+
+
+def _by_rows(n: int, columns: int) -> list[int]:
+    """Return the order in which a legend, which fills its columns, reads row by row."""
+    return [i for first in range(columns) for i in range(first, n, columns)]

@@ -25,7 +25,7 @@ NORM_COLORS = {
     "weightnorm_mean_only_batchnorm": PINK,
     "selu": ORANGE,
 }
-MARKERS = ("o", "s", "^", "D", "v", "P", "h", "<", ">", "p")
+MARKERS = ("o", "s", "^", "D", "v", "*", "h", "<", ">", "p")
 DASHES: tuple[Any, ...] = (
     "-",
     (0, (5, 1.5)),
