@@ -244,6 +244,10 @@ class StackWriter:
             self._keep(table, [format_cell(value, self.dtype) for value in row])
 
     def _keep(self, table: str, cells: Sequence[str]) -> None:
+        if self.closed:
+            raise RecordsError(
+                f"{self.folder}: the stack {self.stack_id} is closed; nothing more can be written"
+            )
         assert len(cells) == len(PART_TABLES[table].columns), (table, cells)
         self._buffers.setdefault(table, []).append(line(cells))
 

@@ -169,6 +169,17 @@ def test_a_checkpoint_of_a_part_that_was_cut_is_refused(root, plan):
             folder.writer(stack, lengths=lengths)
 
 
+def test_a_closed_writer_writes_nothing_more(root, plan):
+    stack = stacks_of(plan)[0]
+    with ResultsFolder(root) as folder:
+        folder.open_for_run(plan, CONFIG)
+        with folder.writer(stack) as writer:
+            writer.write(evaluation(stack.runs[0], 0))
+        with pytest.raises(RecordsError, match="is closed"):
+            writer.write(evaluation(stack.runs[0], 10))
+    assert len(read_metrics(root)) == 1
+
+
 def test_rows_that_a_halved_stack_measures_again_count_once(root, plan, expected):
     """The engine goes back to its last good state when a run raises: the later rows count."""
     with ResultsFolder(root) as folder:
