@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Union, cast
 
 from pydantic import BaseModel
@@ -152,6 +153,7 @@ def section_options(
     return validate(cls, node, problems, (name,), ignore_missing) if cls else None
 
 
+@cache
 def _is_kind(path: Path) -> bool:
     return canonical(Settings, (*path, "name")) == path
 

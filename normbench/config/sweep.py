@@ -147,6 +147,7 @@ def parse_sweep(node: Node, problems: Problems) -> Sweep:
     if sweep.size > MAX_CELLS:
         text = f"{sweep.size:,} cells; at most {MAX_CELLS:,} are allowed; use fewer or shorter axes"
         problems.add(node.where, "sweep", text)
+        return Sweep()  # so many are not built only to find further mistakes
     return sweep
 
 
