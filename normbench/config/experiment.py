@@ -65,8 +65,8 @@ def parse_config(text: str, source: str = "config", overrides: Sequence[str] = (
     sweep = parse_sweep(sweep_node, problems) if sweep_node else None
     base = Node({name: root.mapping[name] for name in SECTIONS}, root.where, root.keys)
     parts = {name: section_options(base, name, problems, ignore_missing=bool(sweep)) for name in SECTIONS}
-    if sweep is not None and not sweep.axes:
-        problems.raise_if_any()  # there is no cell to check
+    if problems.enough or (sweep is not None and not sweep.axes):
+        problems.raise_if_any()  # there is no cell to check, or no need to
     grid = build_grid(base, sweep, problems)
     problems.raise_if_any()
     assert header is not None

@@ -16,6 +16,8 @@ from normbench.errors import did_you_mean, one_of
 
 M = TypeVar("M", bound=BaseModel)
 
+MAX_EXPLAINED = 500  # of one section: more than a message shows
+
 _TYPES = {  # pydantic's error types that say 'another type': what is allowed
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -93,14 +95,14 @@ def explain(
 ) -> list[tuple[Where, list[str | int], str]]:
     """Return place, path and text of each problem; the branches of a union count as one."""
     groups: dict[tuple[str | int, ...], list[_Found]] = {}
-    for found in (_Found(node, raw) for raw in error.errors(include_url=False)):
+    for found in (_Found(node, raw) for raw in error.errors(include_url=False)[:MAX_EXPLAINED]):
         if not (ignore_missing and found.kind in ("missing", "union_tag_not_found")):
             groups.setdefault(tuple(found.path), []).append(found)
+    above = {path[:length] for path in groups for length in range(len(path))}
     result = []
     for path, group in groups.items():
-        deeper = any(len(other) > len(path) and other[: len(path)] == path for other in groups)
         fitting = [found for found in group if not found.wrong_type]
-        if not fitting and deeper:
+        if not fitting and path in above:
             continue  # another branch of the union took the value and says more
         chosen = fitting or group
         owner, field = _owner(cls, node, list(path))
@@ -175,7 +177,7 @@ def _constraint(found: _Found, value: Any, bounds: str) -> str:
 
 
 _PATTERNS = {
-    r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$": "letters, digits, - and _ (it names a folder), at most 100",
+    r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$": "letters, digits, - and _, not - first, at most 100",
     r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "letters, digits, -, _ and .",
 }
 

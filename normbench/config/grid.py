@@ -64,6 +64,8 @@ def build_grid(base: Node, sweep: Sweep | None, problems: Problems) -> Grid:
     for choices, added in combinations(sweep):
         made = builder.settings(choices)
         if made is None:
+            if problems.enough:
+                break
             continue
         settings, parts = made
         if sweep and not added:

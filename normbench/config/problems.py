@@ -35,9 +35,10 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._lines)
 
-    def knows(self, where: Where) -> bool:
-        """Return whether something at this place is already reported."""
-        return any(seen == where for seen, _ in self._lines)
+    @property
+    def enough(self) -> bool:
+        """Return whether there are more than a message shows, so that looking for further ones is idle."""
+        return len(self._lines) > MAX_SHOWN
 
     def texts(self) -> list[str]:
         """Return one line for each problem, in the order of the file; overrides come last."""

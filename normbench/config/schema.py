@@ -128,7 +128,7 @@ class Header(Options):
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$",
-        description="letters, digits, - and _; results/<name>/ holds the records",
+        description="letters, digits, - and _, not - first; results/<name>/ holds the records",
     )
     title: str | None = Field(None, description="heads the figures and the report")
     seeds: Annotated[int, Field(gt=0, le=MAX_SEEDS)] | list[Seed] = Field(
@@ -169,15 +169,9 @@ class RangeAxis(Options):
 AXES: dict[str, type[Options]] = {"linspace": LinearAxis, "logspace": LogAxis, "range": RangeAxis}
 
 
-class Config(Header):
+class Config(Settings, Header):
     """The file format: one experiment, its settings, what is swept, what is claimed."""
 
-    data: DATASETS.union() = Field(description="the data set and its batches")  # type: ignore[valid-type]
-    model: MODELS.union() = Field(description="the architecture and its options")  # type: ignore[valid-type]
-    optimizer: OPTIMIZERS.union() = Field(  # type: ignore[valid-type]
-        OPTIMIZERS["sgd"](name="sgd"), description="the optimiser; SGD if not given"
-    )
-    train: Train = Field(Train(), description="length and evaluation")
     sweep: dict[str, Any] | None = Field(
         None, description="any dotted key: its values; zip, exclude, include"
     )

@@ -20,6 +20,7 @@ from normbench.config.problems import Problems, Where, shown
 from normbench.config.schema import AXES, SECTIONS, LinearAxis, RangeAxis, Settings
 
 MAX_CELLS = 100_000
+MAX_COMPARISONS = 10_000_000  # of cells with values in `exclude`: seconds
 DIGITS = 12  # significant digits of generated values, so that 0.1 is 0.1
 
 # These change how runs are judged or where their data lies, but no run: all their cells would be the same.
@@ -148,6 +149,11 @@ def parse_sweep(node: Node, problems: Problems) -> Sweep:
         text = f"{sweep.size:,} cells; at most {MAX_CELLS:,} are allowed; use fewer or shorter axes"
         problems.add(node.where, "sweep", text)
         return Sweep()  # so many are not built only to find further mistakes
+    filters = sum(len(values) for rule in sweep.exclude for _, values in rule.wanted)
+    if filters * sweep.size > MAX_COMPARISONS:
+        text = f"{filters:,} values to exclude from {sweep.size:,} cells; write fewer, or narrower axes"
+        problems.add(node.mapping["exclude"].where, "sweep.exclude", text)
+        return Sweep()
     return sweep
 
 
@@ -276,6 +282,7 @@ def _generated(kind: str, node: Node, name: str, problems: Problems) -> list[Nod
         return _range(node, name, problems)
     assert isinstance(spec, LinearAxis)
     low, high, last = spec.from_, spec.to, max(1, spec.num - 1)
+    whole = all(isinstance(node.mapping[end].plain, int) for end in ("from", "to"))
     values = []
     for index in range(spec.num):
         share = index / last
@@ -283,8 +290,13 @@ def _generated(kind: str, node: Node, name: str, problems: Problems) -> list[Nod
             value = 10 ** (math.log10(low) * (1 - share) + math.log10(high) * share)
         else:
             value = low * (1 - share) + high * share
-        values.append(Node(rounded(value), node.where))
+        values.append(Node(_whole(rounded(value)) if whole else rounded(value), node.where))
     return values
+
+
+def _whole(value: float) -> int | float:
+    """Return a whole number as one: `{logspace: {from: 1, to: 1000, num: 4}}` serves for steps, too."""
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def _range(node: Node, name: str, problems: Problems) -> list[Node]:

@@ -45,6 +45,29 @@ def test_a_range_of_whole_numbers_stays_whole():
     assert all(type(cell.settings.model.depth) is int for cell in result.cells)
 
 
+def test_generated_whole_numbers_serve_for_whole_options():
+    result = experiment("sweep: {train.steps: {logspace: {from: 1, to: 1000, num: 4}}}")
+    assert column(result, "train.steps") == [1, 10, 100, 1000]
+    assert "found 2.5; allowed: a whole number" in complaint(
+        "sweep: {train.steps: {linspace: {from: 1, to: 4, num: 3}}}"
+    )
+
+
+def test_a_broken_generated_file_is_refused_fast_and_in_few_lines():
+    junk = ", ".join(f"k{number}: 1" for number in range(20_000))
+    message = complaint(
+        "sweep: {model.width: {range: {from: 1, to: 9000}}}", base=BASE.replace("depth: 2", junk)
+    )
+    assert len(message.splitlines()) == 51
+
+
+def test_too_many_exclusions_are_refused():
+    message = complaint(
+        f"sweep: {{model.depth: {{range: {{from: 1, to: 900}}}}, exclude: [{{model.depth: {list(range(20_000))}}}]}}"
+    )
+    assert "20,000 values to exclude from 900 cells" in message
+
+
 def test_a_zip_block_moves_together():
     result = experiment(
         "sweep: {zip: [{optimizer.name: [sgd, adam], train.steps: [20, 10]}], model.depth: [1, 2]}"
