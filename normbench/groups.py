@@ -104,7 +104,7 @@ def label(keys: Keys, row: Iterable[Any], named: bool = False, full: bool = Fals
         if value is None and len(keys) > 1:
             continue
         text = str(value) if full else number(value)
-        bare = key == VARIANT or (not named and len(keys) == 1)
+        bare = (key == VARIANT and not (named and value == "none")) or (not named and len(keys) == 1)
         parts.append(text if bare else f"{short_key(key)} {text}")
     return ", ".join(parts) or "none"
 

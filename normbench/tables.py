@@ -49,6 +49,18 @@ class Tables:
         return float(setting(self.config, "train.trains_below", 0.5))
 
     @property
+    def steps(self) -> str:
+        """Return how long the runs are, as text: `1,000 steps`."""
+        planned = setting(self.config, "train.steps")
+        if planned is not None and "train.steps" not in self.varied:
+            return f"{int(planned):,} steps"
+        done = self.runs.loc[self.runs["status"] == "finished", "steps"].dropna()
+        if not len(done):
+            return "steps unknown"
+        low, high = int(done.min()), int(done.max())
+        return f"{high:,} steps" if low == high else f"{low:,} to {high:,} steps"
+
+    @property
     def varied(self) -> tuple[str, ...]:
         """Return the swept keys in which the runs differ."""
         return tuple(k for k in self.swept if self.runs[k].nunique(dropna=False) > 1)

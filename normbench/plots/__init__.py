@@ -27,7 +27,9 @@ MODULES = (  # each file's FIGURES, in the order in which they are drawn
     "largest_rate",
     "steps_to_target",
     "heatmap",
+    "best_vs_equal",
     "gap",
+    "montage",
 )
 FORMATS = ("png", "svg", "pdf")
 Keys = Union[str, Sequence[str], None]

@@ -149,22 +149,10 @@ def seeds_text(runs: pd.DataFrame, keys: Sequence[str]) -> str:
     return f"n = {high} seed{plural}" if low == high else f"n = {low} to {high} seeds"
 
 
-def steps_text(tables: Tables) -> str:
-    """Return how long the runs are."""
-    steps = setting(tables.config, "train.steps")
-    if "train.steps" in tables.varied or steps is None:
-        done = tables.runs.loc[tables.runs["status"] == "finished", "steps"].dropna()
-        if not len(done):
-            return "steps unknown"
-        low, high = int(done.min()), int(done.max())
-        return f"{high:,} steps" if low == high else f"{low:,} to {high:,} steps"
-    return f"{int(steps):,} steps"
-
-
 def trains_text(tables: Tables) -> str:
     """Return what 'trains' means here."""
     return (
-        f"'trains': within {steps_text(tables)} the mean of the last tenth of the training losses is at most "
+        f"'trains': within {tables.steps} the mean of the last tenth of the training losses is at most "
         f"{number(tables.trains_below)} x label entropy"
     )
 
@@ -196,7 +184,7 @@ def notes(tables: Tables, shown: View, *sentences: str, seeds: bool = True) -> l
     keys = tuple(dict.fromkeys((*tables.varied, *shown.cell_keys, *([shown.x] if shown.x else []))))
     first = "; ".join(s for s in sentences if s)
     first = first[:1].upper() + first[1:]
-    facts = [shared_text(tables), steps_text(tables)]
+    facts = [shared_text(tables), tables.steps]
     if seeds:
         facts.append(seeds_text(tables.runs, keys))
     lines = [first, "; ".join(f for f in facts if f), *shown.notes]

@@ -49,6 +49,7 @@ class Slots:
             sheet = Sheet(panels.rows, panels.cols, present=set(panels.where))
             sheet.heads, sheet.strips = dict(panels.heads), dict(panels.strips)
             self.where = list(panels.where)
+        sheet.left = 0.92  # room for the name of the strip
         slot = self.width * sheet.width / len(self.x) * 72  # points
         self.size = max(2.0, min(4.2, 0.16 * slot))
         return sheet

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normbench.groups import levels, number, variant_keys
+from normbench.groups import levels, variant_keys
 from normbench.plots.base import FigureKind, Request, key_label, notes, trains_text, view
 from normbench.plots.marks import mean_band
 from normbench.plots.rate import NAMES, accuracy_column
@@ -74,6 +74,8 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
         _signs(ax, part, sheet.width / len(columns), (low + high) / 2)
         ax.set_yticks(range(len(rows)), rows.labels)
         _column_ticks(ax, columns.labels, sheet)
+        if isinstance(rows.values[0][0], str):
+            ax.set_ylim(len(rows) - 0.5, -0.5)  # words read downwards, numbers grow upwards
     sheet.left = max(sheet.left, 0.35 + max(len(t) for t in rows.labels) * sheet.font * 0.6 / 72 + 0.15)
     sheet.right = 0.95
     what = NAMES[measure]
@@ -127,7 +129,7 @@ def _legend() -> list[tuple[Any, str]]:
 
     return [
         (Patch(facecolor="#8A8678"), "no sign: every seed trains"),
-        (Line2D([], [], ls="none", marker="$3/5$", ms=14, color=INK), "so many of the seeds train"),
+        (Line2D([], [], ls="none"), "3/5: so many of the seeds train"),
         (Line2D([], [], ls="none", marker="o", mfc="none", mew=1.1, color=INK), "every seed is stuck"),
         (Line2D([], [], ls="none", marker="x", mew=1.2, color=INK), "every seed diverged"),
         (Patch(facecolor=EMPTY, edgecolor="#CCCCCC"), "no accuracy"),
@@ -157,7 +159,7 @@ def _color_bar(figure: Figure, sheet: Sheet, mesh: Any, label: str) -> None:
     if tall > 1.2:
         bar.set_label(label.split(" (")[0], fontsize=8)
     else:
-        ax.set_title(number("acc."), fontsize=7)
+        ax.set_title("acc.", fontsize=7)
 
 
 FIGURES = (FigureKind("heatmap", "two swept keys as a map of final accuracy and outcome", applies, draw),)

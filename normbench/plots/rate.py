@@ -100,7 +100,10 @@ def measured(tables: Tables, shown: View, measures: list[str]) -> Figure:
             sheet.row_gaps[m * n] = 0.12
     band = "n = 1 for each point: no interval"
     if several_seeds(shown):
-        band = "line: mean over seeds (geometric for the loss), band: its 95 % Student-t interval"
+        kind = "mean over seeds" + (
+            " (geometric for the loss)" if "train_loss_last_tenth" in measures else ""
+        )
+        band = f"line: {kind}, band: its 95 % Student-t interval"
     what = " and ".join(NAMES[m].split(" (")[0] for m in measures)
     return sheet.finish(
         tables.title,

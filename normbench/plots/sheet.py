@@ -41,7 +41,7 @@ class Sheet:
         from matplotlib.figure import Figure
 
         self.rows, self.cols, self.left, self.hgap = rows, cols, left, hgap
-        self.width = min(widest, max(narrowest, 10.4 / cols))
+        self.width = min(widest, max(narrowest if cols <= 8 else 0.75 * narrowest, 10.4 / cols))
         self.height = height or max(1.15, min(3.1, aspect * self.width))
         self.small = cols > 3
         self.font = 8.0 if self.small else 9.0
@@ -196,7 +196,12 @@ class Sheet:
     def _fit(self, text: str, inches: float, most: int = 2) -> str:
         """Break a label at its spaces and underscores, so that it keeps within a panel's width."""
         room = max(8, int(inches * 72 / (self.font * EM)))
-        lines = textwrap.wrap(clean(text).replace("_", "_ "), room) or [""]
+        parts = [clean(text)]
+        if len(parts[0]) > room and ", " in parts[0]:
+            parts = [f"{part}," for part in parts[0].split(", ")[:-1]] + parts[0].split(", ")[-1:]
+            if len(parts) > most:
+                parts = [" ".join(parts)]
+        lines = [line for part in parts for line in textwrap.wrap(part.replace("_", "_ "), room) or [""]]
         if len(lines) > most:
             lines = [*lines[: most - 1], lines[most - 1][: room - 1] + "…"]
         return "\n".join(lines).replace("_ ", "_")
