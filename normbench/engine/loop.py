@@ -1,0 +1,237 @@
+"""Trains one stack from its state to its end, and tells what it measures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from normbench.data import Dataset, Split
+from normbench.engine.batches import Feed, noise_shapes
+from normbench.engine.events import Evaluation, RunEnd
+from normbench.engine.executor import EXECUTORS
+from normbench.engine.state import StackState, initial_model, initial_state, pad
+from normbench.optimizers.base import clip
+from normbench.seeding import generator
+
+if TYPE_CHECKING:
+    from normbench.plan import RunSpec
+
+CHECK_EVERY = 25  # steps between looks at the losses: each look waits for the device
+EVAL_ROWS = 8192  # images times runs in one evaluation batch: what stays in a CPU's cache
+
+
+def evaluation_steps(steps: int, every: object) -> list[int]:
+    """Return the steps at which a run is evaluated: 0, then as `train.eval_every` says, and the last."""
+    if isinstance(every, int):
+        chosen = set(range(every, steps, every))
+    elif isinstance(every, list):
+        chosen = {step for step in every if step < steps}
+    else:  # {log: how many}
+        count = every.log  # type: ignore[attr-defined]
+        chosen = {round(steps ** (i / count)) for i in range(count)}
+    return sorted({0, steps} | chosen)
+
+
+def tail_start(steps: int) -> int:
+    """Return the number of steps before the last tenth."""
+    return steps - max(1, steps // 10)
+
+
+class StackTrainer:
+    """Trains the runs of one stack, which share all settings but those that may differ in a stack.
+
+    Attributes:
+        state: all that changes; a trainer made from a stored state goes on where that one stopped.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[RunSpec],
+        dataset: Dataset,
+        executor: str,
+        key: Hashable,
+        *,
+        state: StackState | None = None,
+        advance: Callable[[int], None] = lambda run_steps: None,
+    ) -> None:
+        self.runs, self.dataset, self.advance = list(runs), dataset, advance
+        self.settings = self.runs[0].settings
+        data, device = self.settings.data, dataset.train.x.device
+        self.device = device
+        shape, classes = dataset.input_shape, dataset.classes
+        plain = Feed(dataset, [run.seed for run in self.runs], data.batch_size, data.augment, {})
+        first = plain.images(self.runs[0].seed, 0)[0].cpu()
+        # one net is enough to name the parts; the others are built only for a state that starts anew
+        model = initial_model(self.runs[0], shape, classes, first)
+        places = noise_shapes(model, first)
+        self.feed = Feed(dataset, [run.seed for run in self.runs], data.batch_size, data.augment, places)
+        if state is None:
+            models = [
+                model
+                if run is self.runs[0]
+                else initial_model(run, shape, classes, self.feed.images(run.seed, 0)[0].cpu())
+                for run in self.runs
+            ]
+            state = initial_state(models, self.runs, device)
+        self.state = state
+        self.parameters = sum(p.numel() for p in model.parameters())
+        self.executor = EXECUTORS[executor](model, (key, str(device)))
+        self._hyper: dict[str, Tensor] = {}
+        self._hyper_for: list[int] = []
+
+    def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Evaluation | RunEnd]:
+        """Train to the end, yielding evaluations as they come and a `RunEnd` when a run leaves.
+
+        Stops early, with the state whole, when `should_stop()`; then the runs left have no end yet.
+        """
+        steps = self.settings.train.steps
+        targets = evaluation_steps(steps, self.settings.train.eval_every)
+        if self.state.step == 0:
+            yield from self._evaluate(full=steps == 0)
+        while self.state.lanes and self.state.step < steps:
+            if should_stop():
+                return
+            target = next(step for step in targets if step > self.state.step)
+            yield from self._train(min(target, self.state.step + CHECK_EVERY))
+            if self.state.step == target and self.state.lanes:
+                yield from self._evaluate(full=target == steps)
+        for lane, run in enumerate(list(self.state.lanes)):
+            yield self._end(run, "finished", float(self.state.tail_loss[lane]))
+        self.state.lanes = []
+
+    def _train(self, until: int) -> Iterator[RunEnd]:
+        """Make the updates up to step `until`; let the runs leave whose loss is not finite."""
+        state, steps = self.state, self.settings.train.steps
+        began, start = time.perf_counter(), state.step
+        losses = []
+        tail = tail_start(steps)
+        with torch.no_grad():
+            while state.step < until:
+                seeds = [self.runs[run].seed for run in pad(state.lanes)]
+                result = self.executor.step(state, self.feed.batch(seeds, state.step))
+                if self.settings.optimizer.clip_norm is not None:
+                    clip(result.grads, self.settings.optimizer.clip_norm)
+                self.settings.optimizer.update(
+                    state.params, result.grads, state.optimizer, self._hypers(state.step), state.step
+                )
+                losses.append(result.loss)
+                state.train_loss.add_(result.loss)
+                state.train_correct.add_(result.correct)
+                if state.step >= tail:
+                    state.tail_loss.add_(result.loss)
+                state.step += 1
+                state.since += 1
+            finite = torch.isfinite(torch.stack(losses)).cpu()  # (steps, R); waits for the device
+        share = (time.perf_counter() - began) / len(state.lanes)
+        for run in state.lanes:
+            state.seconds[run] += share
+        self.advance((until - start) * len(state.lanes))
+        alive = finite.all(0)
+        for lane, run in enumerate(state.lanes):
+            if not alive[lane]:
+                at = start + int(finite[:, lane].int().argmin()) + 1
+                yield self._end(run, "diverged", None, at)
+        self._leave([lane for lane in range(len(state.lanes)) if alive[lane]])
+
+    def _leave(self, kept: list[int]) -> None:
+        """Let all lanes but the kept ones go; the steps that they do not need count as done."""
+        state = self.state
+        if len(kept) == len(state.lanes):
+            return
+        gone = len(state.lanes) - len(kept)
+        self.advance(gone * (self.settings.train.steps - state.step))
+        if kept:
+            state.keep(kept)
+        else:
+            state.lanes = []
+
+    def _hypers(self, step: int) -> dict[str, Tensor]:
+        """Return each hyper-parameter of the runs in the stack, (R,), with the schedule's factor on lr."""
+        optimizers = [self.runs[run].settings.optimizer for run in pad(self.state.lanes)]
+        if self._hyper_for != self.state.lanes:
+            dtype = self.dataset.train.x.dtype
+            self._hyper = {
+                name: torch.tensor([getattr(o, name) for o in optimizers], dtype=dtype, device=self.device)
+                for name in optimizers[0].per_run
+            }
+            self._hyper_for = list(self.state.lanes)
+        factor = self._factor(step)
+        return self._hyper if factor == 1.0 else {**self._hyper, "lr": self._hyper["lr"] * factor}
+
+    def _factor(self, step: int) -> float:
+        return self.settings.optimizer.schedule.factor(step, self.settings.train.steps)
+
+    def _evaluate(self, full: bool) -> Iterator[Evaluation | RunEnd]:
+        """Measure all runs of the stack, and begin the next means over training batches."""
+        state = self.state
+        val = self._measure(self.dataset.val)
+        test = self._measure(self.dataset.test if full else self._some(self.dataset.test))
+        train = (None, None)
+        if state.since:
+            train = (state.train_loss / state.since).tolist(), (state.train_correct / state.since).tolist()
+        factor = self._factor(max(0, state.step - 1))
+        unmeasurable = []
+        for lane, run in enumerate(state.lanes):
+            spec = self.runs[run]
+            if test[0] is not None and not torch.isfinite(torch.tensor(test[0][lane])) and full:
+                unmeasurable.append(lane)  # the last update took the weights beyond what can be measured
+                continue
+            row = [None if part is None else part[lane] for part in (*train, *val, *test)]
+            yield Evaluation(
+                spec.run_id,
+                state.step,
+                state.step / self.feed.steps_per_epoch,
+                spec.settings.optimizer.lr * factor,
+                *row,
+            )
+        for lane in unmeasurable:
+            yield self._end(state.lanes[lane], "diverged", None, state.step)
+        self._leave([lane for lane in range(len(state.lanes)) if lane not in unmeasurable])
+        state.train_loss.zero_()
+        state.train_correct.zero_()
+        state.since = 0
+
+    def _some(self, part: Split | None) -> Split | None:
+        """Return the test images of the evaluations in between."""
+        size = self.settings.train.eval_size
+        if part is None or size is None or size >= len(part):
+            return part
+        if not hasattr(self, "_subset"):
+            chosen = torch.randperm(len(part), generator=generator(0, "eval_size"))[:size].to(self.device)
+            self._subset = Split(part.x[chosen], part.y[chosen])
+        return self._subset
+
+    def _measure(self, part: Split | None) -> tuple[list[float] | None, list[float] | None]:
+        """Return mean loss and accuracy of every run on a part of the data, at inference."""
+        if part is None or not len(part):
+            return None, None
+        rows = max(1, EVAL_ROWS // len(pad(self.state.lanes)))
+        batches = -(-len(part) // rows)
+        rows = -(-len(part) // batches)  # equal batches, so that few shapes are traced
+        loss = torch.zeros_like(self.state.train_loss)
+        correct = torch.zeros_like(loss)
+        with torch.no_grad():
+            for start in range(0, len(part), rows):
+                sums = self.executor.evaluate(
+                    self.state, part.x[start : start + rows], part.y[start : start + rows]
+                )
+                loss, correct = loss + sums[0], correct + sums[1]
+        return (loss / len(part)).tolist(), (correct / len(part)).tolist()
+
+    def _end(self, run: int, status: str, tail: float | None, diverged_at: int | None = None) -> RunEnd:
+        steps = self.settings.train.steps
+        return RunEnd(
+            run_id=self.runs[run].run_id,
+            status=status,
+            steps=diverged_at or self.state.step,
+            diverged_at_step=diverged_at,
+            train_loss_last_tenth=None if tail is None else tail / (steps - tail_start(steps)),
+            label_entropy=self.dataset.label_entropy,
+            parameters=self.parameters,
+            train_seconds=self.state.seconds[run],
+            executor=self.executor.name,
+        )

@@ -1,0 +1,234 @@
+"""From a config to what is trained: run specifications with their ids, and the stacks that they form.
+
+Pure: the same config gives the same plan. No net is built here and no image is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from normbench.config import Experiment, Settings
+from normbench.data import Peek, peek
+from normbench.data.base import DataOptions
+from normbench.errors import PlanError, did_you_mean, one_of
+
+ID_VERSION = 1  # raise it when the same settings come to mean other numbers
+EXECUTOR_CHOICES = ("auto", "vectorized", "looped")
+DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
+
+# Weights and gradients of a stack that stay in a CPU's last-level cache; beyond it the update of the weights
+# and their gradient fall to the memory's speed (benchmarks/stack_size.py).
+CPU_STACK_BYTES = 24 * 2**20
+CPU_STACK_RUNS = 64
+GPU_STACK_RUNS = 1024
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: its settings, its seed, and the id that hashes both."""
+
+    run_id: str
+    seed: int
+    settings: Settings
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Runs that train together, by one executor."""
+
+    stack_id: str
+    runs: tuple[RunSpec, ...]
+    executor: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a config asks for, in the order in which the records list it."""
+
+    experiment: Experiment
+    runs: tuple[RunSpec, ...]
+    stacks: tuple[Stack, ...]
+    columns: tuple[str, ...]
+    device: str
+    executor: str  # as asked for: auto or a forced one
+    data_dir: Path | None
+    notes: list[str] = field(default_factory=list)
+
+    def stacks_of(self, run_ids: Iterable[str]) -> tuple[Stack, ...]:
+        """Return the stacks for these runs of the plan alone (what is left to train)."""
+        wanted = set(run_ids)
+        return form_stacks(
+            [run for run in self.runs if run.run_id in wanted], self.device, self.executor, self.data_dir
+        )
+
+
+def make_plan(
+    experiment: Experiment,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    executor: str = "auto",
+) -> Plan:
+    """Return the plan of an experiment; a combination that cannot be trained raises a `PlanError`."""
+    device = choose_device(device)
+    if executor not in EXECUTOR_CHOICES:
+        raise PlanError(
+            f"--executor: '{executor}' is unknown; {did_you_mean(executor, EXECUTOR_CHOICES)}"
+            f"{one_of(EXECUTOR_CHOICES)}"
+        )
+    folder = None if data_dir is None else Path(data_dir)
+    _refuse_impossible(experiment, folder)
+    identities: dict[DataOptions, dict[str, Any]] = {}
+    runs = []
+    for cell in experiment.cells:
+        data = cell.settings.data
+        if data not in identities:
+            identities[data] = data.identity(folder)
+        text = _canonical(cell.settings, identities[data])
+        runs += [
+            RunSpec(_digest(f"{text}/{seed}", 12), seed, cell.settings, cell.values)
+            for seed in experiment.seeds
+        ]
+    return Plan(
+        experiment=experiment,
+        runs=tuple(runs),
+        stacks=form_stacks(runs, device, executor, folder),
+        columns=tuple(experiment.columns),
+        device=device,
+        executor=executor,
+        data_dir=folder,
+        notes=[*experiment.merged, *experiment.warnings],
+    )
+
+
+def choose_device(device: str) -> str:
+    """Return the device to train on; `auto` takes a CUDA card where there is one, else the CPU."""
+    if device == "cpu":
+        return device
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in DEVICE_CHOICES:
+        raise PlanError(
+            f"--device: '{device}' is unknown; {did_you_mean(device, DEVICE_CHOICES)}{one_of(DEVICE_CHOICES)}"
+        )
+    there = torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
+    if not there:
+        raise PlanError(f"--device: this machine or this torch has no '{device}'; use --device cpu")
+    return device
+
+
+def _refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
+    """Raise with one line for each distinct reason."""
+    reasons: dict[str, int] = {}
+    judged: dict[tuple[Any, Any], str | None] = {}
+    for cell in experiment.cells:
+        model, data = cell.settings.model, cell.settings.data
+        if (model, data) not in judged:
+            judged[model, data] = model.refuses(_peek(data, data_dir).input_shape, data.batch_size)
+        reason = judged[model, data]
+        if reason:
+            norm, depth = model.norm.name, getattr(model, "depth", "")
+            line = f"{model.name} (depth {depth}) with {norm}: {reason}"
+            reasons[line] = reasons.get(line, 0) + 1
+    if reasons:
+        lines = [f"{line} ({count} cells)" for line, count in reasons.items()]
+        raise PlanError(
+            "\n".join(["these combinations cannot be trained; leave them out with `exclude`:", *lines])
+        )
+
+
+@lru_cache(maxsize=256)
+def _peek(data: DataOptions, data_dir: Path | None) -> Peek:
+    return peek(data, data_dir)
+
+
+def _canonical(settings: Settings, data: dict[str, Any]) -> str:
+    """Return all that can change a run's numbers but its seed, as text that is the same everywhere."""
+    content = {
+        "version": ID_VERSION,
+        "data": data,
+        "model": settings.model.model_dump(mode="json"),
+        "optimizer": settings.optimizer.model_dump(mode="json"),
+        "train": settings.train.model_dump(mode="json", exclude={"trains_below"}),
+    }
+    return json.dumps(content, sort_keys=True)
+
+
+def _digest(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def stack_key(settings: Settings) -> str:
+    """Return what the runs of a stack have in common: all but what may differ lane by lane."""
+    return json.dumps(
+        {
+            "data": settings.data.model_dump(mode="json"),
+            "model": settings.model.model_dump(mode="json", exclude={"init": True, "dropout": {"rate"}}),
+            "optimizer": settings.optimizer.model_dump(mode="json", exclude=set(settings.optimizer.per_run)),
+            "train": settings.train.model_dump(mode="json", exclude={"trains_below"}),
+        },
+        sort_keys=True,
+    )
+
+
+def form_stacks(
+    runs: Sequence[RunSpec], device: str, executor: str, data_dir: Path | None
+) -> tuple[Stack, ...]:
+    """Group runs of equal shapes into stacks, seed by seed, each as large as its device takes well."""
+    groups: dict[str, list[RunSpec]] = {}
+    keys: dict[int, str] = {}  # by identity: the seeds of a cell share their settings
+    for run in runs:
+        if id(run.settings) not in keys:
+            keys[id(run.settings)] = stack_key(run.settings)
+        groups.setdefault(keys[id(run.settings)], []).append(run)
+    stacks = []
+    for members in groups.values():
+        members = sorted(members, key=lambda run: run.seed)  # runs of one seed share their batches
+        chosen = choose_executor(members[0].settings, device) if executor == "auto" else executor
+        most = stack_size(members[0].settings, device, data_dir)
+        count = -(-len(members) // most)
+        for index in range(count):  # stacks of nearly equal size
+            start, end = (len(members) * i // count for i in (index, index + 1))
+            part = tuple(members[start:end])
+            stacks.append(Stack(_digest("/".join(run.run_id for run in part), 8), part, chosen))
+    return tuple(stacks)
+
+
+def choose_executor(settings: Settings, device: str) -> str:
+    """Return the executor by rule (benchmarks/executors.py): on a CPU a stack of convolutional nets is
+    faster run by run in channels_last, since vmap makes of them grouped convolutions; all else is vectorized.
+    """
+    return "looped" if settings.model.images and device == "cpu" else "vectorized"
+
+
+def stack_size(settings: Settings, device: str, data_dir: Path | None) -> int:
+    """Return how many runs make a stack: what keeps weights and gradients in a CPU's cache."""
+    if device != "cpu":
+        return GPU_STACK_RUNS
+    info = _peek(settings.data, data_dir)
+    count = parameters(settings, info.input_shape, info.classes)
+    item = 8 if settings.train.dtype == "float64" else 4
+    return max(2, min(CPU_STACK_RUNS, CPU_STACK_BYTES // (2 * item * count)))
+
+
+def parameters(settings: Settings, input_shape: tuple[int, ...], classes: int) -> int:
+    """Return the number of parameters of a net, counted on a device without storage."""
+    no_dropout = {"dropout": type(settings.model.dropout)()}  # fewer nets to build; it has no parameters
+    return _parameters(settings.model.model_copy(update=no_dropout), input_shape, classes)
+
+
+@lru_cache(maxsize=4096)
+def _parameters(model: Any, input_shape: tuple[int, ...], classes: int) -> int:
+    import torch
+
+    with torch.device("meta"):
+        net = model.build(input_shape, classes)
+    return sum(parameter.numel() for parameter in net.parameters())
