@@ -132,6 +132,8 @@ def _arrange(runs: pd.DataFrame, keys: Keys, variant: Keys) -> Panels:
     column = next((k for k in fits if k in variant), max(fits, key=lambda k: sizes[k]))
     col = levels(runs, (column,), named=True)
     row = levels(runs, tuple(k for k in keys if k != column), named=True)
+    if 1.5 * len(col) < len(row) <= 8:  # pages are wider than they are tall
+        row, col = col, row
     flat = row.codes * len(col) + col.codes
     present, codes = np.unique(flat, return_inverse=True)
     where = tuple(divmod(int(p), len(col)) for p in present)

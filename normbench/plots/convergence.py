@@ -100,7 +100,7 @@ def page(tables: Tables, shown: View, measure: str, axis: str, title: str) -> Fi
     rows = {int(code): i for i, code in enumerate(sorted(lost["color"].unique()))}
     strip = min(0.24, 0.035 * len(rows) + 0.02) if rows else 0.0
     top = high * (high / low) ** (strip / (1 - strip)) if log else high + (high - low) * strip / (1 - strip)
-    end = _end(tables, axis)
+    end = max(_end(tables, axis), float(lost["died"].max()) if len(lost) else 0.0)
     used: set[str] = set()
     for p, (r, c) in enumerate(panels.where):
         ax = sheet.at(r, c)

@@ -76,7 +76,6 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
         _column_ticks(ax, columns.labels, sheet)
         if isinstance(rows.values[0][0], str):
             ax.set_ylim(len(rows) - 0.5, -0.5)  # words read downwards, numbers grow upwards
-    sheet.left = max(sheet.left, 0.35 + max(len(t) for t in rows.labels) * sheet.font * 0.6 / 72 + 0.15)
     sheet.right = 0.95
     what = NAMES[measure]
     figure = sheet.finish(

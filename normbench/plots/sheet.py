@@ -107,6 +107,7 @@ class Sheet:
     ) -> Figure:
         """Place everything and label the outer axes; `y_labels`: one for all, or by a block's first row."""
         figure, bottom = self.figure, self.bottom
+        self.left = max(self.left, 0.42 + self._tick_width())
         panel_width = self.cols * self.width + (self.cols - 1) * self.hgap
         strip = 0.4 if self.strips else 0.0
         total = max(7.2, self.left + panel_width + strip + self.right)
@@ -183,7 +184,7 @@ class Sheet:
             tall = bottoms[start] + self.height - bottoms[stop - 1]
             label = "\n".join(textwrap.wrap(clean(blocks[start]), max(12, int(tall * 72 / (9.5 * EM)))))
             figure.text(
-                (left - self.left + 0.2) / total,
+                (left - self.left + 0.19) / total,
                 middle,
                 label,
                 rotation=90,
@@ -192,6 +193,17 @@ class Sheet:
                 fontsize=9.5,
             )
         return figure
+
+    def _tick_width(self) -> float:
+        """Return the width of the longest label of a vertical axis."""
+        longest = 0
+        for r, c, ax in self.panels():
+            if self.is_left(r, c):
+                low, high = sorted(ax.get_ylim())
+                ticks = [t for t in ax.get_yticks() if low <= t <= high]
+                labels = ax.yaxis.get_major_formatter().format_ticks(ticks)
+                longest = max([longest, *map(len, labels)])
+        return longest * self.font * 0.6 / 72
 
     def _fit(self, text: str, inches: float, most: int = 2) -> str:
         """Break a label at its spaces and underscores, so that it keeps within a panel's width."""
@@ -213,11 +225,26 @@ class Sheet:
             (title, 12.0, INK, "bold"),
             *((n, 8.5, GREY, "normal") for n in notes),
         ]:
-            room = int((total - 0.35) * 72 / (size * (EM - 0.075 + (0.1 if weight == "bold" else 0))))
-            wrapped = textwrap.wrap(clean(text), room) or [""]
+            wrapped = self._wrap(clean(text), size, weight, total - 0.3)
             self._texts.append(("\n".join(wrapped), size, color, weight, len(wrapped)))
             tall += len(wrapped) * size * 1.25 / 72 + 0.05
         return tall
+
+    def _wrap(self, text: str, size: float, weight: str, inches: float) -> list[str]:
+        """Break a text into lines that keep within a width, by measuring them."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.font_manager import FontProperties
+
+        renderer = FigureCanvasAgg(self.figure).get_renderer()
+        font = FontProperties(size=size, weight=weight)
+        room = max(10, int(inches * 72 / (size * 0.45)))
+        while True:
+            lines = textwrap.wrap(text, room) or [""]
+            widest = max(renderer.get_text_width_height_descent(line, font, False)[0] for line in lines)
+            wide = widest / self.figure.dpi / inches
+            if wide <= 1 or room <= 10:
+                return lines
+            room = max(10, min(room - 1, int(room / wide * 1.02)))
 
     def _legends(
         self, total: float, legends: Sequence[tuple[str, Handles]]
@@ -232,7 +259,7 @@ class Sheet:
                 continue
             handles = [h for h, _ in entries]
             labels = [clean(text) if not text.startswith("_") else " " + clean(text) for _, text in entries]
-            for columns in range(min(len(labels), 8), 0, -1):
+            for columns in range(min(len(labels), 12), 0, -1):
                 order = _by_rows(len(labels), columns)
                 legend = self.figure.legend(
                     [handles[i] for i in order],

@@ -1,0 +1,28 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/synthetic.py
+
+from synthetic import RATES, write_results
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """The main job's axes, thinned: 7 normalizations x 2 depths x 2 activations x 6 rates x 3 seeds."""
+    axes = {
+        "model.norm": ["none", "batchnorm", "layernorm", "weightnorm", "mean_only_batchnorm", "selu"],
+        "model.depth": [3, 10],
+        "model.activation": ["sigmoid", "relu"],
+        "optimizer.lr": RATES[::2],
+    }
+    where = tmp_path_factory.mktemp("full") / "full"
+    return write_results(where, axes=axes, seeds=3, title="Costs $5, or $6 & <more>")
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """The quickstart's axes: with and without batch normalization, 11 rates, 5 seeds."""
+    axes = {"model.norm": ["none", "batchnorm"], "optimizer.lr": RATES}
+    return write_results(tmp_path_factory.mktemp("small") / "small", axes=axes)
