@@ -197,9 +197,18 @@ def form_stacks(
         count = -(-len(members) // most)
         for index in range(count):  # stacks of nearly equal size
             start, end = (len(members) * i // count for i in (index, index + 1))
-            part = tuple(members[start:end])
-            stacks.append(Stack(_digest("/".join(run.run_id for run in part), 8), part, chosen))
+            stacks.append(_stack(members[start:end], chosen))
     return tuple(stacks)
+
+
+def _stack(runs: Sequence[RunSpec], executor: str) -> Stack:
+    return Stack(_digest("/".join(run.run_id for run in runs), 8), tuple(runs), executor)
+
+
+def split_stack(stack: Stack) -> tuple[Stack, Stack]:
+    """Return the two halves of a stack."""
+    half = len(stack.runs) // 2
+    return _stack(stack.runs[:half], stack.executor), _stack(stack.runs[half:], stack.executor)
 
 
 def choose_executor(settings: Settings, device: str) -> str:
