@@ -197,7 +197,8 @@ def _rate(rate: dict[str, Any] | None) -> tuple[str, str]:
     note = f" ({left} none)" if left else ""
     if rate["low"] is None or rate["high"] is None:
         return _two(rate["estimate"]) + note, ""
-    return _two(rate["estimate"]) + note, f"[{_two(rate['low'])}, {_two(rate['high'])}]"
+    text = "beyond grid" if rate["estimate"] == "inf" else _two(rate["estimate"])
+    return text + note, f"[{_two(rate['low'])}, {_two(rate['high'])}]"
 
 
 def _score(best: dict[str, Any] | None) -> tuple[str, str]:

@@ -159,10 +159,10 @@ def _scalar_column(column: pd.Series[Any]) -> pd.Series[Any]:
     if not len(filled):
         return pd.Series([None] * len(column), index=column.index, dtype=object, name=column.name)
     if pd.api.types.is_bool_dtype(filled):
-        return column.astype(str)
+        return filled.astype(str).str.lower().astype(object).reindex(column.index)
     numbers = pd.to_numeric(filled, errors="coerce")
     if numbers.notna().all():
-        return numbers.reindex(column.index)
+        return numbers.astype("float64").reindex(column.index) if len(filled) < len(column) else numbers
     words = filled.astype(str).str.replace(QUOTED, "", regex=True).astype(object).reindex(column.index)
     return words.where(words.notna(), None)
 

@@ -155,3 +155,14 @@ def test_numbers_are_short(value, text):
 def test_labels_name_what_is_not_plain():
     assert label(("model.norm", "model.depth"), ("batchnorm", 3)) == "batchnorm, depth 3"
     assert label(("model.dropout.rate",), (0.5,), named=True) == "dropout rate 0.5"
+
+
+def test_a_torn_last_line_is_left_out(tmp_path):
+    # A sweep that was cut off mid-write: the records' own reader heals it.
+    folder = write_results(tmp_path / "t", axes={"optimizer.lr": RATES[:3]}, seeds=2)
+    whole = load_tables(folder)
+    with (folder / "metrics.csv").open("a") as file:
+        file.write("0123456789ab,12")
+    torn = load_tables(folder)
+    assert torn.metrics.equals(whole.metrics)
+    assert torn.runs.equals(whole.runs)

@@ -196,6 +196,14 @@ def notes(tables: Tables, shown: View, *sentences: str, seeds: bool = True) -> l
     return [line for line in lines if line]
 
 
+def main_axis(tables: Tables) -> str:
+    """Return the key that a horizontal axis shows by default: the rate, else what is no variant."""
+    if RATE in tables.varied:
+        return RATE
+    variant = variant_keys(tables)
+    return next((k for k in tables.varied if k not in variant), tables.varied[-1])
+
+
 def several_seeds(view: View) -> bool:
     """Return whether any group can have an interval."""
     keys = [*view.cell_keys, *([view.x] if view.x and view.x not in view.cell_keys else [])]

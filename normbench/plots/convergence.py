@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMES = {
-    "train_loss": "training loss (nats, mean over batches since the last evaluation)",
+    "train_loss": "training loss (nats)",
     "test_accuracy": "test accuracy (share)",
     "val_accuracy": "validation accuracy (share)",
     "train_accuracy": "training accuracy (share)",
 }
-MOST_POINTS = {1: 2000, 6: 400, 20: 120}  # panels -> points of a line: more would not be visible
+MOST_POINTS = {1: 600, 6: 150, 20: 80}  # panels -> points of a line: more would not be visible
 
 
 def measured(tables: Tables, name: str) -> bool:
@@ -98,7 +98,7 @@ def page(tables: Tables, shown: View, measure: str, axis: str, title: str) -> Fi
     low, high = _limits(table, log, entropy)
     lost = _lost(tables, shown, axis)
     rows = {int(code): i for i, code in enumerate(sorted(lost["color"].unique()))}
-    strip = min(0.24, 0.035 * len(rows) + 0.02) if rows else 0.0
+    strip = min(0.24, max(0.1, 0.035 * len(rows) + 0.02)) if rows else 0.0
     top = high * (high / low) ** (strip / (1 - strip)) if log else high + (high - low) * strip / (1 - strip)
     end = max(_end(tables, axis), float(lost["died"].max()) if len(lost) else 0.0)
     used: set[str] = set()
@@ -130,6 +130,8 @@ def page(tables: Tables, shown: View, measure: str, axis: str, title: str) -> Fi
         kind = "geometric mean" if log else "mean"
         band = f"line: {kind} over seeds, those that are stuck apart; band: its 95 % Student-t interval"
     what = NAMES[measure].split(" (")[0]
+    if measure.startswith("train"):
+        what += " (mean over the batches since the last evaluation)"
     return sheet.finish(
         title,
         notes(tables, shown, f"{what} against the {axis}; {band}", trains_text(tables)),
@@ -167,7 +169,7 @@ def _tables(
 
 def _thin(table: pd.DataFrame, panels: int) -> pd.DataFrame:
     """Keep at most as many evaluations as can be seen; the first and the last stay."""
-    most = next((points for n, points in reversed(MOST_POINTS.items()) if panels >= n), 2000)
+    most = next((points for n, points in reversed(MOST_POINTS.items()) if panels >= n), 600)
     steps = np.unique(table["step"].to_numpy())
     if len(steps) <= most:
         return table

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from normbench.plots.base import FigureKind, Request, view
+from normbench.plots.base import FigureKind, Request, main_axis, view
 from normbench.plots.rate import measured
-from normbench.tables import RATE, Tables
+from normbench.tables import Tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,8 +21,7 @@ def applies(tables: Tables) -> bool:
 
 def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     """Draw training minus test accuracy, and test minus training loss."""
-    axis = RATE if RATE in tables.varied else tables.varied[-1]
-    shown = view(tables, request, axis)
+    shown = view(tables, request, main_axis(tables))
     runs = shown.runs
     runs = runs.assign(
         gap_accuracy=runs["final_train_accuracy"] - runs["final_test_accuracy"],

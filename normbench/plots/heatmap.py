@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normbench.groups import levels, variant_keys
-from normbench.plots.base import FigureKind, Request, key_label, notes, trains_text, view
+from normbench.groups import levels, short_key, variant_keys
+from normbench.plots.base import FigureKind, Request, key_label, main_axis, notes, trains_text, view
 from normbench.plots.marks import mean_band
 from normbench.plots.rate import NAMES, accuracy_column
 from normbench.plots.sheet import Sheet
 from normbench.plots.style import INK
-from normbench.tables import RATE, Tables
+from normbench.tables import Tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ def applies(tables: Tables) -> bool:
 
 def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     """Draw depth by learning rate, or the keys that `x` (columns) and `color` (rows) name."""
-    x = request.x or (RATE if RATE in tables.varied else tables.varied[-1])
+    x = request.x or main_axis(tables)
     others = [k for k in tables.varied if k != x and k not in (request.panel or ())]
     plain = [k for k in others if k not in variant_keys(tables)]
     y = request.color or (("model.depth",) if "model.depth" in plain else (plain or others or [x])[:1])
@@ -88,7 +88,7 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
         ),
         [("", _legend())],
         key_label(x),
-        ", ".join(key_label(k) for k in rows.keys),
+        ", ".join(short_key(k) for k in rows.keys),
     )
     _color_bar(figure, sheet, mesh, what)
     return {"heatmap": figure}

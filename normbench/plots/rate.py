@@ -120,7 +120,7 @@ def _panel(
     """Draw one panel: lines with bands; hollow = a seed is stuck; crosses in the strip below = diverged."""
     used: set[str] = set()
     rows = len(shown.color)
-    strip = min(0.3, 0.05 * rows) if (shown.runs["outcome"] == "diverged").any() else 0.0
+    strip = min(0.3, max(0.08, 0.05 * rows)) if (shown.runs["outcome"] == "diverged").any() else 0.0
     ax.set_yscale("log" if log else "linear")
     low, high = limits
     if log:
