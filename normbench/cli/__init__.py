@@ -1,0 +1,27 @@
+"""The command line: parses, calls the library, prints, ends with an exit code.
+
+Nothing heavy is imported here or at the head of the verbs' modules, so that help and completion are quick.
+"""
+
+from __future__ import annotations
+
+from normbench.cli.app import app
+from normbench.cli.look import data, list_, plot, status
+from normbench.cli.setup import init, schema
+from normbench.cli.train import plan, run
+
+__all__ = ["app", "main"]
+
+app.command()(run)
+app.command()(plan)
+app.command()(status)
+app.command()(plot)
+app.command()(data)
+app.command("list")(list_)
+app.command()(init)
+app.command()(schema)
+
+
+def main() -> None:
+    """Run the command line (the console script `normbench`)."""
+    app(prog_name="normbench")

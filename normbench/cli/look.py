@@ -1,0 +1,212 @@
+"""The verbs that look at what is there: status, plot, data, list."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from normbench.cli.app import DataDir, Json, Results
+from normbench.cli.show import amount, print_json, print_table, say
+from normbench.errors import NormbenchError
+
+
+class Kind(str, Enum):
+    """What `list` can list."""
+
+    norms = "norms"
+    models = "models"
+    data = "data"
+    optimizers = "optimizers"
+    figures = "figures"
+    recipes = "recipes"
+
+
+class Format(str, Enum):
+    """File formats of figures."""
+
+    png = "png"
+    svg = "svg"
+    pdf = "pdf"
+
+
+def status(results: Results = Path("results"), as_json: Json = False) -> None:
+    """Count the runs of an experiment, or of all in a folder, by status and outcome.
+
+    \b
+    Example:  normbench status results/
+    """
+    from normbench.records import experiments_in, folder_status
+
+    found = [(folder, folder_status(folder)) for folder in experiments_in(results)]
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": one.name,
+                    "folder": str(folder),
+                    "runs": one.total,
+                    "statuses": one.statuses,
+                    "outcomes": one.outcomes,
+                    "written_by": one.holder,
+                    "warnings": one.warnings,
+                }
+                for folder, one in found
+            ]
+        )
+        return
+    statuses, outcomes = list(found[0][1].statuses), list(found[0][1].outcomes)
+    heads = ["experiment", "runs", *statuses, *(f"outcome\n{outcome}" for outcome in outcomes)]
+    rows = [[one.name, one.total, *one.statuses.values(), *one.outcomes.values()] for _, one in found]
+    print_table(str(results), heads, rows, right=len(heads) - 1)
+    for folder, one in found:
+        if one.holder:
+            say(f"{folder}: is being written by {one.holder}")
+        for warning in one.warnings:
+            say(warning)
+
+
+def plot(
+    results: Results = Path("results"),
+    figure: Annotated[
+        Optional[list[str]],
+        typer.Option(metavar="NAME", help="Figure to draw (see `normbench list figures`); repeatable."),
+    ] = None,
+    x: Annotated[
+        Optional[str], typer.Option("--x", metavar="KEY", help="Swept key, or step, on the horizontal axis.")
+    ] = None,
+    color: Annotated[
+        Optional[str], typer.Option(metavar="KEY,...", help="Swept keys told apart by colour.")
+    ] = None,
+    panel: Annotated[
+        Optional[str], typer.Option(metavar="KEY,...", help="Swept keys that get panels of their own.")
+    ] = None,
+    formats: Annotated[
+        Optional[list[Format]],
+        typer.Option("--format", help="File format; repeatable. Default: png and svg."),
+    ] = None,
+    target: Annotated[
+        Optional[float], typer.Option(help="Accuracy for steps_to_target, such as 0.9.")
+    ] = None,
+    out: Annotated[
+        Optional[Path], typer.Option(help="Folder for the figures in place of RESULTS/plots.")
+    ] = None,
+) -> None:
+    """Draw the figures of an experiment, or of all in a folder, from its CSV files; print their paths.
+
+    \b
+    Example:  normbench plot results/quickstart --figure rate --color model.norm
+    """
+    from normbench.plots import plot_results
+    from normbench.records import experiments_in
+
+    folders = experiments_in(results)
+    kinds = [one.value for one in formats] if formats else ["png", "svg"]
+    failed: list[str] = []
+    for folder in folders:
+        place = out / folder.resolve().name if out is not None and len(folders) > 1 else out
+        try:
+            for path in plot_results(
+                folder,
+                figures=figure or None,
+                x=x,
+                color=color,
+                panel=panel,
+                formats=kinds,
+                target=target,
+                out=place,
+            ):
+                typer.echo(str(path))
+        except NormbenchError as error:
+            failed.append(str(error))  # the other experiments are drawn all the same
+    if failed:
+        raise NormbenchError("\n".join(dict.fromkeys(failed)))
+
+
+def data(
+    names: Annotated[
+        Optional[list[str]],
+        typer.Argument(metavar="NAME", help="Data sets to fetch if they are not there."),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show which data sets are there and where; fetch those that are named.
+
+    \b
+    Examples: normbench data
+              normbench data mnist fashion_mnist
+    """
+    from normbench.data import DATASETS, describe_all, fetch
+
+    for name in names or ():
+        _ = DATASETS[name]  # a misspelt name is said before anything is fetched
+    for name in names or ():
+        say(f"{name}: in {fetch(name, data_dir)}")
+    found = describe_all(data_dir)
+    if as_json:
+        print_json([vars(one) for one in found])
+        return
+    rows = [
+        [
+            one.name,
+            one.available,
+            amount(one.size_bytes, "B") if one.size_bytes else None,
+            one.where,
+            one.summary,
+        ]
+        for one in found
+    ]
+    print_table("Data sets", ["name", "there", "size", "where", "summary"], rows)
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="|".join(kind.value for kind in Kind))],
+    as_json: Json = False,
+) -> None:
+    """List the norms, models, data sets, optimizers, figures or recipes by the names that configs use.
+
+    \b
+    Example:  normbench list norms --json
+    """
+    rows = entries(kind)
+    if as_json:
+        print_json(rows)
+        return
+    heads = ["name", "summary", "paper"] if any(row["paper"] for row in rows) else ["name", "summary"]
+    print_table(kind.value, heads, [[row[head] or None for head in heads] for row in rows])
+
+
+def entries(kind: Kind) -> list[dict[str, Any]]:
+    """Return name, summary and paper of everything of one kind."""
+    if kind is Kind.figures:
+        from normbench.plots import figures
+
+        return [{"name": one.name, "summary": one.summary, "paper": ""} for one in figures().values()]
+    if kind is Kind.recipes:
+        from normbench.recipes import recipes
+
+        return [{"name": one.name, "summary": one.summary, "paper": ""} for one in recipes()]
+    return [
+        {"name": cls.key(), "summary": cls.summary(), "paper": cls.paper} for cls in _registry(kind).classes()
+    ]
+
+
+def _registry(kind: Kind) -> Any:
+    if kind is Kind.norms:
+        from normbench.norms import NORMS
+
+        return NORMS
+    if kind is Kind.models:
+        from normbench.models import MODELS
+
+        return MODELS
+    if kind is Kind.data:
+        from normbench.data import DATASETS
+
+        return DATASETS
+    from normbench.optimizers import OPTIMIZERS
+
+    return OPTIMIZERS

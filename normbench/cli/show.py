@@ -1,0 +1,84 @@
+"""How answers look: tables and JSON on stdout, units for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import typer
+
+WIDE = 160  # columns where stdout is no terminal: a file has no edge to fold at
+
+
+def print_json(answer: Any) -> None:
+    """Print an answer as JSON."""
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def say(text: str) -> None:
+    """Print a sentence on stderr, where it does not mix with results."""
+    typer.echo(text, err=True)
+
+
+def width() -> int:
+    """Return how many columns a table may take."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+
+
+def print_rich(thing: Any) -> None:
+    """Print something of rich's on stdout, without codes where that is no terminal."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else WIDE).print(thing)
+
+
+def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], right: int = 0) -> None:
+    """Print rows as a table; the last `right` columns are numbers, aligned to the right."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, head in enumerate(heads):
+        number = place >= len(heads) - right
+        table.add_column(Text(head), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(scalar(value)) for value in row))
+    print_rich(table)
+
+
+def scalar(value: Any) -> str:
+    """Return a value of a table as text: an absent one is a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def span(values: Sequence[Any]) -> str:
+    """Return `11: 0.001 to 100` for the values of an axis."""
+    known = list(dict.fromkeys(values))
+    if len(known) > 4 and all(isinstance(value, (int, float)) for value in known):
+        return f"{len(known)}: {min(known):g} to {max(known):g}"
+    return ", ".join(scalar(value) for value in known)
+
+
+def amount(value: float, unit: str) -> str:
+    """Return `26.4 MFLOP`, `1.2 GB`: a number with a decimal prefix."""
+    for prefix in ("", "k", "M", "G", "T", "P"):
+        if abs(value) < 1000 or prefix == "P":
+            break
+        value /= 1000
+    return f"{value:.3g} {prefix}{unit}"
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the keys of the rows in the order in which they first appear."""
+    return list(dict.fromkeys(key for row in rows for key in row))

@@ -1,0 +1,127 @@
+"""How a plan looks: variants or cells, stacks, totals, notes; and the same as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from normbench.cli.show import amount, print_table, scalar, span
+from normbench.progress import duration
+
+if TYPE_CHECKING:
+    from normbench.config import Settings
+    from normbench.plan import RunSpec
+    from normbench.preview import Preview
+
+RATE = "optimizer.lr"
+STACK_ROWS = 12  # kinds of stacks that the text shows; --json has each stack
+
+
+def plan_answer(costs: Preview) -> dict[str, Any]:
+    """Return a plan as plain data."""
+    plan = costs.plan
+    return {
+        "name": plan.experiment.name,
+        "runs": len(plan.runs),
+        "seeds": plan.experiment.seeds,
+        "device": plan.device,
+        "columns": list(plan.columns),
+        "cells": [
+            {
+                **cell.values,
+                "parameters": costs.cost(cell.settings).parameters,
+                "step_flops": costs.cost(cell.settings).step_flops,
+            }
+            for cell in plan.experiment.cells
+        ],
+        "stacks": [vars(stack) for stack in costs.stacks],
+        "flops": costs.flops,
+        "assumed_gflops": costs.gflops,
+        "estimated_seconds": costs.seconds,
+        "estimated_memory_bytes": costs.memory_bytes,
+        "notes": list(plan.notes),
+    }
+
+
+def print_plan(costs: Preview, every_cell: bool) -> None:
+    """Print the plan: a row for each variant (or cell), its stacks, the totals, what is to be noted."""
+    plan = costs.plan
+    keys = [key for key in plan.columns if every_cell or key != RATE]
+    groups: dict[tuple[Any, ...], list[RunSpec]] = {}
+    for run in plan.runs:
+        groups.setdefault(tuple(run.values.get(key) for key in keys), []).append(run)
+    shown = [key for key in keys if len({run.values.get(key) for run in plan.runs}) > 1] or keys
+    rates = RATE in plan.columns and not every_cell
+    rows = []
+    for runs in groups.values():
+        values = runs[0].values
+        row = [values.get(key) for key in shown]
+        if rates:
+            row.append(span([run.values[RATE] for run in runs]))
+        row += [len({run.seed for run in runs}), len(runs), *_sizes(costs, [run.settings for run in runs])]
+        rows.append(row)
+    heads = [*shown, *(["learning rates"] if rates else []), "seeds", "runs", "parameters", "FLOP a step"]
+    title = f"{plan.experiment.name}: {len(plan.runs):,} runs, " + (
+        f"{len(rows):,} cells"
+        if every_cell
+        else f"{len(rows):,} variants of {len(plan.experiment.cells):,} cells"
+    )
+    print_table(title, heads, rows, right=4)
+    shared = _shared(plan.runs[0].values, keys, shown)
+    if shared:
+        typer.echo(f"All have {shared}.\n")
+    _print_stacks(costs)
+    _print_totals(costs)
+    for note in plan.notes:
+        typer.echo(f"note: {note}")
+
+
+def _sizes(costs: Preview, settings: list[Settings]) -> list[str]:
+    """Return parameters and FLOPs of a training step; of several architectures the smallest and largest."""
+    found = {id(one): one for one in settings}.values()
+    parameters = sorted({costs.cost(one).parameters for one in found})
+    flops = sorted({costs.cost(one).step_flops for one in found})
+    return [
+        " to ".join(f"{number:,}" for number in dict.fromkeys((parameters[0], parameters[-1]))),
+        " to ".join(amount(number, "FLOP") for number in dict.fromkeys((flops[0], flops[-1]))),
+    ]
+
+
+def _shared(values: Mapping[str, Any], keys: list[str], shown: list[str]) -> str:
+    return ", ".join(f"{key} = {scalar(values.get(key))}" for key in keys if key not in shown)
+
+
+def _print_stacks(costs: Preview) -> None:
+    kinds: dict[tuple[Any, ...], int] = {}
+    for stack in costs.stacks:
+        kind = (
+            stack.executor,
+            stack.runs,
+            stack.steps,
+            amount(stack.memory_bytes, "B"),
+            round(stack.seconds),
+        )
+        kinds[kind] = kinds.get(kind, 0) + 1
+    rows = [
+        [count, executor, runs, steps, duration(seconds), memory]
+        for (executor, runs, steps, memory, seconds), count in kinds.items()
+    ]
+    left = len(rows) - STACK_ROWS
+    print_table(
+        f"{len(costs.stacks):,} stacks on {costs.plan.device}",
+        ["stacks", "executor", "runs of each", "steps", "time of each", "memory of each"],
+        rows[:STACK_ROWS],
+        right=4,
+    )
+    if left > 0:
+        typer.echo(f"... and {left} more kinds of stacks (all: --json)\n")
+
+
+def _print_totals(costs: Preview) -> None:
+    typer.echo(
+        f"In all {amount(costs.flops, 'FLOP')}; an estimate, not a measurement: about "
+        f"{duration(costs.seconds)} and {amount(costs.memory_bytes, 'B')} of memory\n"
+        f"(assumes {costs.gflops:g} GFLOP/s in matrix products and a fixed cost for each layer of a step)."
+    )

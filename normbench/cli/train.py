@@ -1,0 +1,204 @@
+"""The verbs run and plan."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from normbench.cli.app import (
+    Configs,
+    DataDir,
+    Device,
+    DeviceOption,
+    Executor,
+    ExecutorOption,
+    Json,
+    Overrides,
+    Retry,
+)
+from normbench.cli.show import print_json, print_rich, say
+from normbench.errors import ExitCode, NormbenchError, RecordsError
+
+if TYPE_CHECKING:
+    from normbench.api import Finished
+    from normbench.plan import Plan
+
+
+def run(
+    configs: Configs,
+    overrides: Overrides = None,
+    results: Annotated[Path, typer.Option(metavar="DIR", help="Where the folders of results are.")] = Path(
+        "results"
+    ),
+    data_dir: DataDir = None,
+    device: DeviceOption = Device.auto,
+    executor: ExecutorOption = Executor.auto,
+    threads: Annotated[
+        Optional[int], typer.Option(min=1, help="CPU threads; default: torch's choice.")
+    ] = None,
+    keep_old: Annotated[
+        bool, typer.Option("--keep-old", help="Keep aside finished runs that the config no longer has.")
+    ] = False,
+    retry: Annotated[
+        Optional[list[Retry]], typer.Option(help="Train the crashed runs again; else they stay as they are.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train what is missing of each config, draw the figures, and print what each variant can do.
+
+    The records go to results/<name>/. Ctrl-C ends within seconds with everything measured so far on disk;
+    the same command goes on.
+
+    \b
+    Example:  normbench run configs/quickstart.yaml --set seeds=3
+    """
+    from normbench import api
+    from normbench.cli.stop import StopFlag
+    from normbench.progress import reporter_for
+
+    if len(configs) > 1:  # a mistake in the last config is said before the first one trains for an hour
+        check_apart(
+            [
+                api.plan(
+                    one, overrides or (), data_dir=data_dir, device=device.value, executor=executor.value
+                )
+                for one in configs
+            ]
+        )
+    answers = []
+    code = ExitCode.DONE
+    for config in configs:
+        with StopFlag() as stop:
+            finished = api.run(
+                config,
+                overrides or (),
+                results=results,
+                data_dir=data_dir,
+                device=device.value,
+                executor=executor.value,
+                threads=threads,
+                keep_old=keep_old,
+                retry=tuple(one.value for one in retry or ()),
+                reporter=reporter_for(),
+                should_stop=stop,
+            )
+        _say_trained(finished)
+        if finished.interrupted:
+            command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+            say(f"interrupted; everything measured so far is in {finished.folder}\ngo on with:  {command}")
+            answers.append(_answer(finished, []))
+            code = ExitCode.INTERRUPTED
+            break
+        if finished.crashed:
+            code = ExitCode.CRASHED
+        answers.append(_show(finished, as_json))
+    if as_json:
+        print_json(answers)
+    if code:
+        raise typer.Exit(int(code))
+
+
+def check_apart(plans: list[Plan]) -> None:
+    """Refuse two configs that would write to the same folder."""
+    names = [plan.experiment.name for plan in plans]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise NormbenchError(
+            f"name: two of the configs are called '{twice[0]}' and would write to the same folder; "
+            "give each its own name, or run them one by one"
+        )
+
+
+def _say_trained(finished: Finished) -> None:
+    from normbench.progress import duration
+
+    parts = [f"trained {finished.trained:,} runs in {duration(finished.seconds)}"]
+    if finished.skipped:
+        parts.append(f"{finished.skipped:,} were there already")
+    if finished.crashed:
+        parts.append(
+            f"{finished.crashed:,} crashed (why: {finished.folder / 'crashes'}; again: --retry crashed)"
+        )
+    say(f"{finished.folder}: " + "; ".join(parts))
+
+
+def _show(finished: Finished, as_json: bool) -> dict[str, Any]:
+    """Draw the figures and print the table; return both for JSON."""
+    from normbench.cli.show import width
+    from normbench.plots import plot_results
+    from normbench.summary import summary_rows, summary_table
+    from normbench.tables import load_tables
+
+    try:
+        tables = load_tables(finished.folder)
+    except RecordsError:
+        if not finished.crashed:
+            raise
+        return _answer(finished, [])  # all crashed: there is nothing to draw, and that is said already
+    if not tables.runs["outcome"].notna().any():
+        return _answer(finished, [])
+    if not as_json:
+        print_rich(summary_table(tables, width()))
+    try:
+        figures = plot_results(finished.folder)
+    except NormbenchError as error:  # the training is done and kept whatever becomes of its figures
+        say(f"figures: {error}")
+        figures = []
+    if not as_json:
+        if figures:
+            typer.echo(f"Figures in {figures[0].parent}:")
+            typer.echo("\n".join(f"  {path.name}" for path in figures if path.suffix == ".png"))
+        typer.echo(f"Numbers in {finished.folder}: runs.csv, metrics.csv")
+    return {**_answer(finished, figures), "variants": summary_rows(tables)}
+
+
+def _answer(finished: Finished, figures: list[Path]) -> dict[str, Any]:
+    return {
+        "name": finished.plan.experiment.name,
+        "folder": str(finished.folder),
+        "trained": finished.trained,
+        "skipped": finished.skipped,
+        "crashed": finished.crashed,
+        "interrupted": finished.interrupted,
+        "seconds": finished.seconds,
+        "figures": [str(path) for path in figures],
+        "variants": [],
+    }
+
+
+def plan(
+    configs: Configs,
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    device: DeviceOption = Device.auto,
+    executor: ExecutorOption = Executor.auto,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="Show every cell, not one row for each variant.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a config would train: cells, stacks, parameters, FLOPs, estimated time and memory.
+
+    \b
+    Example:  normbench plan configs/bn_larger_lr_mnist.yaml --set model.depth=3
+    """
+    from normbench import api
+    from normbench.cli.show_plan import plan_answer, print_plan
+    from normbench.preview import preview
+
+    answers = []
+    for config in configs:
+        found = api.plan(
+            config, overrides or (), data_dir=data_dir, device=device.value, executor=executor.value
+        )
+        costs = preview(found)
+        if as_json:
+            answers.append(plan_answer(costs))
+        else:
+            print_plan(costs, every_cell=cells)
+    if as_json:
+        print_json(answers)

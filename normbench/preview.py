@@ -1,0 +1,200 @@
+"""What a plan needs of built models: parameters, FLOPs of a training step, and estimates of time and memory.
+
+Nets are built on a device without storage, each distinct architecture once; nothing is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from normbench.config import Settings
+from normbench.data import Peek, peek
+from normbench.data.base import DataOptions
+from normbench.engine.loop import EVAL_ROWS, evaluation_steps
+from normbench.plan import Plan, Stack
+
+# What the estimate of time assumes, for any machine: the rate at which a stack's matrix products run, and the
+# time that each layer's operations take to start, however small they are.
+ASSUMED_GFLOPS: Mapping[str, float] = {"cpu": 50.0, "cuda": 5000.0, "mps": 500.0}
+LAYER_SECONDS = 60e-6  # for each layer with weights, forward, backward and update of one stack
+PROCESS_BYTES = 600e6  # the interpreter with torch, before any data
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of an architecture takes; a multiplication with its addition counts as two operations.
+
+    Only products with weights are counted (linear and convolution layers): all else is small beside them.
+    """
+
+    parameters: int
+    buffers: int  # numbers that are kept but not trained, such as running means
+    forward_flops: int  # of one image
+    step_flops: int  # of one training step: forward, backward, but no gradient in the inputs
+    activations: int  # numbers that all layers put out for one image
+    layers: int  # layers with weights
+
+
+@dataclass(frozen=True)
+class StackCost:
+    """One stack: how many runs, and estimates of its time and of the memory that it takes."""
+
+    stack_id: str
+    executor: str
+    runs: int
+    steps: int
+    flops: float
+    seconds: float
+    memory_bytes: float
+
+
+class Preview:
+    """The costs of a plan's cells and stacks."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._costs: dict[tuple[Any, ...], Cost] = {}
+        self._by_object: dict[tuple[int, int], Cost] = {}
+        self._tokens: dict[int, str] = {}
+        self._peeks: dict[int, tuple[DataOptions, Peek]] = {}
+
+    @property
+    def gflops(self) -> float:
+        """Return the rate that the estimate assumes."""
+        return ASSUMED_GFLOPS[self.plan.device]
+
+    def data(self, options: DataOptions) -> Peek:
+        """Return shapes and sizes of a data set."""
+        if id(options) not in self._peeks:
+            self._peeks[id(options)] = options, peek(options, self.plan.data_dir)
+        return self._peeks[id(options)][1]
+
+    def cost(self, settings: Settings) -> Cost:
+        """Return what a run of these settings takes; equal architectures are built once."""
+        objects = (id(settings.model), id(settings.data))
+        if objects not in self._by_object:
+            info = self.data(settings.data)
+            key = (self._token(settings.model), info.input_shape, info.classes, settings.data.batch_size)
+            if key not in self._costs:
+                self._costs[key] = measure(
+                    settings.model, info.input_shape, info.classes, settings.data.batch_size
+                )
+            self._by_object[objects] = self._costs[key]
+        return self._by_object[objects]
+
+    def _token(self, model: Any) -> str:
+        """Return the part of a model's options on which its shapes depend."""
+        if id(model) not in self._tokens:
+            numbers = {name for name, value in model.norm if isinstance(value, float)}
+            exclude = {"init": True, "dropout": True, "norm": numbers}
+            self._tokens[id(model)] = model.model_dump_json(exclude=exclude)
+        return self._tokens[id(model)]
+
+    @cached_property
+    def stacks(self) -> list[StackCost]:
+        """Return the estimates of all stacks, in the plan's order."""
+        return [self._stack(stack) for stack in self.plan.stacks]
+
+    def _stack(self, stack: Stack) -> StackCost:
+        settings, count = stack.runs[0].settings, len(stack.runs)
+        cost, info, train = self.cost(settings), self.data(settings.data), settings.train
+        evaluations = len(evaluation_steps(train.steps, train.eval_every))
+        between = min(train.eval_size or info.test, info.test) + info.val
+        images = (evaluations - 1) * between + info.test + info.val
+        flops = float(count) * (train.steps * cost.step_flops + images * cost.forward_flops)
+        programs = count if stack.executor == "looped" else 1
+        batches = -(-images * max(count, 2) // EVAL_ROWS)
+        starts = (train.steps + batches / 3) * programs * cost.layers * LAYER_SECONDS
+        item = 8 if train.dtype == "float64" else 4
+        states = 3 + _optimizer_states(settings)  # weights, their gradients, the update in work
+        live = count if stack.executor == "vectorized" else 1  # runs whose activations are there at once
+        # forward and backward each keep a layer's outputs; evaluation keeps few, but of many images
+        numbers = count * (states * cost.parameters + 2 * cost.buffers)
+        numbers += live * 2 * settings.data.batch_size * cost.activations
+        data = (info.train + info.val + info.test) * _size(info.input_shape)
+        evaluated = EVAL_ROWS * (_size(info.input_shape) + cost.activations)
+        return StackCost(
+            stack.stack_id,
+            stack.executor,
+            count,
+            train.steps,
+            flops,
+            flops / (1e9 * self.gflops) + starts,
+            float(item * (numbers + data + evaluated)),
+        )
+
+    @property
+    def flops(self) -> float:
+        """Return the operations of all stacks."""
+        return sum(stack.flops for stack in self.stacks)
+
+    @property
+    def seconds(self) -> float:
+        """Return the estimated time of all stacks, one after the other."""
+        return sum(stack.seconds for stack in self.stacks)
+
+    @property
+    def memory_bytes(self) -> float:
+        """Return the estimated peak: one stack at a time beside the program itself."""
+        return PROCESS_BYTES + max((stack.memory_bytes for stack in self.stacks), default=0.0)
+
+
+def preview(plan: Plan) -> Preview:
+    """Return the costs of a plan, computed where they are asked for."""
+    return Preview(plan)
+
+
+def measure(model: Any, input_shape: tuple[int, ...], classes: int, batch_size: int) -> Cost:
+    """Build the net on the device without storage, run one batch through it, and count."""
+    import torch
+    from torch import Tensor, nn
+
+    products = needed = activations = layers = 0
+
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal products, needed, activations, layers
+        if not isinstance(output, Tensor):
+            return
+        if not any(True for _ in module.children()):
+            activations += output.numel()
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.Parameter) and weight.dim() >= 2:
+            # each output unit is one product with the unit's weights, at each place of each image
+            product = 2 * output.numel() // weight.shape[0] * weight.numel()
+            products += product
+            needed += product * (3 if inputs[0].requires_grad else 2)
+            layers += 1
+
+    with torch.device("meta"):
+        net = model.build(input_shape, classes).train()
+        hooks = [module.register_forward_hook(record) for module in net.modules()]
+        net(torch.zeros(batch_size, *input_shape))
+    for hook in hooks:
+        hook.remove()
+    return Cost(
+        parameters=sum(parameter.numel() for parameter in net.parameters()),
+        buffers=sum(buffer.numel() for buffer in net.buffers()),
+        forward_flops=products // batch_size,
+        step_flops=needed,
+        activations=activations // batch_size,
+        layers=layers,
+    )
+
+
+def _optimizer_states(settings: Settings) -> int:
+    """Return how many numbers the optimiser keeps for each parameter."""
+    import torch
+
+    with torch.device("meta"):
+        states = settings.optimizer.state({"w": torch.zeros(1, 1)})
+    return len(states)
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    count = 1
+    for side in shape:
+        count *= side
+    return count

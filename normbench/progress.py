@@ -1,0 +1,148 @@
+"""Shows how far the training is: a bar with the time left in a terminal, elsewhere a line now and then."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+from normbench.launch.reporter import Reporter
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+FIRST_LINE = 10.0  # seconds until the first line, and between the first ones
+LAST_LINE = 60.0  # seconds between lines of a long training
+GROWTH = 1.3  # each pause between lines is so much longer than the one before
+REDRAW = 0.1  # seconds between two updates of the bar
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: `45 s`, `3 min 20 s`, `1 h 05 min`."""
+    whole = round(max(seconds, 0.0))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 10:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def reporter_for(stream: TextIO | None = None) -> Reporter:
+    """Return the reporter that suits the stream (default: stderr): a bar in a terminal, else lines."""
+    stream = stream or sys.stderr
+    if stream.isatty() and os.environ.get("TERM") != "dumb":
+        return BarReporter(stream)
+    return LineReporter(stream)
+
+
+class LineReporter(Reporter):
+    """Writes a line with percent and time left every 10 s, growing to every 60 s."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream, self.clock = stream, clock
+        self.total = self.done = 0
+        self.text = ""
+        self.begun = self.next_line = clock()
+        self.pause = FIRST_LINE
+
+    def start(self, run_steps: int, runs: int) -> None:
+        """Say how much there is to train."""
+        self.total, self.done = run_steps, 0
+        self.begun, self.pause = self.clock(), FIRST_LINE
+        self.next_line = self.begun + self.pause
+        self._line(f"training {runs:,} runs, {run_steps:,} steps in all")
+
+    def stack(self, text: str) -> None:
+        """Keep the name of the stack for the next line."""
+        self.text = text
+
+    def advance(self, run_steps: int) -> None:
+        """Count the steps; write a line when it is time."""
+        self.done += run_steps
+        now = self.clock()
+        if now < self.next_line or self.done >= self.total:
+            return
+        self.pause = min(self.pause * GROWTH, LAST_LINE)
+        self.next_line = now + self.pause
+        spent = now - self.begun
+        left = spent * (self.total - self.done) / max(self.done, 1)
+        self._line(
+            f"{100 * self.done / self.total:.0f} % after {duration(spent)}, about {duration(left)} left"
+            + (f"; {self.text}" if self.text else "")
+        )
+
+    def message(self, text: str) -> None:
+        """Write the sentence."""
+        self._line(text)
+
+    def finish(self) -> None:
+        """Say how far the training came and how long it took."""
+        if self.total:
+            share = 100 * min(self.done / self.total, 1.0)
+            self._line(f"{share:.0f} % of the training in {duration(self.clock() - self.begun)}")
+        self.total = 0
+
+    def _line(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+
+class BarReporter(Reporter):
+    """Draws one bar over all steps of all runs, with the stack in training, time spent and time left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+        self.waiting = 0  # steps that the bar does not show yet: a redraw costs more than a small step
+        self.shown = 0.0
+
+    def start(self, run_steps: int, runs: int) -> None:
+        """Draw the empty bar."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn("{task.percentage:>3.0f} %"),
+            BarColumn(bar_width=30),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=Console(file=self.stream),
+            speed_estimate_period=120,
+        )
+        self.task = self.bar.add_task(f"{runs:,} runs", total=run_steps)
+        self.waiting, self.shown = 0, time.monotonic()
+        self.bar.start()
+
+    def stack(self, text: str) -> None:
+        """Name the stack beside the bar."""
+        if self.bar is not None and self.task is not None:
+            self.bar.update(self.task, description=text)
+
+    def advance(self, run_steps: int) -> None:
+        """Move the bar."""
+        self.waiting += run_steps
+        now = time.monotonic()
+        if self.bar is not None and self.task is not None and now - self.shown >= REDRAW:
+            self.bar.advance(self.task, self.waiting)
+            self.waiting, self.shown = 0, now
+
+    def message(self, text: str) -> None:
+        """Write the sentence above the bar."""
+        if self.bar is not None:
+            self.bar.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=self.stream, flush=True)
+
+    def finish(self) -> None:
+        """Leave the bar as it is, and end it."""
+        if self.bar is not None and self.task is not None:
+            self.bar.advance(self.task, self.waiting)
+            self.bar.stop()
+        self.bar = self.task = None
