@@ -88,9 +88,7 @@ class Retry(str, Enum):
     crashed = "crashed"
 
 
-Configs = Annotated[
-    list[Path], typer.Argument(metavar="CONFIG", help="YAML files; each is one experiment.")
-]
+Configs = Annotated[list[Path], typer.Argument(metavar="CONFIG", help="YAML files; each is one experiment.")]
 Results = Annotated[
     Path, typer.Argument(metavar="RESULTS", help="An experiment's folder, or a folder of them.")
 ]

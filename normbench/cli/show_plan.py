@@ -63,11 +63,9 @@ def print_plan(costs: Preview, every_cell: bool) -> None:
         row += [len({run.seed for run in runs}), len(runs), *_sizes(costs, [run.settings for run in runs])]
         rows.append(row)
     heads = [*shown, *(["learning rates"] if rates else []), "seeds", "runs", "parameters", "FLOP a step"]
-    title = f"{plan.experiment.name}: {len(plan.runs):,} runs, " + (
-        f"{len(rows):,} cells"
-        if every_cell
-        else f"{len(rows):,} variants of {len(plan.experiment.cells):,} cells"
-    )
+    counts = [(len(plan.runs), "run"), (len(plan.experiment.cells), "cell")]
+    title = " of ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
+    title = f"{plan.experiment.name}: {title}"
     print_table(title, heads, rows, right=4)
     shared = _shared(plan.runs[0].values, keys, shown)
     if shared:

@@ -1,0 +1,374 @@
+"""The commands from outside: what they print, write and end with."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from normbench.cli import app
+from normbench.cli.app import Device, Executor
+from normbench.plan import DEVICE_CHOICES, EXECUTOR_CHOICES
+from normbench.recipes import recipes
+from normbench.records import read_metrics
+
+CONFIG = """\
+name: tiny
+seeds: 2
+data: {name: digits, train_size: 200, test_size: 60, batch_size: 20}
+model: {name: mlp, depth: 1, width: 8}
+optimizer: {name: sgd, lr: 0.1}
+train: {steps: 20, eval_every: 10}
+sweep:
+  model.norm: [none, batchnorm]
+  optimizer.lr: [0.1, 1]
+"""
+VERBS = ("run", "plan", "status", "plot", "data", "list", "init", "schema")
+ROOT = Path(__file__).parent.parent
+
+
+def call(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="normbench")
+
+
+def good(*args):
+    result = call(*args)
+    assert result.exit_code == 0, result.stderr or result.exception
+    return result
+
+
+def config_file(folder, text=CONFIG):
+    path = folder / "tiny.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A results folder, with what the run that wrote it printed; tests that write take a copy."""
+    folder = tmp_path_factory.mktemp("trained")
+    result = good("run", config_file(folder), "--results", folder / "results", "--threads", 1)
+    return folder, result
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def everything(folder):
+    return {
+        path.relative_to(folder): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_run_writes_the_records_and_says_where_the_figures_are(trained):
+    folder, result = trained
+    made = folder / "results" / "tiny"
+    assert {path.name for path in made.iterdir()} >= {
+        "runs.csv",
+        "metrics.csv",
+        "config.yaml",
+        "environment.json",
+    }
+    assert {path.suffix for path in (made / "plots").iterdir()} == {".png", ".svg"}
+    assert "batchnorm" in result.stdout
+    assert f"Figures in {made / 'plots'}" in result.stdout
+    assert "training 8 runs" in result.stderr  # progress and results do not mix
+    assert "training 8 runs" not in result.stdout
+
+
+def test_run_again_trains_nothing(copy):
+    before = everything(copy)
+    result = good("run", copy / "tiny.yaml", "--results", copy / "results", "--json")
+    (answer,) = json.loads(result.stdout)
+    assert (answer["trained"], answer["skipped"], answer["crashed"]) == (0, 8, 0)
+    assert {row["model.norm"] for row in answer["variants"]} == {"none", "batchnorm"}
+    assert all(Path(path).is_file() for path in answer["figures"])
+    after = everything(copy)
+    for name in ("runs.csv", "metrics.csv"):
+        assert before[Path("results/tiny", name)][0] == after[Path("results/tiny", name)][0]
+
+
+def test_a_new_seed_trains_only_its_own_runs(copy):
+    kept = (copy / "results/tiny/metrics.csv").read_text().splitlines()
+    result = good("run", copy / "tiny.yaml", "--results", copy / "results", "--set", "seeds=3", "--json")
+    (answer,) = json.loads(result.stdout)
+    assert (answer["trained"], answer["skipped"]) == (4, 8)
+    assert set(kept) <= set((copy / "results/tiny/metrics.csv").read_text().splitlines())
+
+
+def test_runs_that_the_config_no_longer_has_are_refused_or_kept(copy):
+    before = everything(copy)
+    arguments = ("run", copy / "tiny.yaml", "--results", copy / "results", "--set", "optimizer.lr=[0.1]")
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert "--keep-old" in result.stderr
+    after = everything(copy)
+    assert {path: one[0] for path, one in before.items()} == {path: one[0] for path, one in after.items()}
+    good(*arguments, "--keep-old")
+    assert len((copy / "results/tiny/runs.csv").read_text().splitlines()) == 1 + 4
+
+
+def test_several_configs_are_checked_before_the_first_trains(tmp_path):
+    first = config_file(tmp_path)
+    second = tmp_path / "second.yaml"
+    second.write_text(CONFIG.replace("depth: 1", "depth: 0"))
+    result = call("run", first, second, "--results", tmp_path / "results")
+    assert result.exit_code == 2
+    assert "second.yaml:4" in result.stderr
+    second.write_text(CONFIG)
+    result = call("run", first, second, "--results", tmp_path / "results")
+    assert result.exit_code == 2
+    assert "tiny" in result.stderr
+    assert not (tmp_path / "results").exists()
+
+
+BOMB = "a: &a [1, 2]\n" + "".join(
+    f"{new}: &{new} [{', '.join(['*' + old] * 9)}]\n"
+    for old, new in zip("abcdefghi", "bcdefghij", strict=True)
+)
+BAD = {
+    "unknown key": (CONFIG.replace("width: 8", "widht: 8"), "did you mean 'width'"),
+    "unknown key deep": (CONFIG.replace("width: 8", "dropout: {rat: 0.1}"), "model.dropout.rat"),
+    "wrong type": (CONFIG.replace("depth: 1", "depth: deep"), "model.depth"),
+    "empty sweep": (CONFIG.replace("[0.1, 1]", "[]"), "optimizer.lr"),
+    "duplicate key": (CONFIG + "seeds: 3\n", "seeds"),
+    "rate of 0": (CONFIG.replace("[0.1, 1]", "[0, 1]"), "optimizer.lr"),
+    "rate below 0": (CONFIG.replace("lr: 0.1}", "lr: -0.1}"), "optimizer.lr"),
+    "batch larger than the data": (CONFIG.replace("batch_size: 20", "batch_size: 201"), "batch_size"),
+    "depth 0": (CONFIG.replace("depth: 1", "depth: 0"), "model.depth"),
+    "unknown data": (CONFIG.replace("digits", "digist"), "did you mean 'digits'"),
+    "a tag": (CONFIG + "title: !!python/name:os.system x\n", "tag"),
+    "an alias bomb": (BOMB + CONFIG, ""),
+    "evil name": (CONFIG.replace("name: tiny", "name: ../../evil"), "name"),
+    "not YAML": ("{" + CONFIG, ""),
+    "empty": ("", "mapping"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_bad_configs_end_with_2_and_write_nothing(tmp_path, monkeypatch, verb, text, expected):
+    monkeypatch.chdir(tmp_path)
+    path = config_file(tmp_path, text)
+    result = call(verb, path)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+    assert str(path) in result.stderr
+    assert not result.stdout
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("run", "absent.yaml"),
+        ("run", "."),
+        ("run",),
+        ("plan", "tiny.yaml", "--set", "model.depth"),
+        ("plan", "tiny.yaml", "--set", "model.deph=3"),
+        ("plan", "tiny.yaml", "--device", "gpu"),
+        ("plan", "tiny.yaml", "--executor", "fast"),
+        ("run", "tiny.yaml", "--threads", "0"),
+        ("run", "tiny.yaml", "--retry", "all"),
+        ("run", "tiny.yaml", "--data-dir", "absent", "--set", "data={name: image_folder}"),
+        ("status", "absent"),
+        ("status", "."),
+        ("plot", "absent"),
+        ("list", "norm"),
+        ("data", "mnits"),
+        ("init", "first_lok"),
+        ("fit", "tiny.yaml"),
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_ends_with_2_and_writes_nothing(tmp_path, monkeypatch, args):
+    monkeypatch.chdir(tmp_path)
+    path = config_file(tmp_path)
+    result = call(*args)
+    assert result.exit_code == 2
+    assert result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_plan_shows_the_grid_and_trains_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = config_file(tmp_path)
+    text = good("plan", path).stdout
+    for expected in ("8 runs of 4 cells", "none", "batchnorm", "vectorized", "estimate", "MFLOP"):
+        assert expected in text
+    (answer,) = json.loads(good("plan", path, "--json").stdout)
+    assert (answer["runs"], len(answer["cells"])) == (8, 4)
+    assert sum(stack["runs"] for stack in answer["stacks"]) == 8
+    plain = 64 * 8 + 8 + 8 * 10 + 10
+    assert answer["cells"][0] == {
+        "model.norm": "none",
+        "optimizer.lr": 0.1,
+        "parameters": plain,
+        "step_flops": 20 * 2 * (2 * 64 * 8 + 3 * 8 * 10),
+    }
+    every = good("plan", path, "--cells", "--set", "optimizer.lr={logspace: {from: 0.01, to: 1, num: 3}}")
+    assert sum("batchnorm" in line for line in every.stdout.splitlines()) == 3
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_plan_names_the_cells_that_it_merged(tmp_path):
+    text = CONFIG.replace("[none, batchnorm]", "[selu]").replace(
+        "optimizer.lr: [0.1, 1]", "model.activation: [relu, tanh]"
+    )
+    result = good("plan", config_file(tmp_path, text))
+    assert "note: " in result.stdout
+    assert "2 runs of 1 cell" in result.stdout
+
+
+def test_status_counts(trained):
+    (answer,) = json.loads(good("status", trained[0] / "results", "--json").stdout)
+    assert (answer["name"], answer["runs"], answer["statuses"]["finished"]) == ("tiny", 8, 8)
+    assert "tiny" in good("status", trained[0] / "results" / "tiny").stdout
+
+
+def test_plot_draws_what_is_asked_for(trained, tmp_path):
+    result = good(
+        *("plot", trained[0] / "results" / "tiny", "--figure", "rate", "--format", "png"),
+        *("--color", "model.norm", "--out", tmp_path / "out"),
+    )
+    assert [Path(line) for line in result.stdout.splitlines()] == [tmp_path / "out" / "rate.png"]
+    assert (tmp_path / "out" / "rate.png").stat().st_size > 1000
+
+
+def test_plot_names_a_wrong_key_and_figure(trained):
+    for option, wrong in (("--color", "model.nrm"), ("--figure", "rat"), ("--target", "2")):
+        result = call("plot", trained[0] / "results", option, wrong, "--out", "never")
+        assert result.exit_code == 2
+        assert result.stderr
+    assert not Path("never").exists()
+
+
+@pytest.mark.parametrize("kind", ["norms", "models", "data", "optimizers", "figures", "recipes"])
+def test_list(kind):
+    rows = json.loads(good("list", kind, "--json").stdout)
+    assert rows
+    text = good("list", kind).stdout
+    for row in rows:
+        assert set(row) == {"name", "summary", "paper"}
+        assert row["name"] in text
+        assert row["summary"]
+
+
+def test_data_says_what_is_there(tmp_path):
+    rows = json.loads(good("data", "--json", "--data-dir", tmp_path).stdout)
+    there = {row["name"]: row["available"] for row in rows}
+    assert there["digits"]
+    assert not there["mnist"]
+    assert "embedded" in good("data", "--data-dir", tmp_path).stdout
+
+
+def test_schema_is_the_committed_one():
+    committed = (ROOT / "normbench.schema.json").read_text(encoding="utf-8")
+    assert good("schema").stdout == committed, "refresh it: make schema"
+
+
+@pytest.mark.parametrize("recipe", [recipe.name for recipe in recipes()])
+def test_init_writes_a_config_that_plans(tmp_path, recipe):
+    path = tmp_path / "mine.yaml"
+    good("init", recipe, "--out", path)
+    again = call("init", recipe, "--out", path)
+    assert again.exit_code == 2
+    assert "stays" in again.stderr
+    if recipe != "own_images":  # needs its folder
+        good("plan", path)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_help_has_an_example(verb):
+    text = good(verb, "--help").stdout
+    assert "Example" in text
+    assert f"normbench {verb}" in text
+
+
+def test_the_choices_are_the_librarys():
+    assert tuple(Device.__members__) == DEVICE_CHOICES
+    assert tuple(Executor.__members__) == EXECUTOR_CHOICES
+
+
+HEAVY = ("pydantic", "torch", "torchvision", "scipy", "pandas", "matplotlib", "sklearn", "numpy", "yaml")
+QUICK = f"""
+import sys
+from normbench.cli import main
+sys.argv = ["normbench", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "completion"),
+    [(["--help"], {}), (["run", "--help"], {}), ([], {"COMP_WORDS": "normbench li", "COMP_CWORD": "1"})],
+    ids=["help", "help of a verb", "completion"],
+)
+def test_help_and_completion_import_nothing_heavy(args, completion):
+    extra = {**completion, "_NORMBENCH_COMPLETE": "complete_bash"} if completion else {}
+    done = subprocess.run(
+        [sys.executable, "-c", QUICK, *args], capture_output=True, text=True, env={**os.environ, **extra}
+    )
+    found = done.stderr.splitlines()[-1]
+    assert found in ("[]" if args == ["--help"] else ("[]", "['pydantic']"))  # some Typers take it
+    assert "list" in done.stdout or args
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "normbench", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(30) == 141
+    assert errors == b""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(tmp_path, number):
+    path = config_file(tmp_path, CONFIG.replace("steps: 20,", "steps: 4000,"))
+    results = tmp_path / "results"
+    arguments = ["run", path, "--results", results, "--threads", "1", "--set", "optimizer.lr=[0.1]"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "normbench", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not any(part.stat().st_size > 500 for part in results.glob("tiny/parts/*metrics*")):
+        assert time.monotonic() < deadline, process.communicate()
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(number)
+    asked = time.monotonic()
+    output, errors = process.communicate(timeout=30)
+    assert time.monotonic() - asked < 15
+    assert process.returncode == 130, errors
+    assert "go on with:" in errors
+    assert str(path) in errors
+    assert output == ""
+    (answer,) = json.loads(good("status", results, "--json").stdout)
+    assert answer["statuses"]["interrupted"] >= 1
+    assert len(read_metrics(results / "tiny")) > 4
+    (answer,) = json.loads(good(*arguments, "--json").stdout)
+    assert not answer["interrupted"]
+    (answer,) = json.loads(good("status", results, "--json").stdout)
+    assert answer["statuses"]["finished"] == 4
