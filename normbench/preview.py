@@ -1,6 +1,6 @@
 """What a plan needs of built models: parameters, FLOPs of a training step, and estimates of time and memory.
 
-Nets are built on a device without storage, each distinct architecture once; nothing is trained.
+Each distinct architecture is built once; nothing is trained.
 """
 
 from __future__ import annotations
@@ -148,10 +148,14 @@ def preview(plan: Plan) -> Preview:
 
 
 def measure(model: Any, input_shape: tuple[int, ...], classes: int, batch_size: int) -> Cost:
-    """Build the net on the device without storage, run one batch through it, and count."""
+    """Build the net, run a few images through it, and count.
+
+    On the CPU, not on torch's device without storage, whose first use loads for longer than this takes.
+    """
     import torch
     from torch import Tensor, nn
 
+    images = 2  # the fewest that batch normalization takes
     products = needed = activations = layers = 0
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -159,27 +163,27 @@ def measure(model: Any, input_shape: tuple[int, ...], classes: int, batch_size: 
         if not isinstance(output, Tensor):
             return
         if not any(True for _ in module.children()):
-            activations += output.numel()
+            activations += output.numel() // images
         weight = getattr(module, "weight", None)
         if isinstance(weight, nn.Parameter) and weight.dim() >= 2:
             # each output unit is one product with the unit's weights, at each place of each image
-            product = 2 * output.numel() // weight.shape[0] * weight.numel()
+            product = 2 * (output.numel() // images // weight.shape[0]) * weight.numel()
             products += product
             needed += product * (3 if inputs[0].requires_grad else 2)
             layers += 1
 
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):  # building draws weights
         net = model.build(input_shape, classes).train()
         hooks = [module.register_forward_hook(record) for module in net.modules()]
-        net(torch.zeros(batch_size, *input_shape))
+        net(torch.zeros(images, *input_shape))
     for hook in hooks:
         hook.remove()
     return Cost(
         parameters=sum(parameter.numel() for parameter in net.parameters()),
         buffers=sum(buffer.numel() for buffer in net.buffers()),
-        forward_flops=products // batch_size,
-        step_flops=needed,
-        activations=activations // batch_size,
+        forward_flops=products,
+        step_flops=batch_size * needed,
+        activations=activations,
         layers=layers,
     )
 
@@ -188,8 +192,7 @@ def _optimizer_states(settings: Settings) -> int:
     """Return how many numbers the optimiser keeps for each parameter."""
     import torch
 
-    with torch.device("meta"):
-        states = settings.optimizer.state({"w": torch.zeros(1, 1)})
+    states = settings.optimizer.state({"w": torch.zeros(1, 1)})
     return len(states)
 
 
