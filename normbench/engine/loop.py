@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from normbench.plan import RunSpec
 
 CHECK_EVERY = 25  # steps between looks at the losses: each look waits for the device
-EVAL_ROWS = 8192  # images times runs in one evaluation batch: what stays in a CPU's cache
+# images in one evaluation batch, at most. The same for every stack: another division of the images would give
+# another rounding of their mean, and a run must not feel how many neighbours it has
+EVAL_ROWS = 256
 
 
 def evaluation_steps(steps: int, every: object) -> list[int]:
@@ -32,7 +34,7 @@ def evaluation_steps(steps: int, every: object) -> list[int]:
         chosen = {step for step in every if step < steps}
     else:  # {log: how many}
         count = every.log  # type: ignore[attr-defined]
-        chosen = {round(steps ** (i / count)) for i in range(count)}
+        chosen = {round(steps ** (i / (count - 1))) for i in range(count - 1)}
     return sorted({0, steps} | chosen)
 
 
@@ -170,7 +172,7 @@ class StackTrainer:
         state = self.state
         val = self._measure(self.dataset.val)
         test = self._measure(self.dataset.test if full else self._some(self.dataset.test))
-        train = (None, None)
+        train: tuple[list[float] | None, list[float] | None] = (None, None)
         if state.since:
             train = (state.train_loss / state.since).tolist(), (state.train_correct / state.since).tolist()
         factor = self._factor(max(0, state.step - 1))
@@ -209,8 +211,7 @@ class StackTrainer:
         """Return mean loss and accuracy of every run on a part of the data, at inference."""
         if part is None or not len(part):
             return None, None
-        rows = max(1, EVAL_ROWS // len(pad(self.state.lanes)))
-        batches = -(-len(part) // rows)
+        batches = -(-len(part) // EVAL_ROWS)
         rows = -(-len(part) // batches)  # equal batches, so that few shapes are traced
         loss = torch.zeros_like(self.state.train_loss)
         correct = torch.zeros_like(loss)
