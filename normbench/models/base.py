@@ -29,7 +29,9 @@ class Model(Named):
     """Base of all architectures. `build` returns an ordinary module for one run; nobody names a norm here."""
 
     activation: Activation = Field("relu", description="after each hidden layer")
-    norm: NORMS.union() = Field(NORMS["none"](), description="the normalization")  # type: ignore[valid-type]
+    norm: NORMS.union() = Field(  # type: ignore[valid-type]
+        NORMS["none"](name="none"), description="the normalization"
+    )
     norm_position: Position = Field("before_activation", description="where the normalization's layer sits")
     dropout: Dropout = Dropout()
     init: Init = Init()
@@ -62,7 +64,11 @@ class Model(Named):
 
     def refuses(self, input_shape: tuple[int, ...], batch_size: int) -> str | None:
         """Return the reason why this net cannot be trained on such inputs, or None."""
-        return self.norm.refuses(self.name)
+        return self.norm.refuses(self.name, self.fewest_values(input_shape, batch_size))
+
+    def fewest_values(self, input_shape: tuple[int, ...], batch_size: int) -> int:
+        """Return the least number of values in a batch from which a unit's own statistics are taken."""
+        return batch_size
 
     def drop(self, placement: Placement) -> dict[str, nn.Module]:
         """Return the dropout layer of this place by its name, or nothing."""

@@ -36,11 +36,16 @@ class CNN(Model):
 
     def refuses(self, input_shape: tuple[int, ...], batch_size: int) -> str | None:
         """Refuse images that pooling would make vanish."""
-        least = 2 ** self.poolings()
-        if min(input_shape[1:]) < least:
-            height, width = input_shape[1:]
-            return f"{self.poolings()} poolings need images of at least {least}x{least}, these are {height}x{width}"
+        poolings, (_, height, width) = self.poolings(), input_shape
+        least = 2**poolings
+        if min(height, width) < least:
+            return f"{poolings} poolings need images of at least {least}x{least}, these are {height}x{width}"
         return super().refuses(input_shape, batch_size)
+
+    def fewest_values(self, input_shape: tuple[int, ...], batch_size: int) -> int:
+        """Return the pixels in a batch of the smallest image that is normalized."""
+        halvings = min((self.depth - 1) // 2, POOLINGS)  # before the last convolution
+        return batch_size * math.prod(side // 2**halvings for side in input_shape[1:])
 
     def assemble(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """Put the net together."""

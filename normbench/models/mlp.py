@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Literal
 
@@ -27,7 +28,7 @@ class MLP(Model):
         sizes = [math.prod(input_shape), *[self.width] * self.depth]
         hidden = [
             self.block(Linear(inputs, outputs, bias=self.needs_bias()), inputs, outputs)
-            for inputs, outputs in zip(sizes, sizes[1:], strict=False)
+            for inputs, outputs in itertools.pairwise(sizes)
         ]
         head = self.norm.wrap(Linear(self.width, classes, bias=self.bias is not False))
         return MLPNet(

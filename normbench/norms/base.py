@@ -17,7 +17,8 @@ class Normalization(Named):
     Class attributes:
         activation: the activation that the normalization must set, in place of `model.activation`.
         dropout: the kind of dropout that goes with it.
-        subtracts_mean: it removes each feature's own mean, so that a bias directly before it has no effect.
+        subtracts_mean: it removes each feature's own mean over the batch, so that a bias directly before it
+            has no effect, and a batch of one value no information.
     """
 
     activation: ClassVar[str | None] = None
@@ -43,8 +44,16 @@ class Normalization(Named):
             fixed["model.norm_position"] = "before_activation"  # there is no layer to place
         return fixed
 
-    def refuses(self, architecture: str) -> str | None:
-        """Return the reason why this architecture cannot have this normalization, or None."""
+    def refuses(self, architecture: str, values: int) -> str | None:
+        """Return the reason why this architecture cannot have this normalization, or None.
+
+        `values`: of how many values, at least, a batch's statistics of one feature are taken.
+        """
+        if self.subtracts_mean and values < 2:
+            return (
+                "it subtracts each unit's mean over the batch, and of a batch of one nothing is left; "
+                "data.batch_size must be at least 2"
+            )
         return None
 
 

@@ -37,5 +37,7 @@ class LayerNormLayer(Affine):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x (B, F) or (B, F, H, W)."""
+        if x.dim() == 4:  # one group: the kernel that keeps channels_last, with the gain for each channel
+            return F.group_norm(x, 1, self.weight, self.bias, self.eps)
         # the gain is applied apart: under vmap it differs between runs, the kernel's must not
         return self.scale_and_shift(F.layer_norm(x, x.shape[1:], eps=self.eps))

@@ -27,8 +27,9 @@ class WeightNorm(Normalization):
 
     def wrap(self, layer: nn.Module) -> nn.Module:
         """Return the layer with normalized weights."""
-        wrapped = WeightNormLinear if isinstance(layer, Linear) else WeightNormConv2d
-        return wrapped(cast("nn.Linear", layer), self.init_from_data)
+        if isinstance(layer, Linear):
+            return WeightNormLinear(layer, self.init_from_data)
+        return WeightNormConv2d(cast("Conv2d", layer), self.init_from_data)
 
     def init(self) -> dict[str, object]:
         """Return the paper's start for v, N(0, 0.05^2), when the data set the scale."""
@@ -69,7 +70,7 @@ class WeightNormed(nn.Module):
 
     @torch.no_grad()
     def initialise(self, x: Tensor | None) -> None:
-        """Set g and b from a batch: t = v.x/||v||, g = 1/std(t), b = -mean(t)/std(t) (the paper's section 3)."""
+        """Set g and b from a batch: t = v.x/||v||, g = 1/std(t), b = -mean(t)/std(t) (section 3)."""
         if not self.init_from_data or x is None:
             self.gain.copy_(self.norm())
             return

@@ -1,4 +1,4 @@
-"""What an optimiser is here: a pure update of stacked tensors, each hyper-parameter one number for each run."""
+"""What an optimiser is here: an update of stacked tensors, each hyper-parameter one number for each run."""
 
 from __future__ import annotations
 
