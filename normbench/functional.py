@@ -1,4 +1,4 @@
-"""Tensor operations that serve one run and, under `torch.vmap`, a stack of runs at the speed of a batched kernel.
+"""Tensor operations that serve one run and, under `torch.vmap`, a stack of runs at a batched kernel's speed.
 
 Each is a `torch.autograd.Function` whose arithmetic refers to dimensions from the end, so that a leading run
 axis changes nothing; the `vmap` rule only moves that axis to the front. Layers are written with these for one
@@ -140,3 +140,79 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Ten
     function = _BatchNorm if x.dim() == 2 else _BatchNormImages
     y, mean, var, *_ = function.apply(x, weight, bias, eps)
     return y, mean, var
+
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+_ROOT_HALF, _PDF_AT_0 = 0.7071067811865476, 0.3989422804014327  # sqrt(1/2), 1/sqrt(2 pi)
+
+
+# torch's CPU kernels of sigmoid, elu, selu and gelu compute what does not fill a vector register by another
+# routine, one bit apart. Where that falls depends on the size of the whole stack, so a run would feel how
+# many neighbours it has. The functions below are made of operations that are the same at every position.
+
+
+class _Sigmoid(_Stackable):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.neg().exp_().add_(1).reciprocal_()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return torch.ops.aten.sigmoid_backward(grad, y)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """y = 1 / (1 + e^-x)."""
+    return _Sigmoid.apply(x)
+
+
+class _Elu(_Stackable):
+    @staticmethod
+    def forward(x: Tensor, alpha: float, scale: float) -> Tensor:
+        return torch.where(x > 0, x * scale, x.expm1().mul_(alpha * scale))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, ctx.alpha, ctx.scale = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        slope = torch.where(x > 0, ctx.scale, x.exp().mul_(ctx.alpha * ctx.scale))
+        return slope.mul_(grad), None, None
+
+
+def elu(x: Tensor, alpha: float = 1.0, scale: float = 1.0) -> Tensor:
+    """y = scale (x if x > 0 else alpha (e^x - 1)); SELU with its two constants."""
+    return _Elu.apply(x, alpha, scale)
+
+
+class _Gelu(_Stackable):
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return (x * _ROOT_HALF).erf_().add_(1).mul_(x).mul_(0.5)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        cdf = (x * _ROOT_HALF).erf_().add_(1).mul_(0.5)
+        pdf = (x * x).mul_(-0.5).exp_().mul_(_PDF_AT_0)
+        return pdf.mul_(x).add_(cdf).mul_(grad)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """y = x P(z <= x), z a standard normal number (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
+    return _Gelu.apply(x)

@@ -1,4 +1,4 @@
-"""Layers for one run that are fast in a stack, and the noise (dropout) that each run draws from its own seed."""
+"""Layers for one run that are fast in a stack, and the noise (dropout) that a run draws from its own seed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class AlphaDropout(Noisy):
         """Drop units in training; do nothing at inference."""
         if not self.training:
             return x
-        dropped = -1.0507009873554805 * 1.6732632423543772
+        dropped = -functional.SELU_SCALE * functional.SELU_ALPHA
         q = (1 - self.rate).to(x.dtype)
         a = (q + dropped**2 * q * (1 - q)) ** -0.5
         b = -a * (1 - q) * dropped
@@ -91,14 +91,46 @@ class AlphaDropout(Noisy):
         return a * torch.where(keep, x, torch.full_like(x, dropped)) + b
 
 
+class Sigmoid(nn.Sigmoid):
+    """y = 1 / (1 + e^-x), with the same bits in every stack."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each unit."""
+        return functional.sigmoid(x)
+
+
+class ELU(nn.ELU):
+    """y = x if x > 0 else e^x - 1 (Clevert et al. 2016), with the same bits in every stack."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each unit."""
+        return functional.elu(x)
+
+
+class SELU(nn.SELU):
+    """y = lambda (x if x > 0 else alpha (e^x - 1)) (Klambauer et al. 2017), the same bits in every stack."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each unit."""
+        return functional.elu(x, functional.SELU_ALPHA, functional.SELU_SCALE)
+
+
+class GELU(nn.GELU):
+    """y = x P(z <= x), z a standard normal number, with the same bits in every stack."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each unit."""
+        return functional.gelu(x)
+
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "sigmoid": nn.Sigmoid,
+    "sigmoid": Sigmoid,
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "gelu": nn.GELU,
+    "elu": ELU,
+    "selu": SELU,
+    "gelu": GELU,
     "identity": nn.Identity,
 }
 
