@@ -55,7 +55,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """AdamW: Adam with weight decay apart from the gradient: w <- (1 - lr weight_decay) w, then the update."""
+    """AdamW: Adam with decay apart from the gradient: w <- (1 - lr weight_decay) w, then the update."""
 
     name: Literal["adamw"] = "adamw"  # type: ignore[assignment]
     weight_decay: float = Field(0.01, ge=0, description="decay of the weights for each unit of lr")
