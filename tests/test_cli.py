@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from normbench.cli import app
 from normbench.cli.app import Device, Executor
+from normbench.cli.stop import StopFlag
+from normbench.engine.loop import StackTrainer
 from normbench.plan import DEVICE_CHOICES, EXECUTOR_CHOICES
 from normbench.recipes import recipes
 from normbench.records import read_metrics
@@ -117,6 +119,47 @@ def test_runs_that_the_config_no_longer_has_are_refused_or_kept(copy):
     assert {path: one[0] for path, one in before.items()} == {path: one[0] for path, one in after.items()}
     good(*arguments, "--keep-old")
     assert len((copy / "results/tiny/runs.csv").read_text().splitlines()) == 1 + 4
+
+
+def test_crashed_runs_end_with_1_and_can_be_tried_again(tmp_path, monkeypatch):
+    train = StackTrainer.events
+
+    def events(self, *args):
+        if any(run.values["optimizer.lr"] == 1 and run.seed == 1 for run in self.runs):
+            raise RuntimeError("out of luck")
+        yield from train(self, *args)
+
+    arguments = ("run", config_file(tmp_path), "--results", tmp_path / "results")
+    with monkeypatch.context() as broken:
+        broken.setattr(StackTrainer, "events", events)
+        result = call(*arguments, "--json")
+    assert result.exit_code == 1, result.exception
+    (answer,) = json.loads(result.stdout)
+    assert (answer["trained"], answer["crashed"]) == (6, 2)
+    assert "--retry crashed" in result.stderr
+    result = call(*arguments, "--json")
+    assert result.exit_code == 1  # they stay as they are
+    assert json.loads(result.stdout)[0]["trained"] == 0
+    (answer,) = json.loads(good(*arguments, "--retry", "crashed", "--json").stdout)
+    assert (answer["trained"], answer["skipped"], answer["crashed"]) == (2, 6, 0)
+
+
+def test_a_mistake_of_ours_stays_a_traceback(tmp_path, monkeypatch):
+    def broken(*args, **options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("normbench.api.plan", broken)
+    assert isinstance(call("plan", config_file(tmp_path)).exception, ZeroDivisionError)
+
+
+def test_the_second_signal_ends_at_once():
+    with StopFlag() as stop:
+        assert not stop()
+        signal.raise_signal(signal.SIGINT)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_several_configs_are_checked_before_the_first_trains(tmp_path):
@@ -343,7 +386,7 @@ def test_a_reader_that_goes_away_is_no_error():
 @pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(tmp_path, number):
-    path = config_file(tmp_path, CONFIG.replace("steps: 20,", "steps: 4000,"))
+    path = config_file(tmp_path, CONFIG.replace("steps: 20, eval_every: 10", "steps: 4000, eval_every: 40"))
     results = tmp_path / "results"
     arguments = ["run", path, "--results", results, "--threads", "1", "--set", "optimizer.lr=[0.1]"]
     process = subprocess.Popen(
@@ -368,6 +411,8 @@ def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(t
     (answer,) = json.loads(good("status", results, "--json").stdout)
     assert answer["statuses"]["interrupted"] >= 1
     assert len(read_metrics(results / "tiny")) > 4
+    if number == signal.SIGTERM:
+        return  # the same from here on
     (answer,) = json.loads(good(*arguments, "--json").stdout)
     assert not answer["interrupted"]
     (answer,) = json.loads(good("status", results, "--json").stdout)

@@ -94,13 +94,8 @@ def _shared(values: Mapping[str, Any], keys: list[str], shown: list[str]) -> str
 def _print_stacks(costs: Preview) -> None:
     kinds: dict[tuple[Any, ...], int] = {}
     for stack in costs.stacks:
-        kind = (
-            stack.executor,
-            stack.runs,
-            stack.steps,
-            amount(stack.memory_bytes, "B"),
-            round(stack.seconds),
-        )
+        memory = amount(float(f"{stack.memory_bytes:.1e}"), "B")  # an estimate: two digits
+        kind = (stack.executor, stack.runs, stack.steps, memory, round(stack.seconds))
         kinds[kind] = kinds.get(kind, 0) + 1
     rows = [
         [count, executor, runs, steps, duration(seconds), memory]

@@ -1,0 +1,86 @@
+"""What people see while a sweep trains."""
+
+import io
+import itertools
+
+import pytest
+
+from normbench.progress import BarReporter, LineReporter, duration, reporter_for
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (200, "3 min 20 s"),
+        (1500, "25 min"),
+        (3900, "1 h 05 min"),
+        (-1, "0 s"),
+    ],
+)
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_lines_come_now_and_then_with_percent_and_time_left():
+    now = 0.0
+    stream = io.StringIO()
+    reporter = LineReporter(stream, clock=lambda: now)
+    reporter.start(3600, 10)
+    reporter.stack("mlp, batchnorm: 10 runs")
+    times = []
+    for second in range(3600):  # an hour, a step of a run each second
+        now = float(second + 1)
+        before = stream.tell()
+        reporter.advance(1)
+        if stream.tell() != before:
+            times.append(now)
+    reporter.finish()
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "training 10 runs, 3,600 steps in all"
+    assert lines[1] == "0 % after 10 s, about 59 min left; mlp, batchnorm: 10 runs"
+    assert lines[-1] == "100 % of the training in 1 h 00 min"
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert times[0] == 10
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 20
+    assert pauses[-1] == 60
+
+
+def test_nothing_to_train_says_nothing():
+    stream = io.StringIO()
+    reporter = LineReporter(stream)
+    reporter.message("healed")
+    reporter.finish()
+    assert stream.getvalue() == "healed\n"
+
+
+def test_the_bar_comes_only_in_a_terminal(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(reporter_for(Terminal()), BarReporter)
+    assert isinstance(reporter_for(io.StringIO()), LineReporter)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(reporter_for(Terminal()), LineReporter)
+
+
+def test_the_bar_ends_where_the_training_ended():
+    stream = io.StringIO()
+    reporter = BarReporter(stream)
+    reporter.message("before it starts")
+    reporter.start(100, 4)
+    reporter.stack("mlp [4 runs]")  # brackets are text, not markup
+    for _ in range(100):
+        reporter.advance(1)
+    reporter.message("a sentence")
+    reporter.finish()
+    reporter.finish()
+    text = stream.getvalue()
+    assert "100 %" in text
+    assert "mlp [4 runs]" in text
+    assert "a sentence" in text
