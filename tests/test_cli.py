@@ -388,7 +388,7 @@ def test_a_reader_that_goes_away_is_no_error():
 def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(tmp_path, number):
     path = config_file(tmp_path, CONFIG.replace("steps: 20, eval_every: 10", "steps: 4000, eval_every: 40"))
     results = tmp_path / "results"
-    arguments = ["run", path, "--results", results, "--threads", "1", "--set", "optimizer.lr=[0.1]"]
+    arguments = ["run", path, "--results", results, "--threads", "1", "--set", "model.norm=[none]"]
     process = subprocess.Popen(
         [sys.executable, "-m", "normbench", *arguments],
         stdout=subprocess.PIPE,
