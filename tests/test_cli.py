@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -417,3 +418,14 @@ def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(t
     assert not answer["interrupted"]
     (answer,) = json.loads(good("status", results, "--json").stdout)
     assert answer["statuses"]["finished"] == 4
+
+
+def test_the_readmes_config_plans_and_its_commands_exist(tmp_path, monkeypatch):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (config,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "my_sweep.yaml").write_text(config, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert "330 runs" in good("plan", "my_sweep.yaml").stdout
+    for verb, rest in re.findall(r"^normbench (\w+)(.*)$", text, re.MULTILINE):
+        known = good(verb, "--help").stdout
+        assert all(option in known for option in re.findall(r"--[a-z-]+", rest)), rest

@@ -71,7 +71,7 @@ def run(
         )
     answers = []
     code = ExitCode.DONE
-    for config in configs:
+    for place, config in enumerate(configs):
         with StopFlag() as stop:
             finished = api.run(
                 config,
@@ -87,7 +87,7 @@ def run(
                 should_stop=stop,
             )
         _say_trained(finished)
-        if finished.interrupted:
+        if finished.interrupted or (stop() and place + 1 < len(configs)):
             command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
             say(f"interrupted; everything measured so far is in {finished.folder}\ngo on with:  {command}")
             answers.append(_answer(finished, []))
