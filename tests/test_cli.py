@@ -426,6 +426,7 @@ def test_the_readmes_config_plans_and_its_commands_exist(tmp_path, monkeypatch):
     (tmp_path / "my_sweep.yaml").write_text(config, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert "330 runs" in good("plan", "my_sweep.yaml").stdout
-    for verb, rest in re.findall(r"^normbench (\w+)(.*)$", text, re.MULTILINE):
+    shell = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    for verb, rest in re.findall(r"^normbench (\w+)(.*)$", shell, re.MULTILINE):
         known = good(verb, "--help").stdout
         assert all(option in known for option in re.findall(r"--[a-z-]+", rest)), rest
