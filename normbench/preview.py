@@ -20,7 +20,7 @@ from normbench.plan import Plan, Stack
 # time that each layer's operations take to start, however small they are.
 ASSUMED_GFLOPS: Mapping[str, float] = {"cpu": 50.0, "cuda": 5000.0, "mps": 500.0}
 LAYER_SECONDS = 60e-6  # for each layer with weights, forward, backward and update of one stack
-PROCESS_BYTES = 600e6  # the interpreter with torch, before any data
+PROCESS_BYTES = 900e6  # the interpreter with torch and what it keeps ready, before any data
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ class Preview:
         item = 8 if train.dtype == "float64" else 4
         states = 3 + _optimizer_states(settings)  # weights, their gradients, the update in work
         live = count if stack.executor == "vectorized" else 1  # runs whose activations are there at once
-        # forward and backward each keep a layer's outputs; evaluation keeps few, but of many images
+        # a layer's outputs are kept twice forward (norm and activation work on copies) and twice backward
         numbers = count * (states * cost.parameters + 2 * cost.buffers)
-        numbers += live * 2 * settings.data.batch_size * cost.activations
+        numbers += live * 4 * settings.data.batch_size * cost.activations
         data = (info.train + info.val + info.test) * _size(info.input_shape)
         evaluated = EVAL_ROWS * (_size(info.input_shape) + cost.activations)
         return StackCost(
