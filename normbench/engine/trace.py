@@ -61,6 +61,8 @@ def _simplify(graph: GraphModule) -> None:
         if node.op == "call_function" and _is_noop(node):
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
+    for node in graph.graph.nodes:
+        node.meta.clear()  # the tracer's notes would keep its tensors alive
     graph.recompile()
 
 
