@@ -1,6 +1,6 @@
 """A sweep by normbench against a careful eager loop, one run after the other, on the same work.
 
-    python benchmarks/sweep_vs_loop.py                      # 30 runs of 5,000 steps, 3 pairs: about 12 minutes
+    python benchmarks/sweep_vs_loop.py                # 30 runs of 5,000 steps, 3 pairs: about 12 minutes
     python benchmarks/sweep_vs_loop.py --steps 500 --pairs 5
 
 The work: MNIST, MLP 784-100-100-100-10, sigmoid, batch normalization, SGD, batch 60; 10 rates times 3 seeds;
@@ -82,7 +82,10 @@ def run_normbench(steps: int) -> dict[str, object]:
         with contextlib.redirect_stdout(io.StringIO()):
             done = api.run(config, results=folder)
         runs = api.load(done.folder).runs
-    return {"training": float(runs["train_seconds"].sum()), "accuracy": float(runs["final_test_accuracy"].mean())}
+    return {
+        "training": float(runs["train_seconds"].sum()),
+        "accuracy": float(runs["final_test_accuracy"].mean()),
+    }
 
 
 def measure(what: str, steps: int) -> dict[str, float]:

@@ -1,0 +1,73 @@
+"""Stacks to measure: a trainer over random images, and an alternating measurement of several of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+from normbench.config import parse_config
+from normbench.data import Dataset, Split
+from normbench.engine.loop import StackTrainer
+from normbench.plan import RunSpec, stack_key
+
+CONFIG = """
+name: benchmark
+data: {{name: {data}, batch_size: {batch}}}
+model: {model}
+train: {{steps: 100000, eval_every: 100000}}
+"""
+
+
+def random_data(shape: tuple[int, int, int], images: int = 6000) -> Dataset:
+    """Return images and labels without any meaning: only their shapes matter for time."""
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(images, *shape, generator=rng)
+    part = Split(x, torch.randint(0, 10, (images,), generator=rng))
+    return Dataset("random", part, None, part, 10, tuple("0123456789"), 2.3)
+
+
+def trainer(
+    model: str, dataset: Dataset, batch: int, runs: int, executor: str, seeds: int = 1
+) -> StackTrainer:
+    """Return a trainer of so many runs that share all but their rates (and seeds)."""
+    data = "cifar10" if dataset.input_shape[0] == 3 else "mnist"
+    settings = parse_config(CONFIG.format(data=data, batch=batch, model=model)).settings
+    specs = []
+    for index in range(runs):
+        optimizer = settings.optimizer.model_copy(update={"lr": 1e-3 * (1 + index % 7)})
+        one = settings.model_copy(update={"optimizer": optimizer})
+        specs.append(RunSpec(f"{index:012x}", index * seeds // runs, one, {}))
+    return StackTrainer(specs, dataset, executor, stack_key(settings))
+
+
+def steps_of(stack: StackTrainer, steps: int) -> Callable[[], float]:
+    """Return a function that makes so many steps and returns milliseconds for each run and step."""
+    list(stack._train(stack.state.step + 3))  # traces, and warms up
+
+    def measure() -> float:
+        began = time.perf_counter()
+        list(stack._train(stack.state.step + steps))
+        return (time.perf_counter() - began) / steps / len(stack.state.lanes) * 1e3
+
+    return measure
+
+
+def alternate(measures: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Return the figures of each measure, taken in turn so that the machine's moods meet all alike."""
+    figures: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(rounds):
+        for name, measure in measures.items():
+            figures[name].append(measure())
+    return figures
+
+
+def line(name: str, values: list[float], base: list[float]) -> str:
+    """Return a row of a table: median, smallest and largest, and the median of the ratios to the base."""
+    ratios = [one / other for one, other in zip(base, values, strict=True)]
+    return (
+        f"{name:<28} {statistics.median(values):8.3f} ms  ({min(values):.3f} to {max(values):.3f})"
+        f"   {statistics.median(ratios):.2f} times the speed of the first, n = {len(values)}"
+    )
