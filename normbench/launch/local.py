@@ -55,7 +55,7 @@ def train_stacks(
                 continue
             run = stack.runs[0]
             with folder.writer(stack) as writer:
-                writer.write(_crash(run, stack.executor, traceback.format_exc()))
+                writer.write(crash(run, stack.executor, traceback.format_exc()))
             reporter.message(f"run {run.run_id} crashed; its traceback is kept in crashes/{run.run_id}.txt")
             tally.crashed += 1
     return tally
@@ -97,7 +97,8 @@ def stack_name(stack: Stack) -> str:
     return f"{model.name}{depth}, {model.activation}, {model.norm.name}: {len(stack.runs)} runs, {which}"
 
 
-def _crash(run: RunSpec, executor: str, error: str) -> RunEnd:
+def crash(run: RunSpec, executor: str, error: str) -> RunEnd:
+    """Return the end of a run that raised an exception, with its traceback."""
     return RunEnd(
         run_id=run.run_id,
         status="crashed",
