@@ -85,7 +85,7 @@ def _train(cell, seed, at, steps, val, diverge):
     above = math.log10(lr) - top
     hopeless = norm in ("none", "weightnorm") and depth >= 10
     diverged = above > 0.5 if diverge is None else diverge
-    speed = 0.0 if hopeless or above > 0 else 6e-2 * lr ** 0.6 / (1 + 0.05 * depth)
+    speed = 0.0 if hopeless or above > 0 else 6e-2 * lr**0.6 / (1 + 0.05 * depth)
     floor = 0.03 + 0.02 * rng.random() + 0.01 * depth * (norm == "none")
     loss = floor + (ENTROPY * 1.02 - floor) * np.exp(-speed * at) + rng.normal(0, 0.004, len(at))
     loss = np.clip(loss, 1e-3, None)

@@ -40,6 +40,14 @@ def run(
     threads: Annotated[
         Optional[int], typer.Option(min=1, help="CPU threads; default: torch's choice.")
     ] = None,
+    checkpoint_every: Annotated[
+        Optional[float],
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Time between checkpoints; default: 60, more where one takes over a second.",
+        ),
+    ] = None,
     keep_old: Annotated[
         bool, typer.Option("--keep-old", help="Keep aside finished runs that the config no longer has.")
     ] = False,
@@ -81,6 +89,7 @@ def run(
                 device=device.value,
                 executor=executor.value,
                 threads=threads,
+                checkpoint_every=checkpoint_every,
                 keep_old=keep_old,
                 retry=tuple(one.value for one in retry or ()),
                 reporter=reporter_for(),
