@@ -183,3 +183,20 @@ def test_a_full_disk_loses_nothing_and_the_sweep_goes_on_when_there_is_room(
     monkeypatch.undo()
     assert not train(tmp_path).interrupted
     assert records(tmp_path) == records(whole)
+
+
+def test_a_stack_that_does_not_fit_into_memory_is_divided_until_it_does(tmp_path, whole, monkeypatch):
+    hypers = loop.StackTrainer._hypers
+
+    def small(self, step):
+        if len(self.state.lanes) > 2 and step >= 100:
+            raise torch.OutOfMemoryError("no memory is left")
+        return hypers(self, step)
+
+    monkeypatch.setattr(loop.StackTrainer, "_hypers", small)
+    heard = Heard()
+    done = train(tmp_path, checkpoint_every=0, reporter=heard)
+    assert (done.trained, done.crashed) == (12, 0)
+    assert records(tmp_path, SPLIT) == records(whole, SPLIT)
+    assert any("in halves" in text for text in heard.messages)
+    assert set(sessions(tmp_path)[0]["resumed"].values()) == {85}  # the last checkpoint before
