@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normbench.config import dump_config, load_config
+from normbench.errors import NormbenchError, did_you_mean, one_of
 from normbench.launch.checkpoints import Checkpoints
 from normbench.launch.local import Tally, train_stacks
+from normbench.launch.processes import train_in_processes, worker_plan
 from normbench.launch.reporter import Reporter
 from normbench.plan import Plan, Stack, make_plan
 from normbench.records import RESULTS, ResultsFolder
 from normbench.tables import Tables, load_tables
+
+LAUNCHERS = ("local", "processes")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ def run(
     device: str = "auto",
     executor: str = "auto",
     threads: int | None = None,
+    launcher: str = "local",
+    workers: int | None = None,
     checkpoint_every: float | None = None,
     keep_old: bool = False,
     retry: Collection[str] = (),
@@ -73,7 +79,9 @@ def run(
     Args:
         config, overrides, data_dir, device, executor: as `plan`.
         results: the experiment's folder is `results/<name>`.
-        threads: of torch on a CPU; another number may change rounding.
+        threads: of torch on a CPU, of each worker; another number may change rounding.
+        launcher: `local` trains in this process, `processes` one stack in each of several workers.
+        workers: how many; by default one for each core, of one thread.
         checkpoint_every: seconds between two checkpoints of a stack; by default 60, more if they are slow.
         keep_old: keep finished runs that the config no longer has aside, in place of refusing.
         retry: `{"crashed"}` trains crashed runs again.
@@ -87,7 +95,15 @@ def run(
     began = time.monotonic()
     whole = plan(config, overrides, data_dir=data_dir, device=device, executor=executor)
     _fetch(whole)
-    if threads is not None:
+    if launcher not in LAUNCHERS:
+        raise NormbenchError(
+            f"--launcher: '{launcher}' is unknown; {did_you_mean(launcher, LAUNCHERS)}{one_of(LAUNCHERS)}"
+        )
+    if workers is not None and launcher == "local":
+        raise NormbenchError("--workers: goes with --launcher processes")
+    if launcher == "processes":
+        workers, threads = worker_plan(workers, threads)
+    elif threads is not None:
         import torch
 
         torch.set_num_threads(threads)
@@ -110,7 +126,11 @@ def run(
             reporter.start(sum(run.settings.train.steps for run in work), len(work))
             try:
                 stop = should_stop or (lambda: False)
-                train_stacks(whole, stacks, folder, checkpoints, reporter, stop, tally)
+                launch = (whole, stacks, folder, checkpoints, reporter, stop, tally)
+                if workers and threads:
+                    train_in_processes(*launch, workers=workers, threads=threads)
+                else:
+                    train_stacks(*launch)
             finally:
                 reporter.finish()
                 folder.merge()

@@ -82,6 +82,13 @@ class Executor(str, Enum):
     looped = "looped"
 
 
+class Launcher(str, Enum):
+    """Who trains the stacks."""
+
+    local = "local"
+    processes = "processes"
+
+
 class Retry(str, Enum):
     """Which runs without a result are tried again."""
 

@@ -17,6 +17,7 @@ from normbench.cli.app import (
     Executor,
     ExecutorOption,
     Json,
+    Launcher,
     Overrides,
     Retry,
 )
@@ -39,6 +40,12 @@ def run(
     executor: ExecutorOption = Executor.auto,
     threads: Annotated[
         Optional[int], typer.Option(min=1, help="CPU threads; default: torch's choice.")
+    ] = None,
+    launcher: Annotated[
+        Launcher, typer.Option(help="Train in this process, or a stack in each of several (fast on a CPU).")
+    ] = Launcher.local,
+    workers: Annotated[
+        Optional[int], typer.Option(min=1, help="Processes; default: one for each core, of one thread.")
     ] = None,
     checkpoint_every: Annotated[
         Optional[float],
@@ -89,6 +96,8 @@ def run(
                 device=device.value,
                 executor=executor.value,
                 threads=threads,
+                launcher=launcher.value,
+                workers=workers,
                 checkpoint_every=checkpoint_every,
                 keep_old=keep_old,
                 retry=tuple(one.value for one in retry or ()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,16 +22,28 @@ class UnfitError(ValueError):
 
 
 def dump_state(state: StackState, run_ids: Sequence[str], executor: str) -> bytes:
-    """Return the state as bytes: plain tensors, numbers and names, behind a checksum (torch has none)."""
+    """Return the state as bytes: plain tensors, numbers and names."""
     data = {"for": _fitting(run_ids, executor, state.tail_loss.device), "state": dict(vars(state))}
     buffer = io.BytesIO()
     torch.save(data, buffer)
-    body = buffer.getvalue()
-    return b"%s %08x\n%s" % (FORMAT, zlib.crc32(body), body)
+    return buffer.getvalue()
 
 
-def load_state(data: bytes, run_ids: Sequence[str], executor: str, device: torch.device) -> StackState:
-    """Return the state that a stack of these runs goes on from.
+def seal(state: bytes, lengths: Mapping[str, int]) -> bytes:
+    """Return a checkpoint: the state with the lengths of its part files, behind a checksum (torch has none).
+
+    Apart from `dump_state`, since the state may come from a worker, and its parent writes the part files.
+    """
+    body = json.dumps(dict(lengths)).encode() + b"\n" + state
+    return b"%s %08x\n" % (FORMAT, zlib.crc32(body)) + body
+
+
+def load_state(
+    data: bytes, run_ids: Sequence[str], executor: str, device: torch.device, *, onto: str | None = None
+) -> StackState:
+    """Return the state, with its lengths, that a stack of these runs goes on from on this device.
+
+    `onto` names another device to load it to, for a look at it.
 
     Raises UnfitError when the bytes are damaged, or belong to other runs, another executor or version: the
     numbers could then not be those of a training that was never interrupted.
@@ -39,8 +52,10 @@ def load_state(data: bytes, run_ids: Sequence[str], executor: str, device: torch
     if not head.startswith(FORMAT) or head != b"%s %08x" % (FORMAT, zlib.crc32(body)):
         raise UnfitError("it is damaged or no checkpoint of this version")
     try:
-        stored = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+        lengths, _, body = body.partition(b"\n")
+        stored = torch.load(io.BytesIO(body), map_location=onto or device, weights_only=True)
         made, state = stored["for"], StackState(**stored["state"])
+        state.lengths = {str(table): int(size) for table, size in json.loads(lengths).items()}
         _check(state, len(run_ids))
     except UnfitError:
         raise

@@ -123,7 +123,8 @@ class Vectorized(Executor):
             return list(run(*flat.unpack(tensors)))
 
         loss, correct = self._traced(evaluate, inputs, "evaluate", True)(*inputs)
-        return loss.double() * len(y), correct.double() * len(y)
+        dtype = state.train_loss.dtype
+        return loss.to(dtype) * len(y), correct.to(dtype) * len(y)
 
     def _traced(
         self, function: FlatFunction, inputs: Sequence[Tensor], what: str, shared: bool
@@ -176,12 +177,12 @@ class Looped(Executor):
             self.model.eval()
             return list(self._forward(*flat.unpack(tensors)))
 
-        sums = torch.zeros(2, state.train_loss.shape[0], dtype=torch.float64, device=x.device)
+        sums = torch.zeros(2, *state.train_loss.shape, dtype=state.train_loss.dtype, device=x.device)
         for lane in range(len(state.lanes)):
             inputs = flat.pack(*self._lane(state, lane), batch)
             loss, correct = self._traced(evaluate, inputs, "evaluate")(*inputs)
-            sums[0, lane], sums[1, lane] = loss.double() * len(y), correct.double() * len(y)
-        return sums[0], sums[1]
+            sums[0, lane], sums[1, lane] = loss, correct
+        return sums[0] * len(y), sums[1] * len(y)
 
     def _lane(self, state: StackState, lane: int) -> tuple[list[Tensor], list[Tensor]]:
         return [p[lane] for p in state.params.values()], [b[lane] for b in state.buffers.values()]

@@ -29,9 +29,10 @@ class StackState:
         lanes: index, in the stack's list of runs, of the run in each lane.
         params, buffers: the model's, (R, ...).
         optimizer: the optimiser's tensors by name and parameter.
-        train_loss, train_correct: sums over the batches since the last evaluation, (R,), float64.
+        train_loss, train_correct: sums over the batches since the last evaluation, (R,), float64
+            (float32 on mps, which has no float64).
         since: batches in these sums.
-        tail_loss: sum of the losses of the last tenth of the steps, (R,), float64.
+        tail_loss: sum of the losses of the last tenth of the steps, (R,), likewise.
         seconds: training time of each run of the stack so far, its share of the stack's, (all runs,).
         lengths: bytes of each part file that belong to this state.
     """
@@ -109,7 +110,8 @@ def initial_state(models: Sequence[nn.Module], runs: Sequence[RunSpec], device: 
         name: torch.stack([dict(models[lane].named_buffers())[name] for lane in padded]).to(device)
         for name, _ in models[0].named_buffers()
     }
-    sums = [torch.zeros(len(padded), dtype=torch.float64, device=device) for _ in range(3)]
+    precise = torch.float32 if device.type == "mps" else torch.float64
+    sums = [torch.zeros(len(padded), dtype=precise, device=device) for _ in range(3)]
     return StackState(
         step=0,
         lanes=lanes,

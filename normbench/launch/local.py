@@ -14,8 +14,9 @@ from normbench.data import load
 from normbench.engine.checkpoint import UnfitError
 from normbench.engine.events import RunEnd
 from normbench.engine.loop import StackTrainer
+from normbench.engine.state import StackState
 from normbench.errors import NormbenchError
-from normbench.launch.checkpoints import Checkpoints
+from normbench.launch.checkpoints import Checkpoints, Schedule
 from normbench.launch.reporter import Reporter
 from normbench.plan import Plan, RunSpec, Stack, split_stack, stack_key
 from normbench.records import ResultsFolder
@@ -64,19 +65,32 @@ def train_stacks(
             error = traceback.format_exc()
         if plan.device == "cuda":
             torch.cuda.empty_cache()  # it may have been the memory
-        if len(stack.runs) > 1:
-            # one of them may be at fault: each half alone, and so on, until it stands by itself
-            reporter.message(f"{stack_name(stack)} raised an error; training it again in halves")
-            halves = _halves(plan, stack, folder, checkpoints)
-            tally.halves |= {half.stack_id for half in halves}
-            left = [*halves, *left]
-            continue
-        run = stack.runs[0]
-        checkpoints.remove(stack.stack_id)  # tried again, it begins anew
-        with folder.writer(stack) as writer:
-            writer.write(_crash(run, stack.executor, error))
-        reporter.message(f"run {run.run_id} crashed; its traceback is kept in crashes/{run.run_id}.txt")
-        tally.crashed += 1
+        left = [*after_failure(plan, stack, error, folder, checkpoints, reporter, tally), *left]
+
+
+def after_failure(
+    plan: Plan,
+    stack: Stack,
+    error: str,
+    folder: ResultsFolder,
+    checkpoints: Checkpoints,
+    reporter: Reporter,
+    tally: Tally,
+) -> tuple[Stack, ...]:
+    """Return the halves to train in place of a stack that raised an error, or record the run that crashed."""
+    if len(stack.runs) > 1:
+        # one of them may be at fault: each half alone, and so on, until it stands by itself
+        reporter.message(f"{stack_name(stack)} raised an error; training it again in halves")
+        halves = _halves(plan, stack, folder, checkpoints)
+        tally.halves |= {half.stack_id for half in halves}
+        return halves
+    run = stack.runs[0]
+    checkpoints.remove(stack.stack_id)  # tried again, it begins anew
+    with folder.writer(stack) as writer:
+        writer.write(crash(run, stack.executor, error))
+    reporter.message(f"run {run.run_id} crashed; its traceback is kept in crashes/{run.run_id}.txt")
+    tally.crashed += 1
+    return ()
 
 
 def _train(
@@ -89,22 +103,19 @@ def _train(
     tally: Tally,
 ) -> None:
     trainer = _trainer(plan, stack, checkpoints, reporter)
-    state, steps = trainer.state, stack.runs[0].settings.train.steps
+    state = trainer.state
     if state.step:
-        tally.resumed[stack.stack_id] = state.step
-        reporter.message(f"{stack_name(stack)}: goes on at step {state.step:,} of {steps:,}")
-        if stack.stack_id not in tally.halves:  # else this session counted these steps
-            gone = len(stack.runs) - len(state.lanes)
-            reporter.skip(gone * steps + len(state.lanes) * state.step)
+        resumes(stack, state, reporter, tally)
     else:
         checkpoints.remove(stack.stack_id)  # what cannot be gone on from
-    checkpoints.begin()
+    schedule = Schedule(checkpoints.every)
     with folder.writer(stack, lengths=state.lengths if state.step else None) as writer:
 
         def rest() -> bool:
             stop = should_stop()
-            if state.step and (stop or checkpoints.due()):
-                checkpoints.save(stack, state, writer)
+            if state.step and (stop or schedule.due()):
+                with schedule.saving():
+                    checkpoints.save(stack, state, writer)
             return stop
 
         try:
@@ -125,6 +136,22 @@ def _train(
         checkpoints.remove(stack.stack_id)
 
 
+def resumes(stack: Stack, state: StackState, reporter: Reporter, tally: Tally) -> None:
+    """Say and note that a stack goes on from a checkpoint."""
+    steps = stack.runs[0].settings.train.steps
+    reporter.message(f"{stack_name(stack)}: goes on at step {state.step:,} of {steps:,}")
+    if stack.stack_id not in tally.halves | tally.resumed.keys():  # else this session counted these steps
+        gone = len(stack.runs) - len(state.lanes)
+        reporter.skip(gone * steps + len(state.lanes) * state.step)
+    tally.resumed[stack.stack_id] = state.step
+
+
+def begins_anew(stack: Stack, reason: str, reporter: Reporter) -> None:
+    """Say why a checkpoint is not gone on from; without one there is nothing to say."""
+    if reason:
+        reporter.message(f"{stack_name(stack)}: begins anew, for its checkpoint cannot be used: {reason}")
+
+
 def _trainer(plan: Plan, stack: Stack, checkpoints: Checkpoints, reporter: Reporter) -> StackTrainer:
     """Return the trainer of a stack: from its checkpoint, or from its beginning with the reason said."""
     settings = stack.runs[0].settings
@@ -139,8 +166,7 @@ def _trainer(plan: Plan, stack: Stack, checkpoints: Checkpoints, reporter: Repor
             return make(state=state)
         except UnfitError as error:
             reason = str(error)
-    if reason:
-        reporter.message(f"{stack_name(stack)}: begins anew, for its checkpoint cannot be used: {reason}")
+    begins_anew(stack, reason, reporter)
     return make()
 
 
@@ -170,7 +196,8 @@ def stack_name(stack: Stack) -> str:
     return f"{model.name}{depth}, {model.activation}, {model.norm.name}: {len(stack.runs)} runs, {which}"
 
 
-def _crash(run: RunSpec, executor: str, error: str) -> RunEnd:
+def crash(run: RunSpec, executor: str, error: str) -> RunEnd:
+    """Return the end of a run that raised an exception, with its traceback."""
     return RunEnd(
         run_id=run.run_id,
         status="crashed",

@@ -8,10 +8,10 @@ import torch
 from launch_helpers import CNN, MLP, SPLIT, Heard, after, records, sessions, train
 
 from normbench.engine import loop
-from normbench.engine.checkpoint import UnfitError, dump_state, load_state
+from normbench.engine.checkpoint import UnfitError, dump_state, load_state, seal
 from normbench.engine.state import StackState
 from normbench.errors import RecordsError
-from normbench.launch.checkpoints import Checkpoints
+from normbench.launch.checkpoints import Schedule
 
 CPU = torch.device("cpu")
 
@@ -76,7 +76,8 @@ def state_of(runs=3):
 
 def test_a_state_comes_back_as_it_was_and_only_for_its_own_stack(monkeypatch):
     state = state_of()
-    data = dump_state(state, ["a", "b", "c"], "looped")
+    data = seal(dump_state(state, ["a", "b", "c"], "looped"), {"metrics": 70})
+    state.lengths = {"metrics": 70}
     again = load_state(data, ["a", "b", "c"], "looped", CPU)
     assert repr(vars(again)) == repr(vars(state))
     for runs, executor, what in (
@@ -100,25 +101,14 @@ def test_a_part_of_a_state_is_the_state_of_its_runs():
 @pytest.mark.parametrize(
     ("every", "cost", "expected"), [(None, 0.1, 60), (None, 3, 150), (2.0, 3, 2), (0, 1, 0)]
 )
-def test_checkpoints_come_by_time_and_by_default_cost_less_than_two_percent(tmp_path, every, cost, expected):
+def test_checkpoints_come_by_time_and_by_default_cost_less_than_two_percent(every, cost, expected):
     now = [1000.0]
-
-    class Folder:
-        root = tmp_path
-
-    class Stack:
-        stack_id, runs, executor = "ab", (), "looped"
-
-    class Writer:
-        def length(self):
-            now[0] += cost
-            return {}
-
-    checkpoints = Checkpoints(Folder(), every, clock=lambda: now[0])
-    checkpoints.save(Stack(), state_of(), Writer())
+    schedule = Schedule(every, clock=lambda: now[0])
+    with schedule.saving():
+        now[0] += cost
     for passed, due in ((0.99 * expected - 0.01, False), (1.01 * expected, True)):
         now[0] = 1000.0 + cost + passed
-        assert checkpoints.due() == due
+        assert schedule.due() == due
 
 
 def failing(lr, at):

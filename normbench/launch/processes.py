@@ -1,0 +1,251 @@
+"""Trains the stacks of a plan in several processes: one stack to each worker, the parent alone writes.
+
+On a CPU two workers of one thread each train a sweep faster than one process with two threads, for nobody
+waits for the other within a step. Workers are started afresh (spawn), read their stack from a pipe, and send
+back what the engine tells and the states for its checkpoints; a worker that is killed is replaced, and its
+stack goes on from the last one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from normbench.engine.checkpoint import UnfitError
+from normbench.engine.events import RunEnd
+from normbench.errors import NormbenchError
+from normbench.launch.checkpoints import Checkpoints, Schedule
+from normbench.launch.local import Tally, after_failure, begins_anew, resumes, stack_name
+from normbench.launch.reporter import Reporter
+from normbench.plan import Plan, Stack
+from normbench.records import ResultsFolder, StackWriter
+
+TRIES = 3  # a stack whose worker was killed so often (out of memory?) is an error
+
+
+def train_in_processes(
+    plan: Plan,
+    stacks: Sequence[Stack],
+    folder: ResultsFolder,
+    checkpoints: Checkpoints,
+    reporter: Reporter,
+    should_stop: Callable[[], bool],
+    tally: Tally,
+    *,
+    workers: int,
+    threads: int,
+) -> None:
+    """Train the stacks by so many workers of so many threads each; as `local.train_stacks` else."""
+    left = list(stacks)
+    tries: dict[str, int] = {}
+    job = Job(plan.data_dir, plan.device, threads, checkpoints.every)
+    pool = [Worker(job) for _ in range(min(workers, len(left)))]
+    told = False
+    try:
+        while True:
+            if should_stop() and not told:
+                tally.interrupted = told = True
+                for worker in pool:
+                    worker.stop()
+            for worker in pool:
+                if worker.stack is None and left and not told:
+                    worker.train(left.pop(0), folder, checkpoints, reporter, tally)
+            busy = [worker for worker in pool if worker.stack is not None]
+            if not busy:
+                return
+            for ready in wait([worker.pipe for worker in busy], timeout=0.5):
+                worker = next(one for one in busy if one.pipe is ready)
+                stack, writer = worker.stack, worker.writer
+                assert stack is not None
+                assert writer is not None
+                try:
+                    kind, content = worker.pipe.recv()
+                except (EOFError, OSError):
+                    worker.finish()
+                    tries[stack.stack_id] = tries.get(stack.stack_id, 0) + 1
+                    if tries[stack.stack_id] >= TRIES:
+                        raise NormbenchError(
+                            f"the worker training {stack_name(stack)} was killed {TRIES} times; "
+                            "if memory ran out, use fewer --workers"
+                        ) from None
+                    reporter.message(f"a worker was killed; {stack_name(stack)} is trained by a new one")
+                    pool[pool.index(worker)] = Worker(job)
+                    left.insert(0, stack)
+                    continue
+                if kind == "event":
+                    writer.write(content)
+                    if isinstance(content, RunEnd):
+                        tally.trained.add(content.run_id)
+                elif kind == "flush":
+                    writer.flush()
+                    reporter.advance(content)
+                elif kind == "made":
+                    tally.run_steps += content
+                elif kind == "checkpoint":
+                    checkpoints.save_bytes(stack, content, writer)
+                    tries.pop(stack.stack_id, None)  # it gets on
+                elif kind == "done":
+                    worker.finish()
+                    tally.executors.add(stack.executor)
+                    if content:
+                        checkpoints.remove(stack.stack_id)
+                elif kind == "unfit":
+                    worker.finish()
+                    begins_anew(stack, content, reporter)
+                    checkpoints.remove(stack.stack_id)
+                    left.insert(0, stack)
+                elif kind == "refused":
+                    raise NormbenchError(content)
+                else:
+                    worker.finish()
+                    again = after_failure(plan, stack, content, folder, checkpoints, reporter, tally)
+                    left = [*again, *left]
+    finally:
+        for worker in pool:
+            worker.close()
+
+
+class Worker:
+    """A process that trains one stack after the other, as seen by the parent."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, job), daemon=True)
+        self.process.start()
+        theirs.close()  # else the end of the process would not show as the end of the pipe
+        self.stack: Stack | None = None
+        self.writer: StackWriter | None = None
+
+    def train(
+        self, stack: Stack, folder: ResultsFolder, checkpoints: Checkpoints, reporter: Reporter, tally: Tally
+    ) -> None:
+        """Give the worker its next stack, with its checkpoint if there is one."""
+        reporter.stack(stack_name(stack))
+        state, reason = checkpoints.load(stack, self.job.device, onto="cpu")
+        if state is None:
+            begins_anew(stack, reason, reporter)
+            checkpoints.remove(stack.stack_id)
+            stored, lengths = None, None
+        else:
+            resumes(stack, state, reporter, tally)
+            stored, lengths = checkpoints.read(stack), state.lengths
+        self.stack, self.writer = stack, folder.writer(stack, lengths=lengths)
+        with contextlib.suppress(BrokenPipeError):  # it was killed: its pipe will say so
+            self.pipe.send((stack, stored))
+
+    def stop(self) -> None:
+        """Ask the worker to end its stack at the next look."""
+        with contextlib.suppress(BrokenPipeError):
+            self.pipe.send(None)
+
+    def finish(self) -> None:
+        """Close the stack's part file."""
+        if self.writer is not None:
+            self.writer.close()
+        self.stack = self.writer = None
+
+    def close(self) -> None:
+        """End the process."""
+        self.finish()
+        self.pipe.close()
+        self.process.join(timeout=0.2)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is told once: where the data are, and on what, with how many threads to train."""
+
+    data_dir: Path | None
+    device: str
+    threads: int
+    checkpoint_every: float | None
+
+
+def _work(pipe: Connection, job: Job) -> None:
+    """Train the stacks that come through the pipe, in the worker's process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    import torch
+
+    torch.set_num_threads(job.threads)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
+        while True:
+            given = pipe.recv()
+            if given is None:
+                return
+            stack, stored = given
+            try:
+                finished = _train(pipe, stack, stored, job)
+            except (BrokenPipeError, ConnectionResetError):
+                return
+            except UnfitError as error:
+                pipe.send(("unfit", str(error)))
+            except NormbenchError as error:
+                pipe.send(("refused", str(error)))
+            except Exception:
+                pipe.send(("failed", traceback.format_exc()))
+                if job.device == "cuda":
+                    torch.cuda.empty_cache()  # it may have been the memory
+            else:
+                pipe.send(("done", finished))
+
+
+def _train(pipe: Connection, stack: Stack, stored: bytes | None, job: Job) -> bool:
+    """Train a stack to its end, or until told to stop; say whether it is at its end."""
+    import torch
+
+    from normbench.data import load
+    from normbench.engine.checkpoint import dump_state, load_state
+    from normbench.engine.loop import StackTrainer
+    from normbench.plan import stack_key
+
+    settings, ids = stack.runs[0].settings, [run.run_id for run in stack.runs]
+    dtype = torch.float64 if settings.train.dtype == "float64" else torch.float32
+    dataset = load(settings.data, job.data_dir, dtype=dtype, device=job.device)
+    state = None if stored is None else load_state(stored, ids, stack.executor, torch.device(job.device))
+
+    def advance(run_steps: int) -> None:
+        pipe.send(("flush", run_steps))
+
+    trainer = StackTrainer(
+        stack.runs, dataset, stack.executor, stack_key(settings), state=state, advance=advance
+    )
+    schedule = Schedule(job.checkpoint_every)
+    told = 0
+
+    def tell_made() -> None:
+        nonlocal told
+        pipe.send(("made", trainer.made - told))
+        told = trainer.made
+
+    def rest() -> bool:
+        tell_made()
+        stop = pipe.poll() and pipe.recv() is None
+        if trainer.state.step and (stop or schedule.due()):
+            with schedule.saving():
+                pipe.send(("checkpoint", dump_state(trainer.state, ids, stack.executor)))
+        return stop
+
+    for event in trainer.events(rest):
+        pipe.send(("event", event))
+    tell_made()
+    return not trainer.state.lanes
+
+
+def worker_plan(workers: int | None, threads: int | None) -> tuple[int, int]:
+    """Return how many workers, and threads for each: by default as many workers of one thread as cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = workers or max(1, cores // (threads or 1))
+    return workers, threads or max(1, cores // workers)
