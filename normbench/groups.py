@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Keys = tuple[str, ...]
+POSITION, DROPOUT_RATE = "model.norm_position", "model.dropout.rate"
+SET_BY = {"model.activation": VARIANT, POSITION: VARIANT, DROPOUT_RATE: "model.dropout.placement"}
+LAYERLESS = ("none", "weightnorm", "selu")  # names only: to ask the normalizations would import torch
 
 
 @dataclass(frozen=True)
@@ -110,38 +113,58 @@ def label(keys: Keys, row: Iterable[Any], named: bool = False, full: bool = Fals
 
 
 def spread(runs: pd.DataFrame, swept: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Repeat the runs of a normalization that sets a key itself under each value of that key; say so.
+    """Repeat the runs for which a key is set by another under each value that it has elsewhere; say so.
 
-    SELU sets the activation: beside nets with sigmoid and ReLU it belongs into both panels, not into its own.
+    SELU sets the activation, a normalization without a layer has no position, no dropout has no rate: beside
+    nets that choose these keys such runs belong into every panel, not into one of their own. Other keys are
+    left alone: there a single value may be the user's choice.
     """
     import pandas as pd
 
-    if VARIANT not in swept:
-        return runs, []
     notes = []
-    for key in swept:
-        if key in (VARIANT, RATE) or key.startswith(VARIANT + "."):
+    for key, owner in SET_BY.items():
+        if key not in swept or owner not in runs.columns:
             continue
         values = {
-            norm: set(in_order(part[key]))
-            for norm in in_order(runs[VARIANT])
-            for part in [runs[runs[VARIANT] == norm]]
+            who: set(in_order(part[key]))
+            for who in in_order(runs[owner])
+            for part in [runs[runs[owner] == who]]
         }
-        owners = [
-            norm
-            for norm, own in values.items()
-            if len(own) == 1 and not any(own & other for n, other in values.items() if n != norm)
+        setters = _setters(key, values)
+        common = [
+            v
+            for v in in_order(runs[key])
+            if any(v in own for who, own in values.items() if who not in setters)
         ]
-        common = [v for v in in_order(runs[key]) if not any(v in values[o] for o in owners)]
-        if not owners or not common:
+        if not setters or not common or all({v} == values[s] for s in setters for v in common):
             continue
-        own_rows = runs[VARIANT].isin(owners)
+        own_rows = runs[owner].isin(setters)
         copies = [runs[own_rows].assign(**{key: value}) for value in common]
-        what = ", ".join(f"{o} sets {short_key(key)} {number(next(iter(values[o])))} itself" for o in owners)
-        runs = pd.concat([runs[~own_rows], *copies], ignore_index=True)
+        # In the rows' order, from which words take theirs: a legend is the same with and without the copies.
+        runs = pd.concat([runs[~own_rows], *copies]).sort_index(kind="stable").reset_index(drop=True)
         runs[key] = runs[key].infer_objects()
-        notes.append(f"{what} and is shown with every {short_key(key)}")
+        notes.append(_spread_text(key, {s: next(iter(values[s])) for s in setters}))
     return runs, notes
+
+
+def _setters(key: str, values: dict[Any, set[Any]]) -> list[Any]:
+    """Return the values of the other key that fix this one, given which values it has with each."""
+    single = [who for who, own in values.items() if len(own) == 1]
+    if key == POSITION:
+        return [who for who in single if who in LAYERLESS]
+    if key == DROPOUT_RATE:
+        return [who for who in single if who == "none"]
+    return [who for who in single if not any(values[who] & other for n, other in values.items() if n != who)]
+
+
+def _spread_text(key: str, fixed: dict[Any, Any]) -> str:
+    if key == POSITION:
+        verb, be = ("has", "is") if len(fixed) == 1 else ("have", "are")
+        return f"norm {', '.join(fixed)} {verb} no layer to place and {be} shown with every {short_key(key)}"
+    if key == DROPOUT_RATE:
+        return f"dropout placement none has no rate and is shown with every {short_key(key)}"
+    what = ", ".join(f"{who} sets {short_key(key)} {number(value)} itself" for who, value in fixed.items())
+    return f"{what} and is shown with every {short_key(key)}"
 
 
 def score(runs: pd.DataFrame) -> tuple[pd.Series[Any], str]:

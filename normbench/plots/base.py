@@ -130,8 +130,11 @@ def _arrange(runs: pd.DataFrame, keys: Keys, variant: Keys) -> Panels:
     sizes = {k: len(levels(runs, (k,))) for k in keys}
     fits = [k for k in keys if sizes[k] <= 8] or list(keys)
     column = next((k for k in fits if k in variant), max(fits, key=lambda k: sizes[k]))
-    col = levels(runs, (column,), named=True)
     row = levels(runs, tuple(k for k in keys if k != column), named=True)
+    if len(row) > 8:  # a page of many rows and few columns is too tall to be seen at once
+        column = max(fits, key=lambda k: sizes[k])
+        row = levels(runs, tuple(k for k in keys if k != column), named=True)
+    col = levels(runs, (column,), named=True)
     if 1.5 * len(col) < len(row) <= 8:  # pages are wider than they are tall
         row, col = col, row
     flat = row.codes * len(col) + col.codes

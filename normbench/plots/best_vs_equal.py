@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EQUAL = 4  # equal rates shown, at most
+TICKS = (  # of an axis of shares, from wide to narrow ranges
+    (0.02, 0.1, 0.5, 0.9, 0.98, 0.998),
+    (0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99),
+    tuple(k / 100 for k in range(2, 100, 2)),
+    tuple(k / 100 for k in range(1, 100)),
+)
 
 
 def applies(tables: Tables) -> bool:
@@ -47,8 +53,8 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
         sheet.strips = dict(enumerate(_panel_names(shown)))
     reached = runs.loc[runs["outcome"] != "diverged", measure].dropna()
     limits = (
-        max(0.01, float(reached.min()) * 0.7) if len(reached) else 0.05,
-        min(0.9995, 1 - (1 - float(reached.max())) * 0.6) if len(reached) else 0.95,
+        max(0.01, _shift(float(reached.min()), -0.4)) if len(reached) else 0.05,
+        min(0.9995, _shift(float(reached.max()), 0.5)) if len(reached) else 0.95,
     )
     styles = looks(shown.color)
     used: set[str] = set()
@@ -159,13 +165,23 @@ def _name_rate(ax: Axes, best: Any, y: int, mean: float, look: Look, font: float
     )
 
 
+def _shift(share: float, by: float) -> float:
+    """Return a share moved along the stretched axis."""
+    share = min(max(share, 1e-4), 1 - 1e-4)
+    return float(1 / (1 + np.exp(-np.log(share / (1 - share)) - by)))
+
+
 def _stretch(ax: Axes, limits: tuple[float, float]) -> None:
     """Stretch an axis of shares towards 0 and 1 (logit), where accuracies differ by little that matters."""
     ax.set_xscale("logit")
     ax.set_xlim(*limits)
-    ticks = [t for t in (0.02, 0.1, 0.5, 0.9, 0.98, 0.998) if limits[0] <= t <= limits[1]]
-    if len(ticks) < 2:
-        ticks = [float(f"{t:.2g}") for t in np.linspace(*limits, 4)[1:3]]
+    ticks: list[float] = []
+    for usual in TICKS:
+        ticks = [t for t in usual if limits[0] <= t <= limits[1]]
+        if len(ticks) > 1:
+            break
+    else:
+        ticks = [float(f"{t:.4g}") for t in np.linspace(*limits, 4)[1:3]]
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_major_formatter(FixedFormatter([number(t) for t in ticks]))
     ax.xaxis.set_minor_locator(NullLocator())

@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from normbench.errors import NormbenchError
-from normbench.groups import variant_keys
+from normbench.groups import number, variant_keys
 from normbench.plots import marks
 from normbench.plots.base import (
     FigureKind,
@@ -119,10 +119,10 @@ def page(tables: Tables, shown: View, measure: str, axis: str, title: str) -> Fi
             ax.axhline(tables.trains_below * entropy, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
             used.add("threshold")
         if strip:
-            ax.axhspan(high, top, color=PALE, lw=0, zorder=2.6)
+            ax.axhspan(high, top, color=PALE, lw=0, zorder=4)  # over the lines that leave the panel
             if lost["died"].max() < 0.6 * end:
                 text = ax.text(0.985, 1 - strip / 2, "diverged", size=7, color=GREY, va="center", ha="right")
-                text.set(transform=ax.transAxes, zorder=2.7)
+                text.set(transform=ax.transAxes, zorder=4.1)
         if _diverged(ax, died[died["panel"] == p], lost[lost["panel"] == p], styles, rows, strip):
             used.add("cross")
     band = "one run each: no interval"
@@ -132,9 +132,12 @@ def page(tables: Tables, shown: View, measure: str, axis: str, title: str) -> Fi
     what = NAMES[measure].split(" (")[0]
     if measure.startswith("train"):
         what += " (mean over the batches since the last evaluation)"
+    lines = notes(tables, shown, f"{what} against the {axis}; {band}", trains_text(tables))
+    if log and (table["mean"] > high).any():
+        lines.append(f"losses above {number(high)} are beyond the panels")
     return sheet.finish(
         title,
-        notes(tables, shown, f"{what} against the {axis}; {band}", trains_text(tables)),
+        lines,
         [
             (colors_name(shown), marks.line_handles(shown.color, styles, marker=False)),
             ("", marks.sign_handles(used)),

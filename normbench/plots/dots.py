@@ -61,11 +61,11 @@ class Slots:
     def seed(self, x: int, color: int, seed: int) -> float:
         """Return where a seed's dot stands: left of the slot's middle, so that equal values do not hide."""
         share = self.seeds.index(seed) / max(1, len(self.seeds) - 1) if len(self.seeds) > 1 else 0.5
-        return self.middle(x, color) + self.width * (-0.42 + 0.56 * share)
+        return self.middle(x, color) + self.width * (-0.42 + 0.5 * share)
 
     def summary(self, x: int, color: int) -> float:
         """Return where the summary stands: right of the seeds."""
-        return self.middle(x, color) + self.width * 0.3
+        return self.middle(x, color) + self.width * 0.33
 
     def label(self, ax: Axes, sheet: Sheet) -> None:
         """Name the values of the axis; thin lines keep them apart."""
@@ -114,4 +114,4 @@ def summary(ax: Axes, x: float, interval: Interval, color: Any, ceiling: float, 
         ends = [interval.low, min(interval.high, ceiling)]
         ax.plot([x, x], ends, color=color, lw=1.1, zorder=3)
     if np.isfinite(interval.estimate):
-        ax.plot(x, interval.estimate, marker="_", color=color, ms=2.2 * size, mew=2.2, zorder=5)
+        ax.plot(x, interval.estimate, marker="_", color=color, ms=1.8 * size, mew=2.2, zorder=5)

@@ -118,7 +118,7 @@ def _signs(ax: Axes, part: Any, inches: float, middle: float) -> None:
         color = INK if mean > middle or not np.isfinite(mean) else "white"
         text = f"{trains}/{n}"
         ax.text(
-            x, y, text, size=min(7.5, inches * 72 / (0.66 * len(text))), ha="center", va="center", color=color
+            x, y, text, size=min(7.5, inches * 72 / (0.72 * len(text))), ha="center", va="center", color=color
         )
 
 
@@ -131,7 +131,7 @@ def _legend() -> list[tuple[Any, str]]:
         (Line2D([], [], ls="none"), "3/5: so many of the seeds train"),
         (Line2D([], [], ls="none", marker="o", mfc="none", mew=1.1, color=INK), "every seed is stuck"),
         (Line2D([], [], ls="none", marker="x", mew=1.2, color=INK), "every seed diverged"),
-        (Patch(facecolor=EMPTY, edgecolor="#CCCCCC"), "no accuracy"),
+        (Patch(facecolor=EMPTY, edgecolor="#CCCCCC"), "no accuracy (diverged, or not run)"),
     ]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from normbench.groups import edges, levels
+from normbench.groups import edges, levels, number
 from normbench.plots import marks
 from normbench.plots.base import (
     FigureKind,
@@ -24,6 +25,8 @@ from normbench.tables import RATE, Tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+FEW = 5  # rates, each of which gets a tick
 
 
 def applies(tables: Tables) -> bool:
@@ -58,7 +61,12 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     for _, _, ax in sheet.panels():
         ax.set_yscale("log")
         ax.set_ylim(bottom, top)
-        plain_log(ax.yaxis, rates[0], rates[-1])
+        if len(rates) <= FEW:
+            ax.yaxis.set_major_locator(FixedLocator(rates.tolist()))
+            ax.yaxis.set_major_formatter(FixedFormatter([number(r) for r in rates]))
+            ax.yaxis.set_minor_locator(NullLocator())
+        else:
+            plain_log(ax.yaxis, rates[0], rates[-1])
         slots.label(ax, sheet)
         if nowhere:
             strip(ax, bottom, low, "no rate")
@@ -82,7 +90,9 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
                 zorder=2,
             )
             if np.isinf(edge.next):
-                ax.plot(at, end, "^", color=look.color, mfc="white", ms=slots.size, zorder=4)
+                ax.plot(
+                    at, end, marker=marks.OPEN, color=look.color, mfc="none", ms=1.6 * slots.size, zorder=4
+                )
                 ax.plot(
                     at, edge.top, look.marker, color=look.color, mfc="white", ms=slots.size, mew=0.9, zorder=4
                 )
@@ -99,9 +109,7 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
                     zorder=4,
                 )
             if edge.holes:
-                ax.plot(
-                    [at] * len(edge.holes), edge.holes, "d", color=look.color, mfc="none", ms=3.6, mew=0.7
-                )
+                ax.plot([at] * len(edge.holes), edge.holes, "+", color=look.color, ms=4.5, mew=0.9)
                 used.add("hole")
         if len(seeds) > 1:
             summary(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.path import Path
 
 from normbench.groups import Levels, best_rates, levels
 from normbench.plots.base import View
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GROUP = ["panel", "color"]
+OPEN = Path(
+    [(0, -1), (0, 1), (-0.6, 0.3), (0, 1), (0.6, 0.3)], [1, 2, 1, 2, 2]
+)  # an arrow up, no variant's sign
 
 
 def mean_band(table: pd.DataFrame, by: Sequence[str], value: str, log: bool) -> pd.DataFrame:
@@ -171,8 +175,8 @@ def sign_handles(used: Iterable[str]) -> list[tuple[Any, str]]:
             Line2D([], [], color=INK, lw=4, alpha=0.25),
             "from the largest rate that trains to the next rate",
         ),
-        "open": (sign(marker="^", mfc="none", ms=6), "trains up to the last rate"),
-        "hole": (sign(marker="d", mfc="none", ms=4), "a rate above that trains again"),
+        "open": (sign(marker=OPEN, ms=9, mfc="none"), "trains up to the last rate"),
+        "hole": (sign(marker="+", ms=6), "a rate above that trains again"),
         "mean": (sign(marker="_", ms=11, mew=2), "geometric mean, with its interval that counts the grid"),
         "median": (sign(marker="_", ms=11, mew=2), "median over seeds"),
         "average": (sign(marker="|", ms=9, mew=2), "mean over seeds"),

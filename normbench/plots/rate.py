@@ -80,10 +80,16 @@ def measured(tables: Tables, shown: View, measures: list[str]) -> Figure:
     styles = looks(shown.color)
     best = marks.best_table(shown)
     used: set[str] = set()
+    beyond = False
     for m, measure in enumerate(measures):
         log = measure == "train_loss_last_tenth"
         table = marks.summarise(shown, measure, log)
-        limits = marks.value_limits(table, log)
+        trained = table[(table["stuck"] == 0) & np.isfinite(table["mean"])]
+        # Stuck runs can have any loss: they may leave a panel of gaps, which shows what the others have.
+        limits = marks.value_limits(trained if measure == "gap_loss" and len(trained) else table, log)
+        beyond |= measure == "gap_loss" and bool(
+            ((table["mean"] < limits[0]) | (table["mean"] > limits[1])).any()
+        )
         for p, (r, c) in enumerate(panels.where):
             ax = sheet.at(m * n + r, c)
             used |= _panel(ax, table[table["panel"] == p], shown, styles, limits, log)
@@ -105,9 +111,16 @@ def measured(tables: Tables, shown: View, measures: list[str]) -> Figure:
         )
         band = f"line: {kind}, band: its 95 % Student-t interval"
     what = " and ".join(NAMES[m].split(" (")[0] for m in measures)
+    lines = notes(
+        tables, shown, f"{what} against the {short_key(shown.x or '')}; {band}", trains_text(tables)
+    )
+    if beyond:
+        lines.append(
+            "the panels of the loss are as tall as the points of which no seed is stuck; others leave them"
+        )
     return sheet.finish(
         tables.title,
-        notes(tables, shown, f"{what} against the {short_key(shown.x or '')}; {band}", trains_text(tables)),
+        lines,
         [(colors_name(shown), marks.line_handles(shown.color, styles)), ("", marks.sign_handles(used))],
         key_label(shown.x),
         {m * n: NAMES[measure] for m, measure in enumerate(measures)},
@@ -134,10 +147,19 @@ def _panel(
         ax.set_yticks(ticks)
     ax.set_ylim(bottom, high)
     if strip:
-        ax.axhspan(bottom, low, color=PALE, lw=0, zorder=0.6)
+        ax.axhspan(bottom, low, color=PALE, lw=0, zorder=4.5)  # over what leaves the panel
         lost = part.loc[part["diverged"] > 0, "x"]
         if not len(lost) or lost.min() > part["x"].max() / 3:
-            ax.text(0.015, strip / 2, "diverged", transform=ax.transAxes, size=7, color=GREY, va="center")
+            ax.text(
+                0.015,
+                strip / 2,
+                "diverged",
+                transform=ax.transAxes,
+                size=7,
+                color=GREY,
+                va="center",
+                zorder=4.6,
+            )
     positions = marks.x_positions(shown)
     if marks.is_log(shown):
         ax.set_xscale("log")
@@ -183,7 +205,7 @@ def _panel(
                     mew=1.1,
                     color=look.color,
                     transform=where,
-                    zorder=4,
+                    zorder=5,
                 )
     return used
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from normbench.plots.labels import balanced, parts, unbroken, width, wrap
 from normbench.plots.style import GREY, INK, clean
 
 if TYPE_CHECKING:
@@ -107,21 +107,26 @@ class Sheet:
     ) -> Figure:
         """Place everything and label the outer axes; `y_labels`: one for all, or by a block's first row."""
         figure, bottom = self.figure, self.bottom
-        self.left = max(self.left, 0.42 + self._tick_width())
+        blocks = {0: y_labels} if isinstance(y_labels, str) else y_labels
+        line = self.font * 1.22 / 72
+        heads = self._heads()
+        deep = [
+            max((t.count("\n") + 1 for (h, _), t in heads.items() if h == r), default=0)
+            for r in range(self.rows)
+        ]
+        head = 0.1 + line * deep[0]
+        gaps = [0.0, *(self._gap(r) + line * deep[r] for r in range(1, self.rows))]
+        downs = [sum(gaps[: r + 1]) + r * self.height for r in range(self.rows)]  # from the grid's top
+        names = self._y_names(blocks, downs, min(head, bottom))
+        more = 0.165 * (max((t.count("\n") for t, _ in names.values()), default=0))
+        self.left = max(self.left, 0.42 + self._tick_width()) + more
         panel_width = self.cols * self.width + (self.cols - 1) * self.hgap
-        strip = 0.4 if self.strips else 0.0
+        strips, strip = self._strips()
         total = max(7.2, self.left + panel_width + strip + self.right)
         left = self.left + max(0.0, (total - self.left - strip - self.right - panel_width) / 2)
         header = self._header(total, title, notes)
         legend_height, placed = self._legends(total, legends)
-        heads = {place: self._fit(text, self.width, 3) for place, text in self.heads.items()}
-        line = self.font * 1.22 / 72
-        head = 0.1 + line * max((t.count("\n") + 1 for t in heads.values()), default=0)
-        lower = [t.count("\n") + 1 for (r, _), t in heads.items() if r]
-        vgap = 0.16 + line * max(lower, default=0)
-        extra = sum(self.row_gaps.values())
-        grid = self.rows * self.height + (self.rows - 1) * vgap + extra
-        height = header + legend_height + head + grid + bottom
+        height = header + legend_height + head + downs[-1] + self.height + bottom
         figure.set_size_inches(total, height)
         y = height - 0.14
         for text, size, color, weight, lines in self._texts:
@@ -141,11 +146,7 @@ class Sheet:
             legend.set_bbox_to_anchor((0.12 / total, y / height), transform=figure.transFigure)
             y -= tall
         top = height - header - legend_height - head
-        bottoms = []
-        for r in range(self.rows):
-            top -= self.row_gaps.get(r, 0.0)
-            bottoms.append(top - self.height)
-            top -= self.height + vgap
+        bottoms = [top - down - self.height for down in downs]
         for r, c, ax in self.panels():
             x0 = left + c * (self.width + self.hgap)
             ax.set_position((x0 / total, bottoms[r] / height, self.width / total, self.height / height))
@@ -157,17 +158,15 @@ class Sheet:
                     tick.set(rotation=self.turned, ha="right", rotation_mode="anchor")
             if (r, c) in heads:
                 ax.set_title(heads[r, c], fontsize=self.font, pad=4, color=INK)
-        for r, text in self.strips.items():
-            x_strip = (left + panel_width + 0.24) / total
-            middle = (bottoms[r] + self.height / 2) / height
+        for r, (text, size, turned) in strips.items():
             figure.text(
-                x_strip,
-                middle,
-                self._fit(text, self.height, 2),
-                rotation=270,
-                fontsize=self.font,
+                (left + panel_width + (0.24 if turned else 0.12)) / total,
+                (bottoms[r] + self.height / 2) / height,
+                text,
+                rotation=270 if turned else 0,
+                fontsize=size,
                 va="center",
-                ha="center",
+                ha="center" if turned else "left",
             )
         figure.text(
             (left + panel_width / 2) / total,
@@ -177,20 +176,16 @@ class Sheet:
             va="bottom",
             fontsize=9.5,
         )
-        blocks = {0: y_labels} if isinstance(y_labels, str) else y_labels
-        starts = sorted(blocks)
-        for start, stop in zip(starts, [*starts[1:], self.rows], strict=True):
-            middle = (bottoms[start] + self.height + bottoms[stop - 1]) / 2 / height
-            tall = bottoms[start] + self.height - bottoms[stop - 1]
-            label = "\n".join(textwrap.wrap(clean(blocks[start]), max(12, int(tall * 72 / (9.5 * EM)))))
+        for start, (text, size) in names.items():
+            stop = min((b for b in blocks if b > start), default=self.rows)
             figure.text(
-                (left - self.left + 0.19) / total,
-                middle,
-                label,
+                (left - self.left + 0.19 + more / 2) / total,
+                (bottoms[start] + self.height + bottoms[stop - 1]) / 2 / height,
+                text,
                 rotation=90,
                 va="center",
                 ha="center",
-                fontsize=9.5,
+                fontsize=size,
             )
         return figure
 
@@ -205,18 +200,54 @@ class Sheet:
                 longest = max([longest, *map(len, labels)])
         return longest * self.font * 0.6 / 72
 
-    def _fit(self, text: str, inches: float, most: int = 2) -> str:
-        """Break a label at its spaces and underscores, so that it keeps within a panel's width."""
-        room = max(8, int(inches * 72 / (self.font * EM)))
-        parts = [clean(text)]
-        if len(parts[0]) > room and ", " in parts[0]:
-            parts = [f"{part}," for part in parts[0].split(", ")[:-1]] + parts[0].split(", ")[-1:]
-            if len(parts) > most:
-                parts = [" ".join(parts)]
-        lines = [line for part in parts for line in textwrap.wrap(part.replace("_", "_ "), room) or [""]]
-        if len(lines) > most:
-            lines = [*lines[: most - 1], lines[most - 1][: room - 1] + "…"]
-        return "\n".join(lines).replace("_ ", "_")
+    def _heads(self) -> dict[tuple[int, int], str]:
+        """Return the heads in lines, each over the topmost panel at or below its place."""
+        heads = {}
+        for (r, c), text in self.heads.items():
+            row = next((below for below in range(r, self.rows) if self.axes[below][c] is not None), None)
+            if row is not None:
+                heads[row, c] = "\n".join(parts(text, self.width + 0.5 * self.hgap, self.font))
+        return heads
+
+    def _gap(self, r: int) -> float:
+        """Return the space above a row without its heads: more where labels of an axis stand in it."""
+        ticks = any(ax is not None and self.is_bottom(r - 1, c) for c, ax in enumerate(self.axes[r - 1]))
+        return 0.16 + self.row_gaps.get(r, 0.0) + (max(0.16, self.bottom - 0.46) if ticks else 0.0)
+
+    def _strips(self) -> tuple[dict[int, tuple[str, float, bool]], float]:
+        """Return each row's name in lines, its size and whether it is turned, and the width of them all.
+
+        Turned where all fit whole into two lines, else upright in a margin as wide as they need.
+        """
+        if not self.strips:
+            return {}, 0.0
+        texts, size, tall = self.strips, self.font, self.height
+        turned = {r: parts(text, tall, size) for r, text in texts.items()}
+        if all(len(t) <= 2 and unbroken(texts[r], tall, size) for r, t in turned.items()):
+            return {r: ("\n".join(t), size, True) for r, t in turned.items()}, 0.4
+        for size, inches in ((s, w) for s in (self.font, 7.0, 6.0) for w in (1.2, 1.6, 2.0, 2.6, 3.2)):
+            upright = {r: parts(text, inches, size) for r, text in texts.items()}
+            most = max(map(len, upright.values()))
+            if most * size * 1.22 / 72 <= tall + 0.1 and all(
+                unbroken(t, inches, size) for t in texts.values()
+            ):
+                break
+        widest = max(width(text, size) for lines in upright.values() for text in lines)
+        return {r: ("\n".join(t), size, False) for r, t in upright.items()}, widest + 0.2
+
+    def _y_names(
+        self, blocks: dict[int, str], downs: Sequence[float], beyond: float
+    ) -> dict[int, tuple[str, float]]:
+        """Return the vertical axes' names and sizes; one that is longer than its panels may reach beyond."""
+        starts = sorted(blocks)
+        names = {}
+        for start, stop in zip(starts, [*starts[1:], self.rows], strict=True):
+            room = downs[stop - 1] - downs[start] + self.height
+            room += 2 * beyond - 0.1 if len(starts) == 1 else -0.05
+            text = clean(blocks[start])
+            size = next((s for s in (9.5, 9.0, 8.5) if width(text, s) <= room), 9.0)
+            names[start] = ("\n".join(balanced(text, room, size)), size)
+        return names
 
     def _header(self, total: float, title: str, notes: Sequence[str]) -> float:
         self._texts = []
@@ -225,26 +256,10 @@ class Sheet:
             (title, 12.0, INK, "bold"),
             *((n, 8.5, GREY, "normal") for n in notes),
         ]:
-            wrapped = self._wrap(clean(text), size, weight, total - 0.3)
+            wrapped = wrap(text, total - 0.3, size, weight)
             self._texts.append(("\n".join(wrapped), size, color, weight, len(wrapped)))
             tall += len(wrapped) * size * 1.25 / 72 + 0.05
         return tall
-
-    def _wrap(self, text: str, size: float, weight: str, inches: float) -> list[str]:
-        """Break a text into lines that keep within a width, by measuring them."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.font_manager import FontProperties
-
-        renderer = FigureCanvasAgg(self.figure).get_renderer()
-        font = FontProperties(size=size, weight=weight)
-        room = max(10, int(inches * 72 / (size * 0.45)))
-        while True:
-            lines = textwrap.wrap(text, room) or [""]
-            widest = max(renderer.get_text_width_height_descent(line, font, False)[0] for line in lines)
-            wide = widest / self.figure.dpi / inches
-            if wide <= 1 or room <= 10:
-                return lines
-            room = max(10, min(room - 1, int(room / wide * 1.02)))
 
     def _legends(
         self, total: float, legends: Sequence[tuple[str, Handles]]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normbench.groups import best_rates, levels, number, score
+from normbench.groups import best_rates, label, levels, number, score
 from normbench.plots import marks
 from normbench.plots.base import FigureKind, Request, colors_name, key_label, notes, several_seeds
 from normbench.plots.convergence import accuracy_measure
@@ -95,7 +95,7 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
                 middle,
                 marker="_",
                 color=look.color,
-                ms=2.2 * slots.size,
+                ms=1.8 * slots.size,
                 mew=2.2,
                 zorder=5,
             )
@@ -122,7 +122,9 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     )
     if (best["edge"] != "").any():
         where = [places.values[g] for g in best.loc[best["edge"] != "", "group"]]
-        names = dict.fromkeys(shown.color.labels[color] for _, color, _ in where)
+        # By its key's name too: a bare 'none' would read as 'no variant'.
+        colors = shown.color
+        names = dict.fromkeys(label(colors.keys, colors.values[code], named=True) for _, code, _ in where)
         lines.append(f"best rate at the grid's edge, where better ones may lie beyond: {', '.join(names)}")
     handles = [] if slots.own_axis else marks.line_handles(shown.color, styles)
     return {

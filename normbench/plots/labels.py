@@ -1,0 +1,75 @@
+"""Breaks labels into lines by measuring them, so that no label is ever cut short."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from normbench.plots.style import clean
+
+
+@lru_cache(maxsize=1)
+def _renderer() -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    return FigureCanvasAgg(Figure(dpi=100)).get_renderer()
+
+
+@lru_cache(maxsize=4096)
+def width(text: str, size: float, weight: str = "normal") -> float:
+    """Return the width of one line of text in inches."""
+    from matplotlib.font_manager import FontProperties
+
+    font = FontProperties(size=size, weight=weight)
+    return float(_renderer().get_text_width_height_descent(text, font, False)[0]) / 100
+
+
+def wrap(text: str, inches: float, size: float, weight: str = "normal") -> list[str]:
+    """Break a text at its spaces; only a word that is too wide is broken, after underscores if it has any."""
+    lines = [""]
+    for word in clean(text).split():
+        for i, piece in enumerate(_pieces(word, inches, size, weight)):
+            joined = lines[-1] + (" " if lines[-1] and not i else "") + piece
+            if not lines[-1] or width(joined, size, weight) <= inches:
+                lines[-1] = joined
+            else:
+                lines.append(piece)
+    return lines
+
+
+def _pieces(word: str, inches: float, size: float, weight: str) -> list[str]:
+    if width(word, size, weight) <= inches:
+        return [word]
+    return [
+        piece
+        for part in re.findall(r"[^_]*_|[^_]+", word)
+        for piece in ([part] if width(part, size, weight) <= inches else part)
+    ]
+
+
+def balanced(text: str, inches: float, size: float) -> list[str]:
+    """Break a text into as few lines as fit, of lengths as equal as the words allow."""
+    lines = wrap(text, inches, size)
+    while inches > 0.5:
+        inches -= 0.1
+        narrower = wrap(text, inches, size)
+        if len(narrower) > len(lines) or any(width(w, size) > inches for w in clean(text).split()):
+            break
+        lines = narrower
+    return lines
+
+
+def parts(text: str, inches: float, size: float) -> list[str]:
+    """Break `depth 3, activation relu` after its commas where it is too wide for one line, then at spaces."""
+    if width(clean(text), size) <= inches:
+        return [clean(text)]
+    pieces = clean(text).split(", ")
+    pieces = [f"{piece}," for piece in pieces[:-1]] + pieces[-1:]
+    return [line for piece in pieces for line in wrap(piece, inches, size)]
+
+
+def unbroken(text: str, inches: float, size: float) -> bool:
+    """Return whether every word fits whole."""
+    return all(width(word, size) <= inches for word in clean(text).split())
