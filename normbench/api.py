@@ -9,7 +9,8 @@ from pathlib import Path
 
 from normbench.config import dump_config, load_config
 from normbench.errors import NormbenchError, did_you_mean, one_of
-from normbench.launch.local import train_stacks
+from normbench.launch.checkpoints import Checkpoints
+from normbench.launch.local import Tally, train_stacks
 from normbench.launch.processes import train_in_processes, worker_plan
 from normbench.launch.reporter import Reporter
 from normbench.plan import Plan, Stack, make_plan
@@ -66,6 +67,7 @@ def run(
     threads: int | None = None,
     launcher: str = "local",
     workers: int | None = None,
+    checkpoint_every: float | None = None,
     keep_old: bool = False,
     retry: Collection[str] = (),
     reporter: Reporter | None = None,
@@ -80,6 +82,7 @@ def run(
         threads: of torch on a CPU, of each worker; another number may change rounding.
         launcher: `local` trains in this process, `processes` one stack in each of several workers.
         workers: how many; by default one for each core, of one thread.
+        checkpoint_every: seconds between two checkpoints of a stack; by default 60, more if they are slow.
         keep_old: keep finished runs that the config no longer has aside, in place of refusing.
         retry: `{"crashed"}` trains crashed runs again.
         reporter: hears of the progress.
@@ -114,34 +117,32 @@ def run(
         settled = RESULTS if "crashed" in retry else {*RESULTS, "crashed"}
         missing = [run for run, status in statuses.items() if status not in settled]
         stacks = _stacks(whole, folder, missing)
-        trained, crashed, interrupted = 0, 0, False
+        checkpoints = Checkpoints(folder, checkpoint_every)
+        checkpoints.keep_only({stack.stack_id for stack in stacks})
+        tally = Tally()
         if stacks:
             folder.start_session(device=whole.device, threads=threads, command=command)
             work = [run for stack in stacks for run in stack.runs]
             reporter.start(sum(run.settings.train.steps for run in work), len(work))
-            executors: set[str] = set()
             try:
                 stop = should_stop or (lambda: False)
+                launch = (whole, stacks, folder, checkpoints, reporter, stop, tally)
                 if workers and threads:
-                    tally = train_in_processes(
-                        whole, stacks, folder, reporter, stop, workers=workers, threads=threads
-                    )
+                    train_in_processes(*launch, workers=workers, threads=threads)
                 else:
-                    tally = train_stacks(whole, stacks, folder, reporter, stop)
-                trained, crashed, interrupted = tally.trained, tally.crashed, tally.interrupted
-                executors = tally.executors
+                    train_stacks(*launch)
             finally:
                 reporter.finish()
                 folder.merge()
-                folder.end_session(sorted(executors))
+                folder.end_session(sorted(tally.executors), tally.made())
         still_crashed = sum(status == "crashed" for status in folder.statuses().values())
     return Finished(
         folder=path,
         plan=whole,
-        trained=trained,
+        trained=len(tally.trained),
         skipped=len(statuses) - len(missing),
-        crashed=max(crashed, still_crashed),
-        interrupted=interrupted,
+        crashed=max(tally.crashed, still_crashed),
+        interrupted=tally.interrupted,
         seconds=time.monotonic() - began,
     )
 

@@ -205,10 +205,11 @@ def _stack(runs: Sequence[RunSpec], executor: str) -> Stack:
     return Stack(_digest("/".join(run.run_id for run in runs), 8), tuple(runs), executor)
 
 
-def split_stack(stack: Stack) -> tuple[Stack, Stack]:
-    """Return the two halves of a stack."""
-    half = len(stack.runs) // 2
-    return _stack(stack.runs[:half], stack.executor), _stack(stack.runs[half:], stack.executor)
+def split_stack(stack: Stack, runs: Sequence[RunSpec] | None = None) -> tuple[Stack, ...]:
+    """Return the two halves of a stack, or of those of its runs that are left; one left stands alone."""
+    left = stack.runs if runs is None else runs
+    halves = (left[: len(left) // 2], left[len(left) // 2 :])
+    return tuple(_stack(half, stack.executor) for half in halves if half)
 
 
 def choose_executor(settings: Settings, device: str) -> str:

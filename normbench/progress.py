@@ -76,6 +76,10 @@ class LineReporter(Reporter):
             + (f"; {self.text}" if self.text else "")
         )
 
+    def skip(self, run_steps: int) -> None:
+        """Expect fewer steps."""
+        self.total -= run_steps
+
     def message(self, text: str) -> None:
         """Write the sentence."""
         self._line(text)
@@ -132,6 +136,11 @@ class BarReporter(Reporter):
         if self.bar is not None and self.task is not None and now - self.shown >= REDRAW:
             self.bar.advance(self.task, self.waiting)
             self.waiting, self.shown = 0, now
+
+    def skip(self, run_steps: int) -> None:
+        """Expect fewer steps."""
+        if self.bar is not None and self.task is not None:
+            self.bar.update(self.task, total=(self.bar.tasks[0].total or 0) - run_steps)
 
     def message(self, text: str) -> None:
         """Write the sentence above the bar."""

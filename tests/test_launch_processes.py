@@ -32,55 +32,78 @@ def config(tmp_path: Path) -> Path:
 
 
 class Killer(Reporter):
-    """Kills one worker when the first progress comes in."""
+    """Kills the workers when progress comes in for the so-many-th time."""
 
-    def __init__(self) -> None:
-        self.killed = False
+    def __init__(self, at: int) -> None:
+        self.left = at
         self.messages: list[str] = []
 
     def advance(self, run_steps: int) -> None:
-        if not self.killed:
-            self.killed = True
+        self.left -= 1
+        if self.left == 0:
             children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
             workers = [
                 int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
             ]
-            os.kill(workers[0], signal.SIGKILL)
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its workers through /proc")
-def test_workers_give_the_records_of_one_process_even_if_one_is_killed(config: Path, tmp_path: Path) -> None:
-    alone = api.run(config, results=tmp_path / "one", threads=1)
-    killer = Killer()
+@pytest.mark.parametrize("at", [1, 16])
+def test_workers_give_the_records_of_one_process_even_if_they_are_killed(
+    config: Path, tmp_path: Path, at: int
+) -> None:
+    longer = ["train.steps=600"]
+    alone = api.run(config, longer, results=tmp_path / "one", threads=1)
+    killer = Killer(at)
     both = api.run(
-        config, results=tmp_path / "two", launcher="processes", workers=2, threads=1, reporter=killer
+        config,
+        longer,
+        results=tmp_path / "two",
+        launcher="processes",
+        workers=2,
+        threads=1,
+        checkpoint_every=0,
+        reporter=killer,
     )
     assert any("killed" in message for message in killer.messages)
-    assert both.trained >= alone.trained == 8
+    if at > 1:
+        assert any("goes on at step" in message for message in killer.messages)
+    assert both.trained == alone.trained == 8
+    assert not (both.folder / "checkpoints").exists()
     assert (alone.folder / "metrics.csv").read_bytes() == (both.folder / "metrics.csv").read_bytes()
     timeless = [
         api.load(folder).runs.drop(columns="train_seconds").to_csv() for folder in (alone.folder, both.folder)
     ]
     assert timeless[0] == timeless[1]
-    assert api.run(config, results=tmp_path / "two", launcher="processes").trained == 0
+    assert api.run(config, longer, results=tmp_path / "two", launcher="processes").trained == 0
 
 
 def test_stopping_ends_all_workers_and_running_again_completes(config: Path, tmp_path: Path) -> None:
-    looks = iter([False] * 3)
+    longer = ["train.steps=1500"]
+
+    def begun() -> bool:
+        return any(path.stat().st_size > 2000 for path in tmp_path.glob("small/parts/*.metrics.csv"))
+
     stopped = api.run(
         config,
+        longer,
         results=tmp_path,
         launcher="processes",
         workers=2,
         threads=1,
-        should_stop=lambda: next(looks, True),
+        should_stop=begun,
     )
     assert stopped.interrupted
-    done = api.run(config, results=tmp_path, threads=1)
+    assert any((stopped.folder / "checkpoints").iterdir())
+    killer = Killer(0)
+    done = api.run(config, longer, results=tmp_path, threads=1, reporter=killer)
     assert not done.interrupted
+    assert any("goes on at step" in message for message in killer.messages)
     assert set(api.load(done.folder).runs["status"]) == {"finished", "diverged"}
 
 

@@ -47,6 +47,14 @@ def run(
     workers: Annotated[
         Optional[int], typer.Option(min=1, help="Processes; default: one for each core, of one thread.")
     ] = None,
+    checkpoint_every: Annotated[
+        Optional[float],
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Time between checkpoints; default: 60, more where one takes over a second.",
+        ),
+    ] = None,
     keep_old: Annotated[
         bool, typer.Option("--keep-old", help="Keep aside finished runs that the config no longer has.")
     ] = False,
@@ -90,6 +98,7 @@ def run(
                 threads=threads,
                 launcher=launcher.value,
                 workers=workers,
+                checkpoint_every=checkpoint_every,
                 keep_old=keep_old,
                 retry=tuple(one.value for one in retry or ()),
                 reporter=reporter_for(),

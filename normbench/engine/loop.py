@@ -11,9 +11,10 @@ from torch import Tensor
 
 from normbench.data import Dataset, Split
 from normbench.engine.batches import Feed, noise_shapes
+from normbench.engine.checkpoint import UnfitError
 from normbench.engine.events import Evaluation, RunEnd
 from normbench.engine.executor import EXECUTORS
-from normbench.engine.state import StackState, initial_model, initial_state, pad
+from normbench.engine.state import StackState, holds, initial_model, initial_state, pad
 from normbench.optimizers.base import clip
 from normbench.seeding import generator
 
@@ -48,6 +49,7 @@ class StackTrainer:
 
     Attributes:
         state: all that changes; a trainer made from a stored state goes on where that one stopped.
+        made: steps x runs that this trainer itself made.
     """
 
     def __init__(
@@ -79,7 +81,10 @@ class StackTrainer:
                 for run in self.runs
             ]
             state = initial_state(models, self.runs, device)
+        elif not holds(state, model):
+            raise UnfitError("its net has other parts")
         self.state = state
+        self.made = 0
         self.parameters = sum(p.numel() for p in model.parameters())
         self.executor = EXECUTORS[executor](model, (key, str(device)))
         self._hyper: dict[str, Tensor] = {}
@@ -88,7 +93,9 @@ class StackTrainer:
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Evaluation | RunEnd]:
         """Train to the end, yielding evaluations as they come and a `RunEnd` when a run leaves.
 
-        Stops early, with the state whole, when `should_stop()`; then the runs left have no end yet.
+        Stops early when `should_stop()`; then the runs left have no end yet. It is asked between two chunks
+        of steps, after all that they told: the state is whole then, and a trainer made from it makes the
+        same chunks, so that a diverged run leaves its stack at the same step.
         """
         steps = self.settings.train.steps
         targets = evaluation_steps(steps, self.settings.train.eval_every)
@@ -131,6 +138,7 @@ class StackTrainer:
         share = (time.perf_counter() - began) / len(state.lanes)
         for run in state.lanes:
             state.seconds[run] += share
+        self.made += (until - start) * len(state.lanes)
         self.advance((until - start) * len(state.lanes))
         alive = finite.all(0)
         for lane, run in enumerate(state.lanes):

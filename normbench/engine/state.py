@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -62,6 +62,23 @@ class StackState:
         self.train_loss = self.train_loss.index_select(0, chosen)
         self.train_correct = self.train_correct.index_select(0, chosen)
         self.tail_loss = self.tail_loss.index_select(0, chosen)
+
+    def of(self, positions: Sequence[int]) -> StackState:
+        """Return the state of a stack that has the runs at these positions alone, in this order."""
+        part = replace(self)
+        part.keep(positions)
+        part.seconds = [self.seconds[run] for run in part.lanes]
+        part.lanes, part.lengths = list(range(len(positions))), {}
+        return part
+
+
+def holds(state: StackState, model: nn.Module) -> bool:
+    """Say whether the state has the parameters and buffers of this net."""
+    parts = [(state.params, model.named_parameters()), (state.buffers, model.named_buffers())]
+    return all(
+        {name: tensor.shape[1:] for name, tensor in tensors.items()} == {name: t.shape for name, t in named}
+        for tensors, named in parts
+    )
 
 
 def pad(lanes: Sequence[int]) -> list[int]:

@@ -2,7 +2,8 @@
 
 On a CPU two workers of one thread each train a sweep faster than one process with two threads, for nobody
 waits for the other within a step. Workers are started afresh (spawn), read their stack from a pipe, and send
-back what the engine tells; a worker that is killed is replaced, and its stack trained again.
+back what the engine tells and the states for its checkpoints; a worker that is killed is replaced, and its
+stack goes on from the last one.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from normbench.engine.checkpoint import UnfitError
 from normbench.engine.events import RunEnd
 from normbench.errors import NormbenchError
-from normbench.launch.local import Tally, crash, stack_name
+from normbench.launch.checkpoints import Checkpoints, Schedule
+from normbench.launch.local import Tally, after_failure, begins_anew, resumes, stack_name
 from normbench.launch.reporter import Reporter
-from normbench.plan import Plan, Stack, split_stack
+from normbench.plan import Plan, Stack
 from normbench.records import ResultsFolder, StackWriter
 
 TRIES = 3  # a stack whose worker was killed so often (out of memory?) is an error
@@ -31,17 +34,19 @@ def train_in_processes(
     plan: Plan,
     stacks: Sequence[Stack],
     folder: ResultsFolder,
+    checkpoints: Checkpoints,
     reporter: Reporter,
     should_stop: Callable[[], bool],
+    tally: Tally,
     *,
     workers: int,
     threads: int,
-) -> Tally:
+) -> None:
     """Train the stacks by so many workers of so many threads each; as `local.train_stacks` else."""
-    tally = Tally()
     left = list(stacks)
     tries: dict[str, int] = {}
-    pool = [Worker(plan, threads) for _ in range(min(workers, len(left)))]
+    job = Job(plan.data_dir, plan.device, threads, checkpoints.every)
+    pool = [Worker(job) for _ in range(min(workers, len(left)))]
     told = False
     try:
         while True:
@@ -51,14 +56,15 @@ def train_in_processes(
                     worker.stop()
             for worker in pool:
                 if worker.stack is None and left and not told:
-                    worker.train(left.pop(0), folder, reporter)
+                    worker.train(left.pop(0), folder, checkpoints, reporter, tally)
             busy = [worker for worker in pool if worker.stack is not None]
             if not busy:
-                return tally
+                return
             for ready in wait([worker.pipe for worker in busy], timeout=0.5):
                 worker = next(one for one in busy if one.pipe is ready)
-                stack = worker.stack
+                stack, writer = worker.stack, worker.writer
                 assert stack is not None
+                assert writer is not None
                 try:
                     kind, content = worker.pipe.recv()
                 except (EOFError, OSError):
@@ -69,66 +75,72 @@ def train_in_processes(
                             f"the worker training {stack_name(stack)} was killed {TRIES} times; "
                             "if memory ran out, use fewer --workers"
                         ) from None
-                    reporter.message(f"a worker was killed; {stack_name(stack)} starts again in a new one")
-                    pool[pool.index(worker)] = Worker(plan, threads)
+                    reporter.message(f"a worker was killed; {stack_name(stack)} is trained by a new one")
+                    pool[pool.index(worker)] = Worker(job)
                     left.insert(0, stack)
                     continue
                 if kind == "event":
-                    assert worker.writer is not None
-                    worker.writer.write(content)
-                    tally.trained += isinstance(content, RunEnd)
+                    writer.write(content)
+                    if isinstance(content, RunEnd):
+                        tally.trained.add(content.run_id)
                 elif kind == "flush":
-                    assert worker.writer is not None
-                    worker.writer.flush()
+                    writer.flush()
                     reporter.advance(content)
+                elif kind == "made":
+                    tally.run_steps += content
+                elif kind == "checkpoint":
+                    checkpoints.save_bytes(stack, content, writer)
+                    tries.pop(stack.stack_id, None)  # it gets on
                 elif kind == "done":
                     worker.finish()
                     tally.executors.add(stack.executor)
+                    if content:
+                        checkpoints.remove(stack.stack_id)
+                elif kind == "unfit":
+                    worker.finish()
+                    begins_anew(stack, content, reporter)
+                    checkpoints.remove(stack.stack_id)
+                    left.insert(0, stack)
                 elif kind == "refused":
                     raise NormbenchError(content)
                 else:
                     worker.finish()
-                    left = _after_failure(stack, content, folder, reporter, tally) + left
+                    again = after_failure(plan, stack, content, folder, checkpoints, reporter, tally)
+                    left = [*again, *left]
     finally:
         for worker in pool:
             worker.close()
 
 
-def _after_failure(
-    stack: Stack, error: str, folder: ResultsFolder, reporter: Reporter, tally: Tally
-) -> list[Stack]:
-    """Return the halves to train again, or record the one run that crashed."""
-    if len(stack.runs) > 1:
-        reporter.message(f"{stack_name(stack)} raised an error; training it again in halves")
-        return list(split_stack(stack))
-    run = stack.runs[0]
-    with folder.writer(stack) as writer:
-        writer.write(crash(run, stack.executor, error))
-    reporter.message(f"run {run.run_id} crashed; its traceback is kept in crashes/{run.run_id}.txt")
-    tally.crashed += 1
-    return []
-
-
 class Worker:
     """A process that trains one stack after the other, as seen by the parent."""
 
-    def __init__(self, plan: Plan, threads: int) -> None:
+    def __init__(self, job: Job) -> None:
+        self.job = job
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(
-            target=_work, args=(theirs, Job(plan.data_dir, plan.device, threads)), daemon=True
-        )
+        self.process = context.Process(target=_work, args=(theirs, job), daemon=True)
         self.process.start()
         theirs.close()  # else the end of the process would not show as the end of the pipe
         self.stack: Stack | None = None
         self.writer: StackWriter | None = None
 
-    def train(self, stack: Stack, folder: ResultsFolder, reporter: Reporter) -> None:
-        """Give the worker its next stack."""
+    def train(
+        self, stack: Stack, folder: ResultsFolder, checkpoints: Checkpoints, reporter: Reporter, tally: Tally
+    ) -> None:
+        """Give the worker its next stack, with its checkpoint if there is one."""
         reporter.stack(stack_name(stack))
-        self.stack, self.writer = stack, folder.writer(stack)
+        state, reason = checkpoints.load(stack, self.job.device, onto="cpu")
+        if state is None:
+            begins_anew(stack, reason, reporter)
+            checkpoints.remove(stack.stack_id)
+            stored, lengths = None, None
+        else:
+            resumes(stack, state, reporter, tally)
+            stored, lengths = checkpoints.read(stack), state.lengths
+        self.stack, self.writer = stack, folder.writer(stack, lengths=lengths)
         with contextlib.suppress(BrokenPipeError):  # it was killed: its pipe will say so
-            self.pipe.send(stack)
+            self.pipe.send((stack, stored))
 
     def stop(self) -> None:
         """Ask the worker to end its stack at the next look."""
@@ -153,11 +165,12 @@ class Worker:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told once: where the data are, and on what to train with how many threads."""
+    """What a worker is told once: where the data are, and on what, with how many threads to train."""
 
     data_dir: Path | None
     device: str
     threads: int
+    checkpoint_every: float | None
 
 
 def _work(pipe: Connection, job: Job) -> None:
@@ -169,41 +182,66 @@ def _work(pipe: Connection, job: Job) -> None:
     torch.set_num_threads(job.threads)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         while True:
-            stack = pipe.recv()
-            if stack is None:
+            given = pipe.recv()
+            if given is None:
                 return
+            stack, stored = given
             try:
-                _train(pipe, stack, job)
+                finished = _train(pipe, stack, stored, job)
             except (BrokenPipeError, ConnectionResetError):
                 return
+            except UnfitError as error:
+                pipe.send(("unfit", str(error)))
             except NormbenchError as error:
                 pipe.send(("refused", str(error)))
             except Exception:
                 pipe.send(("failed", traceback.format_exc()))
+                if job.device == "cuda":
+                    torch.cuda.empty_cache()  # it may have been the memory
             else:
-                pipe.send(("done", None))
+                pipe.send(("done", finished))
 
 
-def _train(pipe: Connection, stack: Stack, job: Job) -> None:
+def _train(pipe: Connection, stack: Stack, stored: bytes | None, job: Job) -> bool:
+    """Train a stack to its end, or until told to stop; say whether it is at its end."""
     import torch
 
     from normbench.data import load
+    from normbench.engine.checkpoint import dump_state, load_state
     from normbench.engine.loop import StackTrainer
     from normbench.plan import stack_key
 
-    settings = stack.runs[0].settings
+    settings, ids = stack.runs[0].settings, [run.run_id for run in stack.runs]
     dtype = torch.float64 if settings.train.dtype == "float64" else torch.float32
     dataset = load(settings.data, job.data_dir, dtype=dtype, device=job.device)
+    state = None if stored is None else load_state(stored, ids, stack.executor, torch.device(job.device))
 
     def advance(run_steps: int) -> None:
         pipe.send(("flush", run_steps))
 
-    def should_stop() -> bool:
-        return pipe.poll() and pipe.recv() is None
+    trainer = StackTrainer(
+        stack.runs, dataset, stack.executor, stack_key(settings), state=state, advance=advance
+    )
+    schedule = Schedule(job.checkpoint_every)
+    told = 0
 
-    trainer = StackTrainer(stack.runs, dataset, stack.executor, stack_key(settings), advance=advance)
-    for event in trainer.events(should_stop):
+    def tell_made() -> None:
+        nonlocal told
+        pipe.send(("made", trainer.made - told))
+        told = trainer.made
+
+    def rest() -> bool:
+        tell_made()
+        stop = pipe.poll() and pipe.recv() is None
+        if trainer.state.step and (stop or schedule.due()):
+            with schedule.saving():
+                pipe.send(("checkpoint", dump_state(trainer.state, ids, stack.executor)))
+        return stop
+
+    for event in trainer.events(rest):
         pipe.send(("event", event))
+    tell_made()
+    return not trainer.state.lanes
 
 
 def worker_plan(workers: int | None, threads: int | None) -> tuple[int, int]:

@@ -15,6 +15,9 @@ class Reporter:
     def advance(self, run_steps: int) -> None:
         """So many steps of runs are done, or are not needed since their runs diverged."""
 
+    def skip(self, run_steps: int) -> None:
+        """So many steps need not be made: an earlier session made them, and they say nothing of the speed."""
+
     def message(self, text: str) -> None:
         """Say a sentence to the user, above the progress."""
 

@@ -12,7 +12,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -62,12 +62,13 @@ def start_session(root: Path, session: dict[str, Any]) -> None:
     _write(root, [*read_sessions(root), session])
 
 
-def end_session(root: Path, executors: Iterable[str] = ()) -> None:
-    """Write into the last session that it ended now, and which executors trained."""
+def end_session(root: Path, executors: Iterable[str] = (), made: Mapping[str, Any] | None = None) -> None:
+    """Write into the last session that it ended now, which executors trained, and what it `made`."""
     sessions = read_sessions(root)
     if sessions:
         known = [*sessions[-1].get("executors", ()), *executors]
-        sessions[-1] = {**sessions[-1], "executors": sorted(set(map(str, known))), "end": now()}
+        done = {"executors": sorted(set(map(str, known))), **(made or {}), "end": now()}
+        sessions[-1] = {**sessions[-1], **done}
         _write(root, sessions)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from normbench.errors import RecordsError
 from normbench.records import environment
@@ -155,9 +156,9 @@ class ResultsFolder:
         """Append this session to environment.json; call it only when there is something to train."""
         environment.start_session(self.root, environment.facts(device, threads, command))
 
-    def end_session(self, executors: Iterable[str] = ()) -> None:
-        """Write the session's end and the executors it used."""
-        environment.end_session(self.root, executors)
+    def end_session(self, executors: Iterable[str] = (), made: Mapping[str, Any] | None = None) -> None:
+        """Write the session's end, the executors it used, and facts of what it made."""
+        environment.end_session(self.root, executors, made)
 
     def close(self) -> None:
         """Close the writers (what they hold is written) and let the lock go."""

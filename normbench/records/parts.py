@@ -238,6 +238,17 @@ class StackWriter:
         if event.status in ENDED:
             self._alive.discard(event.run_id)
 
+    def take_over(self, stack_id: str, lengths: Mapping[str, int]) -> None:
+        """Copy the rows of this stack's runs from another one's files, as long as its checkpoint says."""
+        for table, size in lengths.items():
+            path = part_file(self.folder, stack_id, table)
+            with explained(path, "read"):
+                rows = path.read_bytes()[:size].splitlines(keepends=True)[1:]
+            own = [row for row in rows if row.partition(b",")[0].decode() in self._trains_below]
+            self._buffers.setdefault(table, []).extend(own)
+        self.flush()
+        self._recount()
+
     def append(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         """Append rows of any table by its columns; floats are written as the training dtype has them."""
         for row in rows:

@@ -1,0 +1,103 @@
+"""When the checkpoints of a results folder are written, and where: `checkpoints/<stack>.pt`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+import torch
+
+from normbench.engine.checkpoint import UnfitError, dump_state, load_state, seal
+from normbench.engine.state import StackState
+from normbench.plan import Stack
+from normbench.records import ResultsFolder, StackWriter
+from normbench.records.files import explained, remove, write_file
+
+FOLDER = "checkpoints"
+EVERY = 60.0  # seconds between checkpoints, unless the user says otherwise
+COST = 50  # by default, at least so many times the cost of the last one lies between two: less than 2 %
+
+
+class Schedule:
+    """Tells when a checkpoint is due.
+
+    Args:
+        every: seconds between two; None for the default, which also heeds what they cost.
+    """
+
+    def __init__(self, every: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.every = EVERY if every is None else every
+        self.least = COST if every is None else 0
+        self.cost = 0.0
+        self.last = clock()
+
+    def due(self) -> bool:
+        """Say whether it is time to write one."""
+        return self.clock() - self.last >= max(self.every, self.least * self.cost)
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """Take the time that the block needs to write one."""
+        began = self.clock()
+        yield
+        self.last = self.clock()
+        self.cost = self.last - began
+
+
+class Checkpoints:
+    """The checkpoints in a results folder that is open; `every` as `Schedule`."""
+
+    def __init__(self, folder: ResultsFolder, every: float | None) -> None:
+        self.folder, self.root, self.every = folder, folder.root / FOLDER, every
+
+    def save(self, stack: Stack, state: StackState, writer: StackWriter) -> None:
+        """Put the stack's rows and then its state on disk."""
+        self.save_bytes(stack, dump_state(state, _ids(stack), stack.executor), writer)
+
+    def save_bytes(self, stack: Stack, state: bytes, writer: StackWriter) -> None:
+        """Do so with a state that is bytes already."""
+        lengths = writer.length()
+        with explained(self.root, "written"):
+            self.root.mkdir(exist_ok=True)
+        write_file(self._path(stack.stack_id), seal(state, lengths))
+
+    def load(self, stack: Stack, device: str, *, onto: str | None = None) -> tuple[StackState | None, str]:
+        """Return what the stack goes on from; None, perhaps with the reason, if it has to begin anew."""
+        try:
+            state = load_state(self.read(stack), _ids(stack), stack.executor, torch.device(device), onto=onto)
+        except FileNotFoundError:
+            return None, ""
+        except (OSError, UnfitError) as error:
+            return None, str(error)
+        if not self.folder.can_go_on(stack.stack_id, state.lengths):
+            return None, "the rows that were measured before it are no longer there"
+        return state, ""
+
+    def read(self, stack: Stack) -> bytes:
+        """Return a stack's checkpoint as it is on disk."""
+        return self._path(stack.stack_id).read_bytes()
+
+    def remove(self, stack_id: str) -> None:
+        """Remove a stack's checkpoint, and the folder with the last one."""
+        remove(self._path(stack_id))
+        with contextlib.suppress(OSError):
+            self.root.rmdir()
+
+    def keep_only(self, stack_ids: Collection[str]) -> None:
+        """Remove what is of no use any more: stacks that are done, files that were not finished."""
+        if self.root.is_dir():
+            for path in list(self.root.iterdir()):
+                if path.suffix != ".pt" or path.stem not in stack_ids:
+                    remove(path)
+            with contextlib.suppress(OSError):
+                self.root.rmdir()
+
+    def _path(self, stack_id: str) -> Path:
+        return self.root / f"{stack_id}.pt"
+
+
+def _ids(stack: Stack) -> list[str]:
+    return [run.run_id for run in stack.runs]
