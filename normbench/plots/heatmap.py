@@ -50,9 +50,10 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     sheet.heads, sheet.strips = dict(panels.heads), dict(panels.strips)
     shares = "accuracy" in measure
     finite = table["mean"][np.isfinite(table["mean"])]
-    low, high = (
-        (0.0, 1.0) if shares else (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    )
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    if shares:  # from 0 to 1, unless all are so good that their differences would not be seen
+        low = float(np.floor(20 * low) / 20) if low > 0.6 else 0.0
+        high = max(float(np.ceil(20 * high) / 20), low + 0.05) if low else 1.0
     mesh: Any = None
     for p, (r, c) in enumerate(panels.where):
         ax = sheet.at(r, c)

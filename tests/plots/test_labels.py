@@ -182,3 +182,13 @@ def test_wrapping_breaks_words_last():
     lines = balanced("mean training loss of the last tenth of the steps (nats)", 2.4, 9.5)
     assert len(lines) == 2
     assert abs(len(lines[0]) - len(lines[1])) < 12
+
+
+def test_colours_tell_good_accuracies_apart(placed):
+    runs = placed.runs.assign(final_test_accuracy=np.linspace(0.91, 0.98, len(placed.runs)), outcome="trains")
+    (figure,) = pages(type(placed)(**{**vars(placed), "runs": runs}), "heatmap").values()
+    bar = next(ax for ax in figure.axes if ax.get_label() == "colour bar")
+    assert bar.get_ylim() == pytest.approx((0.9, 1.0))
+    (figure,) = pages(placed, "heatmap").values()
+    bar = next(ax for ax in figure.axes if ax.get_label() == "colour bar")
+    assert bar.get_ylim() == (0.0, 1.0)
