@@ -84,3 +84,20 @@ def test_the_bar_ends_where_the_training_ended():
     assert "100 %" in text
     assert "mlp [4 runs]" in text
     assert "a sentence" in text
+
+
+def test_steps_of_an_earlier_session_are_not_expected_again():
+    now = 0.0
+    stream = io.StringIO()
+    reporter = LineReporter(stream, clock=lambda: now)
+    reporter.start(1000, 10)
+    reporter.skip(800)
+    now = 10.0
+    reporter.advance(50)
+    assert stream.getvalue().splitlines()[-1] == "25 % after 10 s, about 30 s left"
+    bar = BarReporter(io.StringIO())
+    bar.start(1000, 10)
+    bar.skip(800)
+    assert bar.bar is not None
+    assert bar.bar.tasks[0].total == 200
+    bar.finish()
