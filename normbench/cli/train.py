@@ -42,7 +42,7 @@ def run(
         Optional[int], typer.Option(min=1, help="CPU threads; default: torch's choice.")
     ] = None,
     launcher: Annotated[
-        Launcher, typer.Option(help="Train in this process, or a stack in each of several (fast on a CPU).")
+        Launcher, typer.Option(help="Train in this process, or a stack in each of several.")
     ] = Launcher.local,
     workers: Annotated[
         Optional[int], typer.Option(min=1, help="Processes; default: one for each core, of one thread.")

@@ -1,7 +1,8 @@
 """Trains the stacks of a plan in several processes: one stack to each worker, the parent alone writes.
 
-On a CPU two workers of one thread each train a sweep faster than one process with two threads, for nobody
-waits for the other within a step. Workers are started afresh (spawn), read their stack from a pipe, and send
+Workers of one thread each do not wait for each other within a step. On a quiet machine that is as fast as one
+process with all threads (docs/benchmarks.md); beside other work, where threads wait by spinning, it is faster.
+Workers are started afresh (spawn), read their stack from a pipe, and send
 back what the engine tells and the states for its checkpoints; a worker that is killed is replaced, and its
 stack goes on from the last one.
 """
