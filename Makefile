@@ -12,8 +12,8 @@ help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
 
 quickstart: $(VENV)/.installed  ## install, train the quickstart's sweep on embedded data, draw its figures
-	$(BIN)/normbench run configs/quickstart.yaml
-	@echo "Look at the figures in results/quickstart/plots/, first at largest_rate.png and rate.png"
+	$(BIN)/normbench run configs/quickstart.yaml --results my_results
+	@echo "Look at the figures in my_results/quickstart/plots/, first at largest_rate.png and rate.png"
 
 test: $(VENV)/.installed-test  ## install with what the tests need, and run them
 	$(BIN)/python -m pytest
