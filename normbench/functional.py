@@ -216,3 +216,36 @@ class _Gelu(_Stackable):
 def gelu(x: Tensor) -> Tensor:
     """y = x P(z <= x), z a standard normal number (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
     return _Gelu.apply(x)
+
+
+class _CrossEntropy(_Stackable):
+    """The loss of each run; the gradient is softmax(logits) minus the one-hot label, over the batch size."""
+
+    outputs = 2
+
+    @staticmethod
+    def forward(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        shifted = logits - logits.amax(-1, keepdim=True)
+        of_label = shifted.gather(-1, labels.unsqueeze(-1))
+        shares = shifted.exp_()
+        total = shares.sum(-1, keepdim=True)
+        return (total.log() - of_label).mean((-2, -1)), shares.div_(total)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.save_for_backward(inputs[1], output[1])
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor, None]:
+        labels, shares = ctx.saved_tensors
+        ours = labels.unsqueeze(-1)
+        gap = shares.scatter_add(-1, ours, shares.new_full((), -1.0).expand(ours.shape))
+        return gap.mul_((grad / shares.shape[-2])[..., None, None]), None
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the batch of -log softmax(logits)[label], in nats; logits (B, K), labels (B,)."""
+    return _CrossEntropy.apply(logits, labels)[0]

@@ -8,7 +8,6 @@ from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from normbench import functional
 
@@ -141,8 +140,3 @@ def name_places(model: nn.Module) -> nn.Module:
         if isinstance(module, Noisy):
             module.place = name
     return model
-
-
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over the batch of -log softmax(logits)[label], in nats; logits (B, K), labels (B,)."""
-    return -F.log_softmax(logits, -1).gather(-1, labels.unsqueeze(-1)).squeeze(-1).mean()

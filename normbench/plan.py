@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,10 +23,13 @@ ID_VERSION = 1  # raise it when the same settings come to mean other numbers
 EXECUTOR_CHOICES = ("auto", "vectorized", "looped")
 DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
 
-# Weights and gradients of a stack that stay in a CPU's last-level cache; beyond it the update of the weights
-# and their gradient fall to the memory's speed (benchmarks/stack_size.py).
-CPU_STACK_BYTES = 24 * 2**20
+# How many runs make a stack on a CPU (benchmarks/stack_size.py). Weights beyond what the caches hold are
+# trained at the memory's speed, and smaller stacks keep all cores busy to the end of a sweep. Runs of one
+# seed share their batch; others need a copy each, which pays where the images are small and the calls of a
+# step, which a larger stack spares, take longer than copying this many bytes.
+CPU_STACK_BYTES = 8 * 2**20
 CPU_STACK_RUNS = 64
+CPU_STEP_BYTES = 750_000
 GPU_STACK_RUNS = 1024
 
 
@@ -191,14 +195,27 @@ def form_stacks(
         groups.setdefault(keys[id(run.settings)], []).append(run)
     stacks = []
     for members in groups.values():
-        members = sorted(members, key=lambda run: run.seed)  # runs of one seed share their batches
-        chosen = choose_executor(members[0].settings, device) if executor == "auto" else executor
-        most = stack_size(members[0].settings, device, data_dir)
-        count = -(-len(members) // most)
-        for index in range(count):  # stacks of nearly equal size
-            start, end = (len(members) * i // count for i in (index, index + 1))
-            stacks.append(_stack(members[start:end], chosen))
+        settings = members[0].settings
+        chosen = choose_executor(settings, device) if executor == "auto" else executor
+        most = stack_size(settings, device, data_dir)
+        for part in _by_seed(members, device, data_dir):
+            count = -(-len(part) // most)
+            for index in range(count):  # stacks of nearly equal size
+                start, end = (len(part) * i // count for i in (index, index + 1))
+                stacks.append(_stack(part[start:end], chosen))
     return tuple(stacks)
+
+
+def _by_seed(runs: Sequence[RunSpec], device: str, data_dir: Path | None) -> list[list[RunSpec]]:
+    """Return the runs in the order of their seeds, apart where copies of their batches would cost more."""
+    seeds: dict[int, list[RunSpec]] = {}
+    for run in sorted(runs, key=lambda run: run.seed):
+        seeds.setdefault(run.seed, []).append(run)
+    data = runs[0].settings.data
+    batch_bytes = 4 * data.batch_size * math.prod(_peek(data, data_dir).input_shape)
+    if device == "cpu" and len(runs) / len(seeds) * batch_bytes > CPU_STEP_BYTES:
+        return list(seeds.values())
+    return [[run for members in seeds.values() for run in members]]
 
 
 def _stack(runs: Sequence[RunSpec], executor: str) -> Stack:
@@ -220,13 +237,13 @@ def choose_executor(settings: Settings, device: str) -> str:
 
 
 def stack_size(settings: Settings, device: str, data_dir: Path | None) -> int:
-    """Return how many runs make a stack: what keeps weights and gradients in a CPU's cache."""
+    """Return how many runs make a stack, at most: what keeps their weights in a CPU's cache."""
     if device != "cpu":
         return GPU_STACK_RUNS
     info = _peek(settings.data, data_dir)
     count = parameters(settings, info.input_shape, info.classes)
     item = 8 if settings.train.dtype == "float64" else 4
-    return max(2, min(CPU_STACK_RUNS, CPU_STACK_BYTES // (2 * item * count)))
+    return max(2, min(CPU_STACK_RUNS, CPU_STACK_BYTES // (item * count)))
 
 
 def parameters(settings: Settings, input_shape: tuple[int, ...], classes: int) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,9 @@ from torch.func import functional_call, vmap
 
 from normbench.engine.state import StackState, Tensors
 from normbench.engine.trace import FlatFunction, traced
-from normbench.layers import cross_entropy, noise
+from normbench.functional import cross_entropy
+from normbench.layers import noise
+from normbench.optimizers.base import Optimizer
 
 
 @dataclass(frozen=True)
@@ -35,26 +36,22 @@ class Batch:
         return Batch(self.x[lane], self.y[lane], numbers, True)
 
 
-@dataclass(frozen=True)
-class StepResult:
-    """Mean loss and share of correct answers on the batch, (R,), and the gradients, (R, ...)."""
-
-    loss: Tensor
-    correct: Tensor
-    grads: Tensors
-
-
 class Executor:
     """Base of the executors; `key` tells apart the nets and options that the traces depend on."""
 
     name = ""
 
-    def __init__(self, model: nn.Module, key: Hashable) -> None:
-        self.model = model
-        self.key = key
+    def __init__(self, model: nn.Module, optimizer: Optimizer, key: Hashable) -> None:
+        self.model, self.optimizer, self.key = model, optimizer, key
+        self._params: Tensors = {}
+        self._programs: dict[Hashable, FlatFunction] = {}
 
-    def step(self, state: StackState, batch: Batch) -> StepResult:
-        """Return losses and gradients; the normalizations' buffers in the state are updated."""
+    def step(self, state: StackState, batch: Batch, hyper: Tensors) -> tuple[Tensor, Tensor]:
+        """Make one update; return mean loss and share of correct answers on the batch before it, (R,).
+
+        Parameters, the optimiser's state and the normalizations' buffers are changed in place. `hyper` are
+        the optimiser's numbers for this step, each (R,).
+        """
         raise NotImplementedError
 
     def evaluate(self, state: StackState, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,21 +67,22 @@ class Executor:
         correct = (logits.argmax(-1) == y).to(logits.dtype).mean()
         return cross_entropy(logits, y), correct
 
+    def _lay_out(self, state: StackState) -> None:
+        """Prepare what stays the same until a run leaves the stack, for which the state has new tensors."""
+        if self._params is not state.params:
+            self._params, self._programs = state.params, {}
+            self._layouts(state)
 
-class _Flat:
-    """Packs the tensors of a step into a flat list and back: what a trace takes and returns."""
+    def _layouts(self, state: StackState) -> None:
+        raise NotImplementedError
 
-    def __init__(self, state: StackState, batch: Batch) -> None:
-        self.params, self.buffers, self.places = list(state.params), list(state.buffers), list(batch.noise)
-
-    def pack(self, params: Sequence[Tensor], buffers: Sequence[Tensor], batch: Batch) -> list[Tensor]:
-        return [*params, *buffers, batch.x, batch.y, *batch.noise.values()]
-
-    def unpack(self, flat: Sequence[Tensor]) -> tuple[Any, ...]:
-        n, m = len(self.params), len(self.params) + len(self.buffers)
-        params = dict(zip(self.params, flat[:n], strict=True))
-        buffers = dict(zip(self.buffers, flat[n:m], strict=True))
-        return params, buffers, flat[m], flat[m + 1], dict(zip(self.places, flat[m + 2 :], strict=True))
+    def _program(self, function: FlatFunction, inputs: Sequence[Tensor], *what: Hashable) -> FlatFunction:
+        """Return the traced function; `what` tells it from the others of this stack."""
+        if what not in self._programs:
+            shapes = tuple(tensor.shape for tensor in inputs)
+            key = (self.name, self.key, what, shapes, inputs[0].dtype, inputs[0].device)
+            self._programs[what] = traced(key, function, inputs)
+        return self._programs[what]
 
 
 class Vectorized(Executor):
@@ -92,46 +90,47 @@ class Vectorized(Executor):
 
     name = "vectorized"
 
-    def step(self, state: StackState, batch: Batch) -> StepResult:
-        """Return losses and gradients of all runs at once."""
-        flat = _Flat(state, batch)
-        inputs = flat.pack(list(state.params.values()), list(state.buffers.values()), batch)
+    def _layouts(self, state: StackState) -> None:
+        self._net = Layout(state.params, state.buffers)
+        self._all = Layout(state.params, state.buffers, *state.optimizer.values())
+
+    def step(self, state: StackState, batch: Batch, hyper: Tensors) -> tuple[Tensor, Tensor]:
+        """Make one update of all runs at once."""
+        self._lay_out(state)
+        given = Layout({"x": batch.x, "y": batch.y}, batch.noise, hyper)
         data = None if batch.shared else 0
 
         def step(*tensors: Tensor) -> list[Tensor]:
-            params, buffers, x, y, numbers = flat.unpack(tensors)
+            params, buffers, *optimizer, images, numbers, hyper = (self._all + given).named(tensors)
             leaves = {name: param.detach().requires_grad_() for name, param in params.items()}
             self.model.train()
             run = vmap(self._forward, in_dims=(0, 0, data, data, data), randomness="different")
-            loss, correct = run(leaves, buffers, x, y, numbers)
+            loss, correct = run(leaves, buffers, images["x"], images["y"], numbers)
             # the runs share no tensor that needs a gradient: the sum keeps theirs apart
             grads = torch.autograd.grad(loss.sum(), list(leaves.values()))
-            return [loss.detach(), correct.detach(), *(grad.detach() for grad in grads)]
+            with torch.no_grad():
+                states = dict(zip(state.optimizer, optimizer, strict=True))
+                self.optimizer.apply(params, dict(zip(params, grads, strict=True)), states, hyper)
+            return [loss.detach(), correct.detach()]
 
-        loss, correct, *grads = self._traced(step, inputs, "step", batch.shared)(*inputs)
-        return StepResult(loss, correct, dict(zip(flat.params, grads, strict=True)))
+        inputs = [*self._all.tensors, *given.tensors]
+        loss, correct = self._program(step, inputs, "step", batch.shared, *hyper)(*inputs)
+        return loss, correct
 
     def evaluate(self, state: StackState, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sums of loss and correct answers; all runs see the same images."""
-        batch = Batch(x, y, {}, True)
-        flat = _Flat(state, batch)
-        inputs = flat.pack(list(state.params.values()), list(state.buffers.values()), batch)
+        self._lay_out(state)
 
         def evaluate(*tensors: Tensor) -> list[Tensor]:
             self.model.eval()
+            params, buffers = self._net.named(tensors[:-2])
             run = vmap(self._forward, in_dims=(0, 0, None, None, None))
-            return list(run(*flat.unpack(tensors)))
+            return list(run(params, buffers, *tensors[-2:], {}))
 
-        loss, correct = self._traced(evaluate, inputs, "evaluate", True)(*inputs)
+        inputs = [*self._net.tensors, x, y]
+        loss, correct = self._program(evaluate, inputs, "evaluate", x.shape)(*inputs)
         dtype = state.train_loss.dtype
         return loss.to(dtype) * len(y), correct.to(dtype) * len(y)
-
-    def _traced(
-        self, function: FlatFunction, inputs: Sequence[Tensor], what: str, shared: bool
-    ) -> FlatFunction:
-        shapes = tuple(tensor.shape for tensor in inputs)
-        key = (self.name, self.key, what, shared, shapes, inputs[0].dtype, inputs[0].device)
-        return traced(key, function, inputs)
 
 
 class Looped(Executor):
@@ -139,58 +138,84 @@ class Looped(Executor):
 
     name = "looped"
 
-    def step(self, state: StackState, batch: Batch) -> StepResult:
-        """Return losses and gradients, run by run."""
-        flat = _Flat(state, batch)
+    def _layouts(self, state: StackState) -> None:
+        lanes = range(len(state.lanes))
+        self._nets = [
+            Layout(*(_part(group, lane) for group in (state.params, state.buffers))) for lane in lanes
+        ]
+        # for the optimisers, which write in place, slices that keep the run axis
+        states = list(state.optimizer.values())
+        self._alls = [
+            self._nets[lane] + Layout(*(_part(g, slice(lane, lane + 1)) for g in (state.params, *states)))
+            for lane in lanes
+        ]
+
+    def step(self, state: StackState, batch: Batch, hyper: Tensors) -> tuple[Tensor, Tensor]:
+        """Make one update, run by run."""
+        self._lay_out(state)
         runs = state.train_loss.shape[0]
         some = next(iter(state.params.values()))
         loss, correct = some.new_empty(runs), some.new_empty(runs)
-        grads = {name: torch.empty_like(param) for name, param in state.params.items()}
-
-        def step(*tensors: Tensor) -> list[Tensor]:
-            params, buffers, x, y, numbers = flat.unpack(tensors)
-            leaves = {name: param.detach().requires_grad_() for name, param in params.items()}
-            self.model.train()
-            one_loss, one_correct = self._forward(leaves, buffers, x, y, numbers)
-            one_grads = torch.autograd.grad(one_loss, list(leaves.values()))
-            return [one_loss.detach(), one_correct.detach(), *(grad.detach() for grad in one_grads)]
-
-        for lane in range(len(state.lanes)):
+        for lane, layout in enumerate(self._alls):
             one = batch.of(lane)
-            one = Batch(channels_last(one.x), one.y, one.noise, True)
-            inputs = flat.pack(*self._lane(state, lane), one)
-            loss[lane], correct[lane], *one_grads = self._traced(step, inputs, "step")(*inputs)
-            for stacked, grad in zip(grads.values(), one_grads, strict=True):
-                stacked[lane].copy_(grad)
+            images = {"x": channels_last(one.x), "y": one.y}
+            given = Layout(images, one.noise, _part(hyper, slice(lane, lane + 1)))
+
+            def step(*tensors: Tensor, groups: Layout = layout + given) -> list[Tensor]:
+                net, buffers, params, *optimizer, images, numbers, hyper = groups.named(tensors)
+                leaves = {name: param.detach().requires_grad_() for name, param in net.items()}
+                self.model.train()
+                loss, correct = self._forward(leaves, buffers, images["x"], images["y"], numbers)
+                grads = torch.autograd.grad(loss, list(leaves.values()))
+                with torch.no_grad():
+                    stacked = {name: grad.unsqueeze(0) for name, grad in zip(net, grads, strict=True)}
+                    states = dict(zip(state.optimizer, optimizer, strict=True))
+                    self.optimizer.apply(params, stacked, states, hyper)
+                return [loss.detach(), correct.detach()]
+
+            inputs = [*layout.tensors, *given.tensors]
+            loss[lane], correct[lane] = self._program(step, inputs, "step", *hyper)(*inputs)
         if runs > len(state.lanes):  # the idle lane of a stack of one
             loss[1:], correct[1:] = loss[0], correct[0]
-            for stacked in grads.values():
-                stacked[1:] = stacked[0]
-        return StepResult(loss, correct, grads)
+        return loss, correct
 
     def evaluate(self, state: StackState, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sums of loss and correct answers, run by run."""
-        batch = Batch(channels_last(x), y, {}, True)
-        flat = _Flat(state, batch)
+        self._lay_out(state)
+        x = channels_last(x)
 
         def evaluate(*tensors: Tensor) -> list[Tensor]:
             self.model.eval()
-            return list(self._forward(*flat.unpack(tensors)))
+            params, buffers = self._nets[0].named(tensors[:-2])
+            return list(self._forward(params, buffers, *tensors[-2:], {}))
 
         sums = torch.zeros(2, *state.train_loss.shape, dtype=state.train_loss.dtype, device=x.device)
-        for lane in range(len(state.lanes)):
-            inputs = flat.pack(*self._lane(state, lane), batch)
-            loss, correct = self._traced(evaluate, inputs, "evaluate")(*inputs)
-            sums[0, lane], sums[1, lane] = loss, correct
+        for lane, net in enumerate(self._nets):
+            inputs = [*net.tensors, x, y]
+            sums[0, lane], sums[1, lane] = self._program(evaluate, inputs, "evaluate", x.shape)(*inputs)
         return sums[0] * len(y), sums[1] * len(y)
 
-    def _lane(self, state: StackState, lane: int) -> tuple[list[Tensor], list[Tensor]]:
-        return [p[lane] for p in state.params.values()], [b[lane] for b in state.buffers.values()]
 
-    def _traced(self, function: FlatFunction, inputs: Sequence[Tensor], what: str) -> FlatFunction:
-        shapes = tuple(tensor.shape for tensor in inputs)
-        key = (self.name, self.key, what, shapes, inputs[0].dtype, inputs[0].device)
-        return traced(key, function, inputs)
+class Layout:
+    """Groups of named tensors, and the same as one flat list, which is what a trace takes."""
+
+    def __init__(self, *groups: Mapping[str, Tensor]) -> None:
+        self.names = [list(group) for group in groups]
+        self.tensors = [tensor for group in groups for tensor in group.values()]
+
+    def __add__(self, other: Layout) -> Layout:
+        both = Layout()
+        both.names, both.tensors = self.names + other.names, self.tensors + other.tensors
+        return both
+
+    def named(self, tensors: Sequence[Tensor]) -> list[Tensors]:
+        """Return a flat list in this order as the groups."""
+        left = iter(tensors)
+        return [{name: next(left) for name in group} for group in self.names]
+
+
+def _part(tensors: Mapping[str, Tensor], lanes: slice | int) -> Tensors:
+    return {name: tensor[lanes] for name, tensor in tensors.items()}
 
 
 def channels_last(x: Tensor) -> Tensor:

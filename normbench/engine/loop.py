@@ -15,7 +15,6 @@ from normbench.engine.checkpoint import UnfitError
 from normbench.engine.events import Evaluation, RunEnd
 from normbench.engine.executor import EXECUTORS
 from normbench.engine.state import StackState, holds, initial_model, initial_state, pad
-from normbench.optimizers.base import clip
 from normbench.seeding import generator
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class StackTrainer:
         self.state = state
         self.made = 0
         self.parameters = sum(p.numel() for p in model.parameters())
-        self.executor = EXECUTORS[executor](model, (key, str(device)))
+        self.executor = EXECUTORS[executor](model, self.settings.optimizer, (key, str(device)))
         self._hyper: dict[str, Tensor] = {}
         self._hyper_for: list[int] = []
 
@@ -119,19 +118,15 @@ class StackTrainer:
         losses = []
         tail = tail_start(steps)
         with torch.no_grad():
+            seeds = [self.runs[run].seed for run in pad(state.lanes)]
             while state.step < until:
-                seeds = [self.runs[run].seed for run in pad(state.lanes)]
-                result = self.executor.step(state, self.feed.batch(seeds, state.step))
-                if self.settings.optimizer.clip_norm is not None:
-                    clip(result.grads, self.settings.optimizer.clip_norm)
-                self.settings.optimizer.update(
-                    state.params, result.grads, state.optimizer, self._hypers(state.step), state.step
-                )
-                losses.append(result.loss)
-                state.train_loss.add_(result.loss)
-                state.train_correct.add_(result.correct)
+                batch = self.feed.batch(seeds, state.step)
+                loss, correct = self.executor.step(state, batch, self._hypers(state.step))
+                losses.append(loss)
+                state.train_loss.add_(loss)
+                state.train_correct.add_(correct)
                 if state.step >= tail:
-                    state.tail_loss.add_(result.loss)
+                    state.tail_loss.add_(loss)
                 state.step += 1
                 state.since += 1
             finite = torch.isfinite(torch.stack(losses)).cpu()  # (steps, R); waits for the device
@@ -160,17 +155,21 @@ class StackTrainer:
             state.lanes = []
 
     def _hypers(self, step: int) -> dict[str, Tensor]:
-        """Return each hyper-parameter of the runs in the stack, (R,), with the schedule's factor on lr."""
-        optimizers = [self.runs[run].settings.optimizer for run in pad(self.state.lanes)]
+        """Return the optimiser's numbers for the runs in the stack, each (R,), at this step."""
+        optimizer = self.settings.optimizer
         if self._hyper_for != self.state.lanes:
+            lanes = [self.runs[run].settings.optimizer for run in pad(self.state.lanes)]
+            fields = {name: [getattr(one, name) for one in lanes] for name in optimizer.per_run}
             dtype = self.dataset.train.x.dtype
             self._hyper = {
-                name: torch.tensor([getattr(o, name) for o in optimizers], dtype=dtype, device=self.device)
-                for name in optimizers[0].per_run
+                name: torch.tensor(values, dtype=dtype, device=self.device)
+                for name, values in fields.items()
+                if any(values) or name not in optimizer.switches
             }
             self._hyper_for = list(self.state.lanes)
         factor = self._factor(step)
-        return self._hyper if factor == 1.0 else {**self._hyper, "lr": self._hyper["lr"] * factor}
+        scheduled = self._hyper if factor == 1.0 else {**self._hyper, "lr": self._hyper["lr"] * factor}
+        return optimizer.numbers(scheduled, step)
 
     def _factor(self, step: int) -> float:
         return self.settings.optimizer.schedule.factor(step, self.settings.train.steps)

@@ -29,17 +29,18 @@ class Adam(Optimizer):
         """Return the running means of the gradient and of its square."""
         return {"mean": zeros(params), "square": zeros(params)}
 
-    def update(
-        self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors, step: int
-    ) -> None:
+    def numbers(self, hyper: Tensors, step: int) -> Tensors:
+        """Return the fields with the bias corrections of this step in them."""
+        beta1, beta2 = hyper["beta1"], hyper["beta2"]
+        rate, root = hyper["lr"] / (1 - beta1 ** (step + 1)), (1 - beta2 ** (step + 1)).sqrt()
+        return {**hyper, "rate": rate, "root": root}
+
+    def update(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors) -> None:
         """Make one update in place."""
-        beta1, beta2, lr = hyper["beta1"], hyper["beta2"], hyper["lr"]
-        decays = bool(hyper["weight_decay"].any())
-        rate = lr / (1 - beta1 ** (step + 1))
-        root = (1 - beta2 ** (step + 1)).sqrt()
+        beta1, beta2, rate, root = (hyper[name] for name in ("beta1", "beta2", "rate", "root"))
         for name, param in params.items():
             grad = grads[name]
-            if decays:
+            if "weight_decay" in hyper:
                 grad = self._decay(param, grad, hyper)
             mean, square = state["mean"][name], state["square"][name]
             mean.lerp_(grad, per_run(1 - beta1, grad))

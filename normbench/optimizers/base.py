@@ -50,6 +50,7 @@ class Optimizer(Named):
     clip_norm: float | None = Field(None, gt=0, description="largest norm of a run's whole gradient")
 
     per_run: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
+    switches: ClassVar[tuple[str, ...]] = ("weight_decay", "momentum")  # 0 turns their arithmetic off
 
     @field_validator("schedule", mode="before")
     @classmethod
@@ -60,11 +61,23 @@ class Optimizer(Named):
         """Return the optimiser's empty state: a name, then one tensor for each parameter."""
         return {}
 
-    def update(
-        self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors, step: int
-    ) -> None:
-        """Make one update in place. `hyper` has (R,) for each of `per_run`, lr with the schedule applied."""
+    def numbers(self, hyper: Tensors, step: int) -> Tensors:
+        """Return the numbers, each (R,), that the update number `step` (from 0) takes.
+
+        `hyper` has the fields of `per_run`, lr with the schedule applied; one of `switches` that is 0 for all
+        runs of the stack is left out, and its arithmetic with it.
+        """
+        return hyper
+
+    def update(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors) -> None:
+        """Make one update in place; `hyper` as `numbers` returns it. Traced: tensor operations alone."""
         raise NotImplementedError
+
+    def apply(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors) -> None:
+        """Make one update in place, each run's gradient clipped if asked for."""
+        if self.clip_norm is not None:
+            grads = clip(grads, self.clip_norm)
+        self.update(params, grads, state, hyper)
 
 
 def per_run(value: Tensor, like: Tensor) -> Tensor:
@@ -77,9 +90,8 @@ def zeros(params: Tensors) -> Tensors:
     return {name: torch.zeros_like(param) for name, param in params.items()}
 
 
-def clip(grads: Tensors, max_norm: float) -> None:
-    """Scale each run's gradient in place so that its norm over all parameters is at most `max_norm`."""
+def clip(grads: Tensors, max_norm: float) -> Tensors:
+    """Return the gradients, each run's scaled so that its norm over all parameters is at most `max_norm`."""
     squares = torch.stack([grad.flatten(1).square().sum(1) for grad in grads.values()])  # (P, R)
     factor = (max_norm / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1.0)
-    for grad in grads.values():
-        grad.mul_(per_run(factor, grad))
+    return {name: grad * per_run(factor, grad) for name, grad in grads.items()}

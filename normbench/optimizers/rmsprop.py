@@ -25,19 +25,16 @@ class RMSprop(Optimizer):
         """Return the running mean of the squared gradient, and the momentum buffers."""
         return {"square": zeros(params), "momentum": zeros(params)}
 
-    def update(
-        self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors, step: int
-    ) -> None:
+    def update(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors) -> None:
         """Make one update in place."""
-        decays, moves = bool(hyper["weight_decay"].any()), bool(hyper["momentum"].any())
         for name, param in params.items():
             grad = grads[name]
-            if decays:
+            if "weight_decay" in hyper:
                 grad = grad.addcmul(param, per_run(hyper["weight_decay"], param))
             alpha, square = per_run(hyper["alpha"], grad), state["square"][name]
             square.mul_(alpha).addcmul_(grad * (1 - alpha), grad)
             direction = grad / square.sqrt().add_(per_run(hyper["eps"], grad))
-            if moves:
+            if "momentum" in hyper:
                 buffer = state["momentum"][name]
                 direction = buffer.mul_(per_run(hyper["momentum"], grad)).add_(direction)
             param.addcmul_(direction, per_run(hyper["lr"], grad), value=-1)

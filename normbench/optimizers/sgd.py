@@ -24,16 +24,13 @@ class SGD(Optimizer):
         """Return the momentum buffers."""
         return {"momentum": zeros(params)}
 
-    def update(
-        self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors, step: int
-    ) -> None:
+    def update(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors) -> None:
         """Make one update in place."""
-        decays, moves = bool(hyper["weight_decay"].any()), bool(hyper["momentum"].any())
         for name, param in params.items():
             direction = grads[name]
-            if decays:
+            if "weight_decay" in hyper:
                 direction = direction.addcmul(param, per_run(hyper["weight_decay"], param))
-            if moves:
+            if "momentum" in hyper:
                 direction = self._momentum(direction, state["momentum"][name], hyper["momentum"])
             param.addcmul_(direction, per_run(hyper["lr"], param), value=-1)
 

@@ -8,12 +8,14 @@ matrix product. The looped executor has no neighbours at all: each run has its o
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 
 import pytest
 import torch
 from engine_helpers import CNN, Trained, runs_of, trainer
 
 from normbench.engine import executor as executors
+from normbench.engine import trace
 from normbench.engine.events import RunEnd
 from normbench.layers import ACTIVATIONS
 from normbench.norms import NORMS
@@ -23,10 +25,11 @@ ODD = {"data": {"batch_size": 21, "test_size": 39}, "model": {"width": 15}}
 RATES = [0.01, 0.05, 0.1, 0.2, 1e6]
 
 
-def odd_runs(seeds=2, rates=RATES, model=None, steps=40, **train):
+def odd_runs(seeds=2, rates=RATES, model=None, steps=40, optimizer=None, **train):
     return runs_of(
         seeds=seeds,
         data=ODD["data"],
+        optimizer=optimizer or {},
         model={**ODD["model"], **(model or {})},
         train={"steps": steps, "eval_every": 10, **train},
         sweep={"optimizer.lr": rates},
@@ -79,28 +82,44 @@ def test_the_same_twice_gives_equal_bits(executor):
     assert all(first.same_bits(second, run.run_id) for run in runs)
 
 
+def without_fusion(monkeypatch):
+    """Trace anew, and leave the updates of the weights as they are."""
+    monkeypatch.setattr(trace, "_cache", OrderedDict())
+    monkeypatch.setattr(trace, "_fuse_updates", lambda graph: None)
+
+
 @pytest.mark.parametrize("executor", ["vectorized", "looped"])
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_traced_step_equals_the_untraced_one_bit_for_bit(norm, executor, monkeypatch):
     dropout = {"rate": 0.2, "placement": "after_norm"}
     runs = odd_runs(model={"norm": norm, "dropout": dropout}, rates=[0.05, 0.1], steps=8, dtype="float64")
+    without_fusion(monkeypatch)
     traced = Trained(runs, executor)
-
-    def untraced(key, function, example):
-        def run(*tensors):
-            with torch.enable_grad():
-                return function(*tensors)
-
-        return run
-
-    monkeypatch.setattr(executors, "traced", untraced)
+    monkeypatch.setattr(executors, "traced", lambda key, function, example: torch.enable_grad()(function))
     plain = Trained(runs, executor)
     assert all(traced.same_bits(plain, run.run_id) for run in runs)
+
+
+@pytest.mark.parametrize("optimizer", [{"name": "sgd"}, {"name": "sgd", "momentum": 0.9}, {"name": "adam"}])
+@pytest.mark.parametrize("norm", ["none", "batchnorm", "weightnorm"])
+def test_updates_fused_into_the_matrix_product_change_rounding_alone(norm, optimizer, monkeypatch):
+    runs = odd_runs(model={"norm": norm}, rates=[0.05, 0.1], steps=30, dtype="float64", optimizer=optimizer)
+    monkeypatch.setattr(trace, "_cache", OrderedDict())
+    fused = Trained(runs, "vectorized")
+    code = [program.__self__.code for key, program in trace._cache.items() if key[2][0] == "step"]
+    plain_sgd = optimizer == {"name": "sgd"}
+    assert any("Tensor_baddbmm_(" in one for one in code) == (plain_sgd and norm != "weightnorm")
+    without_fusion(monkeypatch)
+    apart = Trained(runs, "vectorized")
+    for run in runs:
+        for one, other in zip(fused.rows[run.run_id], apart.rows[run.run_id], strict=True):
+            assert one.test_loss == pytest.approx(other.test_loss, rel=1e-11)
 
 
 @pytest.mark.parametrize("executor", ["vectorized", "looped"])
 def test_the_traced_cnn_equals_the_untraced_one_bit_for_bit(executor, monkeypatch):
     runs = odd_runs(model={**CNN, "width": 3, "norm": "batchnorm"}, rates=[0.05, 0.1], steps=8)
+    without_fusion(monkeypatch)
     traced = Trained(runs, executor)
     monkeypatch.setattr(executors, "traced", lambda key, function, example: torch.enable_grad()(function))
     plain = Trained(runs, executor)
@@ -118,13 +137,11 @@ def test_divergence_is_recorded_at_its_step(executor):
         losses = []
         with torch.no_grad():
             for step in range(60):
-                result = alone.executor.step(alone.state, alone.feed.batch([run.seed] * 2, step))
-                losses.append(float(result.loss[0]))
+                batch = alone.feed.batch([run.seed] * 2, step)
+                loss, _ = alone.executor.step(alone.state, batch, alone._hypers(step))
+                losses.append(float(loss[0]))
                 if not math.isfinite(losses[-1]):
                     break
-                alone.settings.optimizer.update(
-                    alone.state.params, result.grads, alone.state.optimizer, alone._hypers(step), step
-                )
         end, rows = trained.ends[run.run_id], trained.rows[run.run_id]
         if math.isfinite(losses[-1]):
             assert (end.status, end.steps, end.diverged_at_step) == ("finished", 60, None)
