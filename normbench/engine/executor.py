@@ -120,14 +120,15 @@ class Vectorized(Executor):
     def evaluate(self, state: StackState, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sums of loss and correct answers; all runs see the same images."""
         self._lay_out(state)
+        given = Layout({"x": x, "y": y})
 
         def evaluate(*tensors: Tensor) -> list[Tensor]:
             self.model.eval()
-            params, buffers = self._net.named(tensors[:-2])
+            params, buffers, images = (self._net + given).named(tensors)
             run = vmap(self._forward, in_dims=(0, 0, None, None, None))
-            return list(run(params, buffers, *tensors[-2:], {}))
+            return list(run(params, buffers, images["x"], images["y"], {}))
 
-        inputs = [*self._net.tensors, x, y]
+        inputs = [*self._net.tensors, *given.tensors]
         loss, correct = self._program(evaluate, inputs, "evaluate", x.shape)(*inputs)
         dtype = state.train_loss.dtype
         return loss.to(dtype) * len(y), correct.to(dtype) * len(y)
@@ -182,16 +183,16 @@ class Looped(Executor):
     def evaluate(self, state: StackState, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sums of loss and correct answers, run by run."""
         self._lay_out(state)
-        x = channels_last(x)
+        given = Layout({"x": channels_last(x), "y": y})
 
         def evaluate(*tensors: Tensor) -> list[Tensor]:
             self.model.eval()
-            params, buffers = self._nets[0].named(tensors[:-2])
-            return list(self._forward(params, buffers, *tensors[-2:], {}))
+            params, buffers, images = (self._nets[0] + given).named(tensors)
+            return list(self._forward(params, buffers, images["x"], images["y"], {}))
 
         sums = torch.zeros(2, *state.train_loss.shape, dtype=state.train_loss.dtype, device=x.device)
         for lane, net in enumerate(self._nets):
-            inputs = [*net.tensors, x, y]
+            inputs = [*net.tensors, *given.tensors]
             sums[0, lane], sums[1, lane] = self._program(evaluate, inputs, "evaluate", x.shape)(*inputs)
         return sums[0] * len(y), sums[1] * len(y)
 

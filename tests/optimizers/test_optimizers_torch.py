@@ -116,8 +116,8 @@ def test_a_gradient_below_the_bound_is_left_alone():
     grads = {"a": torch.tensor([[3.0, 4.0], [0.3, 0.4]], dtype=F64)}
     clipped = clip(grads, 1.0)
     expected = torch.tensor([[0.6, 0.8], [0.3, 0.4]], dtype=F64)
-    torch.testing.assert_close(grads["a"], expected, rtol=1e-6, atol=0)
-    assert torch.equal(grads["a"][1], expected[1])
+    torch.testing.assert_close(clipped["a"], expected, rtol=1e-6, atol=0)
+    assert torch.equal(clipped["a"][1], expected[1])
 
 
 S = torch.optim.lr_scheduler
