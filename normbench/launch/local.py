@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,13 +31,17 @@ class Tally:
     crashed: int = 0
     interrupted: bool = False
     executors: set[str] = field(default_factory=set)
-    run_steps: int = 0
+    run_steps: Counter[str] = field(default_factory=Counter)  # steps x runs, by stack
     resumed: dict[str, int] = field(default_factory=dict)
     halves: set[str] = field(default_factory=set)  # stacks made of one that raised an error
 
     def made(self) -> dict[str, Any]:
         """Return what environment.json tells: steps x runs made, and from which step a stack went on."""
-        return {"run_steps": self.run_steps, "resumed": self.resumed}
+        return {
+            "run_steps": self.run_steps.total(),
+            "run_steps_of": dict(self.run_steps),
+            "resumed": self.resumed,
+        }
 
 
 def train_stacks(
@@ -128,7 +133,7 @@ def _train(
                     step = state.step
                     writer.flush()
         finally:
-            tally.run_steps += trainer.made
+            tally.run_steps[stack.stack_id] += trainer.made
     tally.executors.add(stack.executor)
     if state.lanes:
         tally.interrupted = True

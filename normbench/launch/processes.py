@@ -87,7 +87,7 @@ def train_in_processes(
                     writer.flush()
                     reporter.advance(content)
                 elif kind == "made":
-                    tally.run_steps += content
+                    tally.run_steps[stack.stack_id] += content
                 elif kind == "checkpoint":
                     checkpoints.save_bytes(stack, content, writer)
                     tries.pop(stack.stack_id, None)  # it gets on
