@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench import __version__
-from normbench.records.files import write_file
+from normbench.records.files import read_small, write_file
 
 PACKAGES = (
     "torch",
@@ -75,7 +75,7 @@ def end_session(root: Path, executors: Iterable[str] = (), made: Mapping[str, An
 def read_sessions(root: Path) -> list[dict[str, Any]]:
     """Return the sessions so far; none if the file is not there or not ours (it is then begun anew)."""
     try:
-        sessions = json.loads((root / FILE).read_bytes())["sessions"]
+        sessions = json.loads(read_small(root / FILE))["sessions"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
     return (
