@@ -10,7 +10,8 @@ from pathlib import Path
 from normbench.config import dump_config, load_config
 from normbench.errors import NormbenchError, did_you_mean, one_of
 from normbench.launch.checkpoints import Checkpoints
-from normbench.launch.local import Tally, train_stacks
+from normbench.launch.launch import Launch, Tally
+from normbench.launch.local import train_stacks
 from normbench.launch.processes import train_in_processes, worker_plan
 from normbench.launch.reporter import Reporter
 from normbench.plan import Plan, Stack, make_plan
@@ -126,11 +127,11 @@ def run(
             reporter.start(sum(run.settings.train.steps for run in work), len(work))
             try:
                 stop = should_stop or (lambda: False)
-                launch = (whole, stacks, folder, checkpoints, reporter, stop, tally)
+                launch = Launch(whole, folder, checkpoints, reporter, stop, tally)
                 if workers and threads:
-                    train_in_processes(*launch, workers=workers, threads=threads)
+                    train_in_processes(launch, stacks, workers=workers, threads=threads)
                 else:
-                    train_stacks(*launch)
+                    train_stacks(launch, stacks)
             finally:
                 reporter.finish()
                 folder.merge()

@@ -1,4 +1,3 @@
-
 """Any bytes in any file of a results folder: every reader gives what it can, or one NormbenchError."""
 
 from __future__ import annotations
