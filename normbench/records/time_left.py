@@ -14,8 +14,8 @@ def seconds_left(rows: Sequence[Row], swept: Sequence[str], workers: int = 1) ->
     """Return the training time of what is left: 0 if nothing is, None if no run has ended yet.
 
     A run is expected to take what the ended runs nearest to it took on average: those of the same cell, else
-    those of the same variant at other learning rates, else all. Those that diverged early count as they are,
-    so that a cell which diverges costs nothing. One that was interrupted has its share of the steps behind it.
+    those of the same variant at other learning rates, else all. Those that diverged early count as they are:
+    a cell which diverges costs nothing. One that was interrupted has its share of the steps behind it.
     Crashed runs are not trained again unless asked for. `workers` train at the same time.
     """
     left = [row for row in rows if row["status"] in ("interrupted", "pending")]

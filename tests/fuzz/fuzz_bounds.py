@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -12,6 +13,7 @@ from typing import Any
 
 from normbench.errors import NormbenchError
 
+COUNTS: dict[str, Counter[str]] = {}  # of each kind of input: how many, and what became of the calls
 SECONDS = 5.0
 BYTES = 1 << 30
 
@@ -60,12 +62,21 @@ def _memory() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+def note(kind: str) -> None:
+    """Count an input of this kind; the calls that follow are tried on it."""
+    COUNTS[kind] = COUNTS.pop(kind, Counter())  # the current kind stands last
+    COUNTS[kind]["inputs"] += 1
+
+
 def tried(act: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Return what the call gives, or the NormbenchError that it raises; anything else fails the test."""
     with bounded():
         try:
-            return act(*arguments, **options)
+            found = act(*arguments, **options)
+            COUNTS[next(reversed(COUNTS))]["results"] += 1
+            return found
         except NormbenchError as error:
             sentence = error
+    COUNTS[next(reversed(COUNTS))]["sentences"] += 1
     assert str(sentence).strip(), "an error that says nothing"
     return sentence

@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 import pytest
-from fuzz_bounds import BYTES, TookTooLongError, bounded, tried
+from fuzz_bounds import BYTES, TookTooLongError, bounded, note, tried
 
 from normbench.errors import ConfigError
 
@@ -25,9 +25,13 @@ def test_memory_beyond_the_bound_is_refused_and_then_there_again():
     np.empty(BYTES + BYTES // 2, "int8")
 
 
-def test_only_a_normbench_error_is_a_sentence():
+def test_only_a_normbench_error_is_a_sentence(monkeypatch):
+    monkeypatch.setattr("fuzz_bounds.COUNTS", {})
+
     def fail(error):
         raise error
+
+    note("a")
 
     assert str(tried(fail, ConfigError("a.yaml: x"))) == "a.yaml: x"
     with pytest.raises(ValueError, match="ours"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fuzz_bounds import tried
+from fuzz_bounds import note, tried
 from fuzz_inputs import ODD_NUMBERS, ODD_WORDS, edited, edits, odd_texts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -98,6 +98,7 @@ def loads(found: object, name: str) -> None:
 @short
 @given(data=st.binary(max_size=200) | st.builds(edited, st.sampled_from(SHIPPED), edits()), sets=overrides)
 def test_any_bytes_and_overrides_give_an_experiment_or_one_error(tmp_path, data, sets):
+    note("any bytes as a config, with overrides")
     path = tmp_path / "any.yaml"
     path.write_bytes(data)
     loads(tried(load_config, path, sets), "any.yaml")
@@ -106,6 +107,7 @@ def test_any_bytes_and_overrides_give_an_experiment_or_one_error(tmp_path, data,
 @short
 @given(sweep=sweeps | values, sets=overrides)
 def test_any_sweep_gives_cells_or_one_error(sweep, sets):
+    note("any sweep, with overrides")
     text = BASE + yaml.safe_dump({"sweep": sweep}, allow_unicode=True)
     loads(tried(parse_config, text, "any.yaml", sets), "any.yaml")
 
@@ -120,6 +122,7 @@ def test_any_sweep_gives_cells_or_one_error(sweep, sets):
     )
 )  # fmt: skip
 def test_any_section_gives_an_experiment_or_one_error(changes):
+    note("any section of a config")
     text = yaml.safe_dump({**yaml.safe_load(BASE), **changes}, allow_unicode=True)
     loads(tried(parse_config, text, "any.yaml"), "any.yaml")
 
@@ -161,6 +164,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_no_text_takes_more_than_its_share_of_time_and_memory(tmp_path, name):
+    note("a config that takes much time or memory to read")
     path = tmp_path / "any.yaml"
     path.write_text(BOMBS[name], encoding="utf-8")
     found = tried(load_config, path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from fuzz_bounds import tried
+from fuzz_bounds import note, tried
 from fuzz_inputs import edited, edits, odd_bytes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -81,6 +81,7 @@ def read_all(folder: Path) -> None:
 )
 def test_any_bytes_in_any_file_are_read_or_refused_in_a_sentence(tmp_path, sweep, name, new, changes, other):
     """`other` is gone as well; then the training goes on in the folder, to the end or to a sentence."""
+    note(f"any bytes in {name.replace('STACK', '<stack>')}")
     root, stack = sweep
     folder = tmp_path / "x"
     shutil.rmtree(folder, ignore_errors=True)
@@ -113,6 +114,7 @@ pickles = st.sampled_from(
 )
 def test_a_checkpoint_with_a_right_checksum_and_any_content_is_unfit(sweep, body, lengths, zipped, changes):
     """The checksum guards against accidents; against a file made on purpose torch's weights_only does."""
+    note("a checkpoint with a right checksum and any content")
     root, _ = sweep
     if changes is not None:
         (path,) = (root / "x/checkpoints").iterdir()
@@ -144,6 +146,7 @@ def test_a_checkpoint_with_a_right_checksum_and_any_content_is_unfit(sweep, body
     "kind", ["one long line", "many lines", "deep", "zeros", "a folder", "a link to itself"]
 )
 def test_no_file_takes_more_than_its_share_of_time_and_memory(tmp_path, sweep, name, kind):
+    note(f"a file of the records: {kind}")
     root, stack = sweep
     folder = tmp_path / "x"
     shutil.copytree(root / "x", folder)
@@ -166,6 +169,7 @@ def test_no_file_takes_more_than_its_share_of_time_and_memory(tmp_path, sweep, n
 
 
 def test_the_readers_of_json_and_yaml_are_not_blown_up(tmp_path, sweep):
+    note("a config.yaml of the records that expands without end")
     root, _ = sweep
     folder = tmp_path / "x"
     shutil.copytree(root / "x", folder)
