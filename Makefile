@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help quickstart test check lint format types schema schema-check check-quickstart clean
+.PHONY: help quickstart test fuzz check lint format types schema schema-check check-quickstart clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -17,6 +17,9 @@ quickstart: $(VENV)/.installed  ## install, train the quickstart's sweep on embe
 
 test: $(VENV)/.installed-test  ## install with what the tests need, and run them
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/.installed-test  ## the property tests with 1,500 inputs for each kind, about 10 minutes
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz
 
 check: lint types schema-check test check-quickstart  ## all that .ci/run checks
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from normbench.config import dump_config, load_config
 from normbench.errors import NormbenchError, did_you_mean, one_of
 from normbench.launch.checkpoints import Checkpoints
-from normbench.launch.local import Tally, train_stacks
+from normbench.launch.launch import Launch, Tally
+from normbench.launch.local import train_stacks
 from normbench.launch.processes import train_in_processes, worker_plan
 from normbench.launch.reporter import Reporter
 from normbench.plan import Plan, Stack, make_plan
@@ -116,21 +117,21 @@ def run(
         statuses = folder.statuses()
         settled = RESULTS if "crashed" in retry else {*RESULTS, "crashed"}
         missing = [run for run, status in statuses.items() if status not in settled]
-        stacks = _stacks(whole, folder, missing)
+        stacks = _stacks(whole, folder, missing, workers or 1, reporter)
         checkpoints = Checkpoints(folder, checkpoint_every)
         checkpoints.keep_only({stack.stack_id for stack in stacks})
         tally = Tally()
         if stacks:
-            folder.start_session(device=whole.device, threads=threads, command=command)
+            folder.start_session(whole.device, threads, command, workers or 1)
             work = [run for stack in stacks for run in stack.runs]
             reporter.start(sum(run.settings.train.steps for run in work), len(work))
             try:
                 stop = should_stop or (lambda: False)
-                launch = (whole, stacks, folder, checkpoints, reporter, stop, tally)
+                launch = Launch(whole, folder, checkpoints, reporter, stop, tally)
                 if workers and threads:
-                    train_in_processes(*launch, workers=workers, threads=threads)
+                    train_in_processes(launch, stacks, workers=workers, threads=threads)
                 else:
-                    train_stacks(*launch)
+                    train_stacks(launch, stacks)
             finally:
                 reporter.finish()
                 folder.merge()
@@ -160,12 +161,19 @@ def _fetch(plan: Plan) -> None:
         load_data(data, plan.data_dir)
 
 
-def _stacks(plan: Plan, folder: ResultsFolder, missing: Sequence[str]) -> list[Stack]:
+def _stacks(
+    plan: Plan, folder: ResultsFolder, missing: Sequence[str], workers: int, reporter: Reporter
+) -> list[Stack]:
     """Return the stacks to train: those that were interrupted, as they were, and new ones for the rest."""
+    from normbench.preview import preview
+
     runs = {run.run_id: run for run in plan.runs}
     again, taken = [], set()
     for stack in folder.open_stacks():
         if plan.executor in ("auto", stack.executor) and set(stack.runs) <= set(runs):
             again.append(Stack(stack.stack_id, tuple(runs[run] for run in stack.runs), stack.executor))
             taken |= set(stack.runs)
-    return [*again, *plan.stacks_of(run for run in missing if run not in taken)]
+    new, notes = preview(plan).fit(plan.stacks_of(run for run in missing if run not in taken), workers)
+    for note in notes:
+        reporter.message(note)
+    return [*again, *new]

@@ -5,16 +5,20 @@ Each distinct architecture is built once; nothing is trained.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from normbench.config import Settings
 from normbench.data import Peek, peek
 from normbench.data.base import DataOptions
 from normbench.engine.loop import EVAL_ROWS, evaluation_steps
-from normbench.plan import Plan, Stack
+from normbench.plan import Plan, Stack, split_stack
 
 # What the estimate of time assumes, for any machine: the rate at which a stack's matrix products run, and the
 # time that each layer's operations take to start, however small they are.
@@ -140,6 +144,55 @@ class Preview:
     def memory_bytes(self) -> float:
         """Return the estimated peak: one stack at a time beside the program itself."""
         return PROCESS_BYTES + max((stack.memory_bytes for stack in self.stacks), default=0.0)
+
+    @cached_property
+    def room(self) -> float:
+        """Return the memory that is free on the plan's device, in bytes; inf where that is not told."""
+        return free_memory(self.plan.device)
+
+    def fit(self, stacks: Iterable[Stack], workers: int = 1) -> tuple[list[Stack], list[str]]:
+        """Return the stacks with those that would not fit into the free memory divided, and say which.
+
+        By halves, as the launcher divides one whose memory runs out: the records are the same but for the
+        column `stack`. So many workers share the memory. A run that does not fit alone is left to fail.
+        """
+        share = self.room / workers - (PROCESS_BYTES if self.plan.device == "cpu" else 0.0)
+        fitting: list[Stack] = []
+        divided: Counter[tuple[int, float, int]] = Counter()
+        for stack in stacks:
+            parts = self._divide(stack, share)
+            fitting += parts
+            if len(parts) > 1:
+                needed = self._stack(stack).memory_bytes
+                divided[len(stack.runs), float(f"{needed:.1e}"), len(parts)] += 1
+        free = f"{max(share, 0.0) / 1e9:.2g} GB"
+        return fitting, [
+            f"{count} {'stack' if count == 1 else 'stacks'} of {runs} runs would take about "
+            f"{needed / 1e9:.2g} GB of memory, {free} are free: trained in {parts} parts"
+            for (runs, needed, parts), count in divided.items()
+        ]
+
+    def _divide(self, stack: Stack, share: float) -> list[Stack]:
+        if len(stack.runs) == 1 or self._stack(stack).memory_bytes <= share:
+            return [stack]
+        return [part for half in split_stack(stack) for part in self._divide(half, share)]
+
+
+def free_memory(device: str) -> float:
+    """Return the bytes that a process could take on this device now; inf where the system does not tell."""
+    if device == "cuda":
+        import torch
+
+        return float(torch.cuda.mem_get_info()[0])
+    limits = [math.inf]
+    with contextlib.suppress(OSError, ValueError, StopIteration):  # Linux: what can be had without swapping
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        limits.append(
+            1024.0 * int(next(text for text in lines if text.startswith("MemAvailable")).split()[1])
+        )
+    with contextlib.suppress(OSError, ValueError):  # a container's own limit; "max" where it has none
+        limits.append(float(int(Path("/sys/fs/cgroup/memory.max").read_text())))
+    return min(limits)
 
 
 def preview(plan: Plan) -> Preview:

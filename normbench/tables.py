@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normbench.errors import RecordsError
+from normbench.records.config_file import read_config
 from normbench.stats import outcome
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def load_tables(folder: Path | str, trains_below: float | None = None) -> Tables
     folder = Path(folder)
     if not folder.is_dir():
         raise RecordsError(f"{folder}: no such folder; 'normbench run CONFIG' writes results/<name>/")
-    config = _read_config(folder)
+    config = read_config(folder / "config.yaml")
     runs = _read_runs(folder)
     missing = [c for c in ("run_id", "seed", "status") if c not in runs.columns]
     if missing:
@@ -105,21 +106,6 @@ def load_tables(folder: Path | str, trains_below: float | None = None) -> Tables
     runs = _judge(runs, config, again=trains_below is not None)
     metrics = _read_metrics(folder, runs["run_id"])
     return Tables(folder, str(config.get("name") or folder.name), config, runs, metrics, swept)
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.yaml"
-    if not path.is_file():
-        return {}
-    import yaml
-
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecordsError(
-            f"{path}: not readable as YAML ({error}); run the config again to restore it"
-        ) from error
-    return config if isinstance(config, dict) else {}
 
 
 def _read_runs(folder: Path) -> pd.DataFrame:

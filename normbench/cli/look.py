@@ -33,7 +33,10 @@ class Format(str, Enum):
 
 
 def status(results: Results = Path("results"), as_json: Json = False) -> None:
-    """Count the runs of an experiment, or of all in a folder, by status and outcome.
+    """Count the runs of an experiment, or of all in a folder, by status and outcome; say the time left.
+
+    Also while a sweep is training. The time left is an estimate from the runs that have ended, evaluation and
+    start left out; crashed runs are not in it, since they are trained again only with `run --retry crashed`.
 
     \b
     Example:  normbench status results/
@@ -50,6 +53,7 @@ def status(results: Results = Path("results"), as_json: Json = False) -> None:
                     "runs": one.total,
                     "statuses": one.statuses,
                     "outcomes": one.outcomes,
+                    "seconds_left": one.seconds_left,
                     "written_by": one.holder,
                     "warnings": one.warnings,
                 }
@@ -58,14 +62,26 @@ def status(results: Results = Path("results"), as_json: Json = False) -> None:
         )
         return
     statuses, outcomes = list(found[0][1].statuses), list(found[0][1].outcomes)
-    heads = ["experiment", "runs", *statuses, *(f"outcome\n{outcome}" for outcome in outcomes)]
-    rows = [[one.name, one.total, *one.statuses.values(), *one.outcomes.values()] for _, one in found]
+    heads = ["experiment", "runs", *statuses, *(f"outcome\n{outcome}" for outcome in outcomes), "time left"]
+    rows = [
+        [one.name, one.total, *one.statuses.values(), *one.outcomes.values(), time_left(one.seconds_left)]
+        for _, one in found
+    ]
     print_table(str(results), heads, rows, right=len(heads) - 1)
     for folder, one in found:
         if one.holder:
             say(f"{folder}: is being written by {one.holder}")
         for warning in one.warnings:
             say(warning)
+
+
+def time_left(seconds: float | None) -> str | None:
+    """Return the time left for people; None where nothing is left."""
+    from normbench.progress import duration
+
+    if seconds is None:
+        return "unknown"
+    return f"about {duration(seconds)}" if seconds else None
 
 
 def plot(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,8 @@ def plan_answer(costs: Preview) -> dict[str, Any]:
         "assumed_gflops": costs.gflops,
         "estimated_seconds": costs.seconds,
         "estimated_memory_bytes": costs.memory_bytes,
-        "notes": list(plan.notes),
+        "free_memory_bytes": None if math.isinf(costs.room) else costs.room,
+        "notes": [*plan.notes, *costs.fit(plan.stacks)[1]],
     }
 
 
@@ -72,7 +74,7 @@ def print_plan(costs: Preview, every_cell: bool) -> None:
         typer.echo(f"All have {shared}.\n")
     _print_stacks(costs)
     _print_totals(costs)
-    for note in plan.notes:
+    for note in [*plan.notes, *costs.fit(plan.stacks)[1]]:
         typer.echo(f"note: {note}")
 
 

@@ -19,7 +19,7 @@ from normbench.config.nodes import Node
 from normbench.config.problems import Problems, Where, shown
 from normbench.config.schema import AXES, SECTIONS, LinearAxis, RangeAxis, Settings
 
-MAX_CELLS = 100_000
+MAX_CELLS = 50_000  # two seconds and 400 MB
 MAX_COMPARISONS = 10_000_000  # of cells with values in `exclude`: seconds
 DIGITS = 12  # significant digits of generated values, so that 0.1 is 0.1
 

@@ -13,36 +13,24 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from normbench.engine.checkpoint import UnfitError
-from normbench.engine.events import RunEnd
 from normbench.errors import NormbenchError
-from normbench.launch.checkpoints import Checkpoints, Schedule
-from normbench.launch.local import Tally, after_failure, begins_anew, resumes, stack_name
-from normbench.launch.reporter import Reporter
-from normbench.plan import Plan, Stack
-from normbench.records import ResultsFolder, StackWriter
+from normbench.launch.checkpoints import Schedule
+from normbench.launch.launch import Launch, stack_name
+from normbench.plan import Stack
+from normbench.records import StackWriter
 
 TRIES = 3  # a stack whose worker was killed so often (out of memory?) is an error
 
 
-def train_in_processes(
-    plan: Plan,
-    stacks: Sequence[Stack],
-    folder: ResultsFolder,
-    checkpoints: Checkpoints,
-    reporter: Reporter,
-    should_stop: Callable[[], bool],
-    tally: Tally,
-    *,
-    workers: int,
-    threads: int,
-) -> None:
+def train_in_processes(launch: Launch, stacks: Sequence[Stack], *, workers: int, threads: int) -> None:
     """Train the stacks by so many workers of so many threads each; as `local.train_stacks` else."""
+    plan, checkpoints, tally = launch.plan, launch.checkpoints, launch.tally
     left = list(stacks)
     tries: dict[str, int] = {}
     job = Job(plan.data_dir, plan.device, threads, checkpoints.every)
@@ -50,13 +38,13 @@ def train_in_processes(
     told = False
     try:
         while True:
-            if should_stop() and not told:
+            if launch.should_stop() and not told:
                 tally.interrupted = told = True
                 for worker in pool:
                     worker.stop()
             for worker in pool:
                 if worker.stack is None and left and not told:
-                    worker.train(left.pop(0), folder, checkpoints, reporter, tally)
+                    worker.train(launch, left.pop(0))
             busy = [worker for worker in pool if worker.stack is not None]
             if not busy:
                 return
@@ -75,19 +63,19 @@ def train_in_processes(
                             f"the worker training {stack_name(stack)} was killed {TRIES} times; "
                             "if memory ran out, use fewer --workers"
                         ) from None
-                    reporter.message(f"a worker was killed; {stack_name(stack)} is trained by a new one")
+                    launch.reporter.message(
+                        f"a worker was killed; {stack_name(stack)} is trained by a new one"
+                    )
                     pool[pool.index(worker)] = Worker(job)
                     left.insert(0, stack)
                     continue
                 if kind == "event":
-                    writer.write(content)
-                    if isinstance(content, RunEnd):
-                        tally.trained.add(content.run_id)
+                    launch.write(content, writer)
                 elif kind == "flush":
                     writer.flush()
-                    reporter.advance(content)
+                    launch.reporter.advance(content)
                 elif kind == "made":
-                    tally.run_steps += content
+                    tally.run_steps[stack.stack_id] += content
                 elif kind == "checkpoint":
                     checkpoints.save_bytes(stack, content, writer)
                     tries.pop(stack.stack_id, None)  # it gets on
@@ -98,15 +86,13 @@ def train_in_processes(
                         checkpoints.remove(stack.stack_id)
                 elif kind == "unfit":
                     worker.finish()
-                    begins_anew(stack, content, reporter)
-                    checkpoints.remove(stack.stack_id)
+                    launch.begins_anew(stack, content)
                     left.insert(0, stack)
                 elif kind == "refused":
                     raise NormbenchError(content)
                 else:
                     worker.finish()
-                    again = after_failure(plan, stack, content, folder, checkpoints, reporter, tally)
-                    left = [*again, *left]
+                    left = [*launch.after_failure(stack, content), *left]
     finally:
         for worker in pool:
             worker.close()
@@ -125,20 +111,17 @@ class Worker:
         self.stack: Stack | None = None
         self.writer: StackWriter | None = None
 
-    def train(
-        self, stack: Stack, folder: ResultsFolder, checkpoints: Checkpoints, reporter: Reporter, tally: Tally
-    ) -> None:
+    def train(self, launch: Launch, stack: Stack) -> None:
         """Give the worker its next stack, with its checkpoint if there is one."""
-        reporter.stack(stack_name(stack))
-        state, reason = checkpoints.load(stack, self.job.device, onto="cpu")
+        launch.reporter.stack(stack_name(stack))
+        state, reason = launch.checkpoints.load(stack, self.job.device, onto="cpu")
         if state is None:
-            begins_anew(stack, reason, reporter)
-            checkpoints.remove(stack.stack_id)
+            launch.begins_anew(stack, reason)
             stored, lengths = None, None
         else:
-            resumes(stack, state, reporter, tally)
-            stored, lengths = checkpoints.read(stack), state.lengths
-        self.stack, self.writer = stack, folder.writer(stack, lengths=lengths)
+            launch.resumes(stack, state)
+            stored, lengths = launch.checkpoints.read(stack), state.lengths
+        self.stack, self.writer = stack, launch.folder.writer(stack, lengths=lengths)
         with contextlib.suppress(BrokenPipeError):  # it was killed: its pipe will say so
             self.pipe.send((stack, stored))
 

@@ -11,6 +11,8 @@ lock          one process at a time
 environment   versions, hardware, times
 folder        all of it, for the process that trains
 tables        all of it, for readers
+time_left     what the runs without a result will take
+config_file   the config.yaml, read as data
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench import __version__
-from normbench.records.files import write_file
+from normbench.records.files import read_small, write_file
 
 PACKAGES = (
     "torch",
@@ -40,7 +40,9 @@ def now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def facts(device: str, threads: int | None, command: Sequence[str] | None = None) -> dict[str, Any]:
+def facts(
+    device: str, threads: int | None, command: Sequence[str] | None = None, workers: int = 1
+) -> dict[str, Any]:
     """Return what is known when a session starts; `command` is sys.argv unless given."""
     return {
         "versions": {"normbench": __version__, "python": platform.python_version(), **_versions()},
@@ -48,6 +50,7 @@ def facts(device: str, threads: int | None, command: Sequence[str] | None = None
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "threads": threads,
+        "workers": workers,
         "device": device,
         "executors": [],
         "git": git_state(),
@@ -75,12 +78,19 @@ def end_session(root: Path, executors: Iterable[str] = (), made: Mapping[str, An
 def read_sessions(root: Path) -> list[dict[str, Any]]:
     """Return the sessions so far; none if the file is not there or not ours (it is then begun anew)."""
     try:
-        sessions = json.loads((root / FILE).read_bytes())["sessions"]
+        sessions = json.loads(read_small(root / FILE))["sessions"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
     return (
         [session for session in sessions if isinstance(session, dict)] if isinstance(sessions, list) else []
     )
+
+
+def workers_of(root: Path) -> int:
+    """Return how many processes train, or trained last."""
+    sessions = read_sessions(root)
+    workers = sessions[-1].get("workers") if sessions else 1
+    return workers if isinstance(workers, int) and workers > 0 else 1
 
 
 def _write(root: Path, sessions: list[dict[str, Any]]) -> None:

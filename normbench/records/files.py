@@ -13,6 +13,7 @@ from normbench.errors import RecordsError
 
 NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+MOST_BYTES = 8 << 20  # of a small file: a manifest, the environment, a config, a lock
 NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 
 
@@ -114,6 +115,15 @@ def write_file(path: Path, data: bytes) -> None:
         new.drop()
         raise
     sync_folder(path.parent)
+
+
+def read_small(path: Path) -> bytes:
+    """Return a small file's bytes; OSError for one that is larger than any of ours."""
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES:,} bytes")
+    return data
 
 
 def remove(path: Path) -> None:

@@ -152,9 +152,11 @@ class ResultsFolder:
     def _in_use(self) -> set[str]:
         return {stack_id for stack_id, writer in self._writers.items() if not writer.closed}
 
-    def start_session(self, device: str, threads: int | None, command: Sequence[str] | None = None) -> None:
+    def start_session(
+        self, device: str, threads: int | None, command: Sequence[str] | None = None, workers: int = 1
+    ) -> None:
         """Append this session to environment.json; call it only when there is something to train."""
-        environment.start_session(self.root, environment.facts(device, threads, command))
+        environment.start_session(self.root, environment.facts(device, threads, command, workers))
 
     def end_session(self, executors: Iterable[str] = (), made: Mapping[str, Any] | None = None) -> None:
         """Write the session's end, the executors it used, and facts of what it made."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench.errors import RecordsError
-from normbench.records.files import explained
+from normbench.records.files import explained, read_small
 
 try:
     import fcntl
@@ -24,7 +24,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 NAME = "run.lock"
-_HELD: set[Path] = set()  # by this process: closing any descriptor of such a file would let its lock go
+_HELD: set[str] = set()  # by this process: closing any descriptor of such a file would let its lock go
 
 
 class FolderLock:
@@ -36,7 +36,7 @@ class FolderLock:
 
     def acquire(self) -> None:
         """Take the lock; RecordsError with who holds it if somebody does."""
-        key = self.path.resolve()
+        key = _key(self.path)
         if key in _HELD:
             raise RecordsError(f"{self.path.parent}: this process already writes this folder")
         while True:
@@ -72,7 +72,7 @@ class FolderLock:
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
         self._descriptor = None
-        _HELD.discard(self.path.resolve())
+        _HELD.discard(_key(self.path))
 
     def _refusal(self, holder: dict[str, Any] | None, alive: bool) -> RecordsError:
         root = self.path.parent
@@ -90,10 +90,10 @@ class FolderLock:
 def holder_of(root: Path) -> str | None:
     """Return who writes the folder now, None if nobody does (as far as this machine can tell)."""
     path = root / NAME
-    if path.resolve() in _HELD:
+    if _key(path) in _HELD:
         return describe(_myself())
     try:
-        holder = _parse(path.read_bytes())
+        holder = _parse(read_small(path))
     except OSError:
         return None
     return None if holder is None or _gone(holder) else describe(holder)
@@ -104,6 +104,10 @@ def describe(holder: dict[str, Any] | None) -> str:
     if holder is None:
         return "which just began"
     return f"process {holder['pid']} on {holder['host']}, since {holder['start']}"
+
+
+def _key(path: Path) -> str:
+    return os.path.realpath(path)  # `Path.resolve` raises on a link to itself
 
 
 def _myself() -> dict[str, Any]:

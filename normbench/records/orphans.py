@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from normbench.errors import RecordsError
+from normbench.records.config_file import parse_config_text, read_config
 from normbench.records.contents import Contents
 from normbench.records.files import Replacement, explained, sync_folder, write_file
 from normbench.records.merge import run_cells
@@ -57,12 +56,14 @@ def refuse(contents: Contents, orphans: Iterable[str], plan: PlanLike, config_te
 
 def config_differences(old_file: Path, new_text: str) -> list[str]:
     """Return one sentence for each setting in which the two resolved configs differ."""
+    old: dict[str, Any] = {}
+    new: dict[str, Any] = {}
     try:
-        old_text = old_file.read_text("utf-8")
-    except (OSError, ValueError):
+        _flatten("", read_config(old_file), old)
+        _flatten("", parse_config_text(new_text), new)
+    except (RecordsError, ValueError):
         return []
-    old, new = _settings(old_text), _settings(new_text)
-    if old is None or new is None:
+    if not old:
         return []
     sentences = []
     for key in dict.fromkeys([*old, *new]):
@@ -142,21 +143,6 @@ def set_aside(contents: Contents, orphans: list[str]) -> Path:
 def write_config(root: Path, text: str) -> None:
     """Write config.yaml unless it stands there already."""
     write_file(root / "config.yaml", text.encode("utf-8"))
-
-
-def _settings(text: str) -> dict[str, Any] | None:
-    """Return a resolved config as dotted keys; None for what we did not write (aliases, tags, no mapping)."""
-    try:
-        if len(text) > 1 << 20 or any(
-            isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, yaml.SafeLoader)
-        ):
-            return None
-        data = yaml.safe_load(text)
-        flat: dict[str, Any] = {}
-        _flatten("", data, flat)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
-    return flat if isinstance(data, Mapping) else None
 
 
 def _flatten(prefix: str, value: Any, into: dict[str, Any]) -> None:

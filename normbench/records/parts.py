@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from normbench.errors import RecordsError
-from normbench.records.files import explained, remove, sync_folder, write_file
+from normbench.records.files import explained, read_small, remove, sync_folder, write_file
 from normbench.records.index import OpenFiles, RowIndex
 from normbench.records.schema import (
     ENDED,
@@ -144,7 +144,7 @@ def read_manifest(folder: Path, stack_id: str) -> Manifest | None:
     path = part_file(folder, stack_id, None)
     try:
         with explained(path, "read"):
-            data = json.loads(path.read_bytes())
+            data = json.loads(read_small(path))
         runs = tuple(str(run) for run in data["runs"])
         return Manifest(stack_id, str(data["executor"]), int(data["order"]), runs, bool(data["resumable"]))
     except (RecordsError, ValueError, KeyError, TypeError, RecursionError, OverflowError):

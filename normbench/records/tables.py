@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from normbench.errors import RecordsError
 from normbench.records.contents import Choice, Contents, check_folder, is_results
+from normbench.records.environment import workers_of
 from normbench.records.files import explained
 from normbench.records.lock import holder_of
 from normbench.records.merge import run_cells
@@ -23,6 +24,7 @@ from normbench.records.schema import (
     runs_table,
     text_value,
 )
+from normbench.records.time_left import seconds_left
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,12 +60,13 @@ def read_layers(folder: Path | str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class FolderStatus:
-    """How many runs have which status and outcome, who writes the folder now, and what was damaged."""
+    """How many runs have which status and outcome, the time left, who writes the folder, what was damaged."""
 
     name: str
     total: int
     statuses: dict[str, int]  # all five, in the order of the design
     outcomes: dict[str, int]
+    seconds_left: float | None  # None: nothing has ended yet that would tell
     holder: str | None
     warnings: list[str]
 
@@ -80,6 +83,7 @@ def folder_status(folder: Path | str) -> FolderStatus:
             len(rows),
             {name: statuses[name] for name in STATUSES},
             {name: outcomes[name] for name in OUTCOMES},
+            seconds_left(rows, contents.runs.swept, workers_of(contents.root)),
             holder_of(contents.root),
             contents.warnings,
         )

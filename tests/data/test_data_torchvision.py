@@ -154,3 +154,23 @@ def test_real_mnist():
     assert dataset.train.x.mean().item() == pytest.approx(0, abs=1e-5)
     whole = torch.tensor([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949])
     assert (dataset.train.y.bincount() - whole / 60).abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
+def test_a_download_that_is_not_the_known_file_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Torchvision holds what it fetched against the md5 of the set; nothing of it is unpacked before."""
+    fetched = []
+
+    def another_file(url: str, filename: str, *_: object) -> None:
+        fetched.append(filename)
+        Path(filename).write_bytes(b"not what was asked for")
+
+    monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", another_file)
+    with pytest.raises(DataError, match="corrupted"):
+        load(DATASETS[name](), tmp_path / "data")
+    assert fetched
+    assert not available(DATASETS[name](), tmp_path / "data")
+    left = {str(path) for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    assert left <= set(fetched)

@@ -114,3 +114,7 @@ def run_all(root, plan, order=None, size=4, config=CONFIG, keep_old=False):
 
 def merged(root):
     return {name: (root / name).read_bytes() for name in ("metrics.csv", "runs.csv")}
+
+
+def tree(root):
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}

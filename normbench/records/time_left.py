@@ -1,0 +1,56 @@
+"""How long the runs without a result will take, from what those with one took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from normbench.records.schema import RESULTS
+
+RATE = "optimizer.lr"
+Row = Mapping[str, str]
+
+
+def seconds_left(rows: Sequence[Row], swept: Sequence[str], workers: int = 1) -> float | None:
+    """Return the training time of what is left: 0 if nothing is, None if no run has ended yet.
+
+    A run is expected to take what the ended runs nearest to it took on average: those of the same cell, else
+    those of the same variant at other learning rates, else all. Those that diverged early count as they are:
+    a cell which diverges costs nothing. One that was interrupted has its share of the steps behind it.
+    Crashed runs are not trained again unless asked for. `workers` train at the same time.
+    """
+    left = [row for row in rows if row["status"] in ("interrupted", "pending")]
+    ended = [row for row in rows if row["status"] in RESULTS and row["train_seconds"]]
+    if not left:
+        return 0.0
+    if not ended:
+        return None
+    levels: list[list[str]] = [list(swept), [key for key in swept if key != RATE], []]
+    tables = [(keys, _means(ended, keys)) for keys in levels]
+    return sum(_expected(row, tables) for row in left) / workers
+
+
+def _means(ended: Sequence[Row], keys: Sequence[str]) -> dict[tuple[str, ...], tuple[float, int]]:
+    """Return mean seconds of a run, and the most steps that one made, for each group of ended runs."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in ended:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return {
+        values: (
+            sum(float(row["train_seconds"]) for row in group) / len(group),
+            max(int(row["steps"] or 0) for row in group),
+        )
+        for values, group in groups.items()
+    }
+
+
+def _expected(
+    row: Row, tables: Sequence[tuple[Sequence[str], Mapping[tuple[str, ...], tuple[float, int]]]]
+) -> float:
+    """Return what this run still takes, by the nearest group that has an ended run."""
+    for keys, means in tables:
+        found = means.get(tuple(row[key] for key in keys))
+        if found is not None:
+            seconds, steps = found
+            behind = int(row["steps"] or 0)
+            return seconds * (1 - behind / steps if 0 <= behind < steps else 1.0)
+    raise AssertionError("the last table has all ended runs in one group")

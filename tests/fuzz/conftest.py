@@ -1,0 +1,28 @@
+"""`make fuzz` runs these tests with the profile `fuzz`: many more examples than the tests of every day."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fuzz_bounds import COUNTS
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "fuzz",
+    max_examples=1500,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how many inputs of each kind were tried, and what became of the calls made with them."""
+    if COUNTS:
+        terminalreporter.write_sep("=", "bad inputs: calls that gave a result, calls that gave a sentence")
+    for kind in sorted(COUNTS):
+        counts = COUNTS[kind]
+        terminalreporter.write_line(
+            f"{counts['inputs']:8,} {kind}: {counts['results']:,} results, {counts['sentences']:,} sentences"
+        )
+    if COUNTS:
+        terminalreporter.write_line(f"{sum(counts['inputs'] for counts in COUNTS.values()):8,} in all")
