@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normbench.config import dump_config, load_config
-from normbench.errors import NormbenchError, did_you_mean, one_of
 from normbench.launch.checkpoints import Checkpoints
+from normbench.launch.choose import choose_cores
 from normbench.launch.launch import Launch, Tally
 from normbench.launch.local import train_stacks
-from normbench.launch.processes import train_in_processes, worker_plan
+from normbench.launch.processes import train_in_processes
 from normbench.launch.reporter import Reporter
 from normbench.plan import Plan, Stack, make_plan
 from normbench.records import RESULTS, ResultsFolder
 from normbench.tables import Tables, load_tables
-
-LAUNCHERS = ("local", "processes")
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,9 @@ def run(
         config, overrides, data_dir, device, executor: as `plan`.
         results: the experiment's folder is `results/<name>`.
         threads: of torch on a CPU, of each worker; another number may change rounding.
-        launcher: `local` trains in this process, `processes` one stack in each of several workers.
+        launcher: `local` trains in this process, `processes` one stack in each of several workers, `auto`
+            as the command does, by rule. Workers import the script that calls this, so it must guard its
+            own work by `if __name__ == "__main__":`.
         workers: how many; by default one for each core, of one thread.
         checkpoint_every: seconds between two checkpoints of a stack; by default 60, more if they are slow.
         keep_old: keep finished runs that the config no longer has aside, in place of refusing.
@@ -96,18 +96,11 @@ def run(
     began = time.monotonic()
     whole = plan(config, overrides, data_dir=data_dir, device=device, executor=executor)
     _fetch(whole)
-    if launcher not in LAUNCHERS:
-        raise NormbenchError(
-            f"--launcher: '{launcher}' is unknown; {did_you_mean(launcher, LAUNCHERS)}{one_of(LAUNCHERS)}"
-        )
-    if workers is not None and launcher == "local":
-        raise NormbenchError("--workers: goes with --launcher processes")
-    if launcher == "processes":
-        workers, threads = worker_plan(workers, threads)
-    elif threads is not None:
+    cores = choose_cores(whole, launcher, workers, threads)
+    if cores.workers is None and cores.threads is not None:
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(cores.threads)
     reporter = reporter or Reporter()
     path = Path(results) / whole.experiment.name
     with ResultsFolder(path) as folder:
@@ -117,19 +110,19 @@ def run(
         statuses = folder.statuses()
         settled = RESULTS if "crashed" in retry else {*RESULTS, "crashed"}
         missing = [run for run, status in statuses.items() if status not in settled]
-        stacks = _stacks(whole, folder, missing, workers or 1, reporter)
+        stacks = _stacks(whole, folder, missing, cores.workers or 1, reporter)
         checkpoints = Checkpoints(folder, checkpoint_every)
         checkpoints.keep_only({stack.stack_id for stack in stacks})
         tally = Tally()
         if stacks:
-            folder.start_session(whole.device, threads, command, workers or 1)
+            folder.start_session(whole.device, cores.threads, command, cores.workers or 1)
             work = [run for stack in stacks for run in stack.runs]
             reporter.start(sum(run.settings.train.steps for run in work), len(work))
             try:
                 stop = should_stop or (lambda: False)
                 launch = Launch(whole, folder, checkpoints, reporter, stop, tally)
-                if workers and threads:
-                    train_in_processes(launch, stacks, workers=workers, threads=threads)
+                if cores.workers and cores.threads:
+                    train_in_processes(launch, stacks, workers=cores.workers, threads=cores.threads)
                 else:
                     train_stacks(launch, stacks)
             finally:

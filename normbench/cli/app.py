@@ -85,6 +85,7 @@ class Executor(str, Enum):
 class Launcher(str, Enum):
     """Who trains the stacks."""
 
+    auto = "auto"
     local = "local"
     processes = "processes"
 

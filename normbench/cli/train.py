@@ -39,11 +39,11 @@ def run(
     device: DeviceOption = Device.auto,
     executor: ExecutorOption = Executor.auto,
     threads: Annotated[
-        Optional[int], typer.Option(min=1, help="CPU threads; default: torch's choice.")
+        Optional[int], typer.Option(min=1, help="CPU threads of each process; default: by rule.")
     ] = None,
     launcher: Annotated[
-        Launcher, typer.Option(help="Train in this process, or a stack in each of several.")
-    ] = Launcher.local,
+        Launcher, typer.Option(help="Train in this process, or a stack in each of several; auto: by rule.")
+    ] = Launcher.auto,
     workers: Annotated[
         Optional[int], typer.Option(min=1, help="Processes; default: one for each core, of one thread.")
     ] = None,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import traceback
 from collections.abc import Sequence
@@ -225,10 +224,3 @@ def _train(pipe: Connection, stack: Stack, stored: bytes | None, job: Job) -> bo
         pipe.send(("event", event))
     tell_made()
     return not trainer.state.lanes
-
-
-def worker_plan(workers: int | None, threads: int | None) -> tuple[int, int]:
-    """Return how many workers, and threads for each: by default as many workers of one thread as cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = workers or max(1, cores // (threads or 1))
-    return workers, threads or max(1, cores // workers)

@@ -1,0 +1,66 @@
+"""Which launcher, how many workers and threads: by rule from the plan and the cores."""
+
+from __future__ import annotations
+
+import pytest
+
+from normbench.config import parse_config
+from normbench.errors import NormbenchError
+from normbench.launch import choose
+from normbench.launch.choose import Cores, choose_cores
+from normbench.plan import make_plan
+
+
+def plan_of(stacks: int, steps: int):
+    norms = ["none", "batchnorm", "layernorm", "selu"][:stacks]
+    config = f"""
+name: tiny
+data: {{name: digits}}
+model: {{name: mlp, width: 256}}
+train: {{steps: {steps}}}
+sweep: {{model.norm: [{", ".join(norms)}]}}
+"""
+    plan = make_plan(parse_config(config), device="cpu")
+    assert len(plan.stacks) == stacks
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("cores", "stacks", "steps", "chosen"),
+    [
+        (2, 4, 10**7, Cores(2, 1)),
+        (4, 4, 10**7, Cores(2, 2)),
+        (2, 4, 10, Cores(None, None)),  # over before workers have started
+        (2, 3, 10**7, Cores(None, None)),  # nothing to balance them with
+        (1, 4, 10**7, Cores(None, None)),
+    ],
+)
+def test_auto_takes_workers_for_long_plans_of_many_stacks(cores, stacks, steps, chosen, monkeypatch):
+    monkeypatch.setattr(choose, "available_cores", lambda: cores)
+    assert choose_cores(plan_of(stacks, steps), "auto", None, None) == chosen
+
+
+@pytest.mark.parametrize(
+    ("launcher", "workers", "threads", "chosen"),
+    [
+        ("auto", None, 2, Cores(None, 2)),
+        ("auto", 3, None, Cores(3, 2)),
+        ("local", None, None, Cores(None, None)),
+        ("local", None, 3, Cores(None, 3)),
+        ("processes", None, None, Cores(4, 2)),  # never more workers than stacks
+        ("processes", None, 4, Cores(2, 4)),
+        ("processes", 16, None, Cores(16, 1)),
+    ],
+)
+def test_what_is_asked_for_is_taken(launcher, workers, threads, chosen, monkeypatch):
+    monkeypatch.setattr(choose, "available_cores", lambda: 8)
+    assert choose_cores(plan_of(4, 10), launcher, workers, threads) == chosen
+
+
+@pytest.mark.parametrize(
+    ("launcher", "workers", "said"),
+    [("procesess", None, "did you mean 'processes'"), ("local", 2, "--launcher processes")],
+)
+def test_what_cannot_be_is_refused(launcher, workers, said):
+    with pytest.raises(NormbenchError, match=said):
+        choose_cores(plan_of(1, 10), launcher, workers, None)
