@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable
 
 import torch
-from stacks import alternate, line, random_data, steps_of, trainer
+import table
+from stacks import alternate, random_data, steps_of, trainer
 from torch import nn
 from torch.nn import functional as F
 
 from normbench.data import Dataset
 
 STEPS = 6
+ROUNDS = 5
 
 
 def plain_mlp(norm: bool) -> nn.Module:
@@ -64,21 +66,32 @@ def plain_loop(model: nn.Module, data: Dataset, batch: int, steps: int) -> Calla
 
 
 def main() -> None:
+    rows = []
     for name, shape, batch, plain, model in (
-        ("mlp", (1, 28, 28), 60, plain_mlp, "{{name: mlp, depth: 3, activation: sigmoid, norm: {}}}"),
-        ("cnn", (3, 32, 32), 64, plain_cnn, "{{name: cnn, depth: 6, width: 16, norm: {}}}"),
+        ("MLP 3 x 100", (1, 28, 28), 60, plain_mlp, "{{name: mlp, depth: 3, activation: sigmoid, norm: {}}}"),
+        (
+            "6 convolutions 16 to 64",
+            (3, 32, 32),
+            64,
+            plain_cnn,
+            "{{name: cnn, depth: 6, width: 16, norm: {}}}",
+        ),
     ):
         data = random_data(shape)
         for norm in ("none", "batchnorm"):
-            steps = STEPS if name == "cnn" else 10 * STEPS
+            steps = 10 * STEPS if plain is plain_mlp else STEPS
             measures = {"plain loop": plain_loop(plain(norm == "batchnorm"), data, batch, steps)}
             for executor in ("looped", "vectorized"):
                 stack = trainer(model.format(norm), data, batch, 8, executor)
                 measures[executor] = steps_of(stack, max(2, steps // 4))
-            print(f"{name}, {norm}, batch {batch}, 8 runs")
-            figures = alternate(measures, rounds=5)
-            for executor, values in figures.items():
-                print("  " + line(executor, values, figures["plain loop"]))
+            figures = alternate(measures, ROUNDS)
+            row = {"net": name, "norm": norm}
+            row |= {f"{what}, ms": table.spread(values) for what, values in figures.items()}
+            for executor in ("looped", "vectorized"):
+                pairs = zip(figures["plain loop"], figures[executor], strict=True)
+                row[f"{executor} is faster"] = table.spread([loop / ours for loop, ours in pairs])
+            rows.append({**row, "n": ROUNDS})
+    table.write("executors", rows)
 
 
 if __name__ == "__main__":

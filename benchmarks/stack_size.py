@@ -8,22 +8,33 @@ MLP 784-100-100-100-10, sigmoid, batch normalization, batch 60. The rule in `nor
 
 from __future__ import annotations
 
-from stacks import alternate, line, random_data, steps_of, trainer
+import table
+from stacks import alternate, random_data, steps_of, trainer
 
-SIZES = (2, 5, 10, 20, 30, 45, 60, 90)
+SIZES = (2, 4, 6, 10, 16, 20, 30, 60)
 MODEL = "{name: mlp, depth: 3, width: 100, activation: sigmoid, norm: batchnorm}"
 
-if __name__ == "__main__":
+
+def main() -> None:
     data = random_data((1, 28, 28))
     measures = {
-        f"{size} runs, {seeds} seed{'s' * (seeds > 1)}": steps_of(
-            trainer(MODEL, data, 60, size, "vectorized", seeds), max(4, 240 // size)
-        )
+        (size, seeds): steps_of(trainer(MODEL, data, 60, size, "vectorized", seeds), max(4, 240 // size))
         for size in SIZES
         for seeds in (1, 3)
         if size >= seeds
     }
-    figures = alternate(measures, rounds=5)
-    base = next(iter(figures.values()))
-    for name, values in figures.items():
-        print(line(name, values, base))
+    figures = alternate(measures, rounds=7)
+    rows = [
+        {
+            "runs in the stack": size,
+            "seeds": seeds,
+            "ms for a run and step": table.spread(values, 3),
+            "n": len(values),
+        }
+        for (size, seeds), values in figures.items()
+    ]
+    table.write("stack_size", rows)
+
+
+if __name__ == "__main__":
+    main()

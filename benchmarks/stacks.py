@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -55,19 +55,10 @@ def steps_of(stack: StackTrainer, steps: int) -> Callable[[], float]:
     return measure
 
 
-def alternate(measures: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def alternate(measures: Mapping[Any, Callable[[], float]], rounds: int) -> dict[Any, list[float]]:
     """Return the figures of each measure, taken in turn so that the machine's moods meet all alike."""
-    figures: dict[str, list[float]] = {name: [] for name in measures}
+    figures: dict[Any, list[float]] = {name: [] for name in measures}
     for _ in range(rounds):
         for name, measure in measures.items():
             figures[name].append(measure())
     return figures
-
-
-def line(name: str, values: list[float], base: list[float]) -> str:
-    """Return a row of a table: median, smallest and largest, and the median of the ratios to the base."""
-    ratios = [one / other for one, other in zip(base, values, strict=True)]
-    return (
-        f"{name:<28} {statistics.median(values):8.3f} ms  ({min(values):.3f} to {max(values):.3f})"
-        f"   {statistics.median(ratios):.2f} times the speed of the first, n = {len(values)}"
-    )

@@ -1,0 +1,149 @@
+"""A sweep by normbench against what its users would pick instead, on the same work, taking turns.
+
+    make benchmark-peers                                   # installs Lightning and JAX, then all of this
+    python benchmarks/against_peers.py mlp --rounds 5      # about 10 minutes on 2 quiet cores
+    python benchmarks/against_peers.py others              # other nets, against the eager loop alone
+
+The work: MNIST, MLP 3 x 100, sigmoid, batch normalization, SGD, batch 60; 10 rates times 3 seeds; all test
+images evaluated at the end of each training. Peers that train run by run make fewer runs and steps, for their
+speed does not depend on how many; normbench and JAX make all. Each measurement is a process of its own, and
+its clock leaves out imports, reading the data and compilation (their time is the column 'start-up').
+Accuracies are compared on the runs that both have made with as many steps: they must agree within the noise
+of seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import table
+
+PEERS = Path(__file__).parent / "peers"
+sys.path.insert(0, str(PEERS))
+from work import Took, Work  # noqa: E402
+
+ONE = {"rates": (0.464,), "seeds": (0, 1, 2)}
+WORKS = {
+    "MLP 3 x 100, batch normalization": Work(),
+    "MLP 3 x 100": Work(norm="none"),
+    "MLP 3 x 100, layer normalization": Work(norm="layernorm"),
+    "MLP 3 x 100, weight normalization": Work(norm="weightnorm"),
+    "MLP 3 x 100, dropout 0.2": Work(norm="none", dropout=0.2),
+    "MLP 10 x 256, batch normalization": Work(depth=10, width=256, steps=300),
+    "6 convolutions 16 to 64 (8 runs)": Work(
+        "cnn", "none", 6, 16, "relu", 0.0, "cifar10", 64, 30, (0.001, 0.01, 0.03, 0.1), (0, 1)
+    ),
+    "the same, batch normalization": Work(
+        "cnn", "batchnorm", 6, 16, "relu", 0.0, "cifar10", 64, 30, (0.001, 0.01, 0.03, 0.1), (0, 1)
+    ),
+}
+NOISE = 0.02  # of the mean accuracy of a few short trainings
+
+
+def measure(peer: str, work: Work) -> Took:
+    """Run a peer as a process of its own."""
+    script, *options = peer.split()
+    command = [sys.executable, str(PEERS / script), *options, work.text()]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return Took(**json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def check(name: str, ours: Took, theirs: Took, works: tuple[Work, Work]) -> float:
+    """Return by how much the mean accuracies differ on the runs that both made."""
+    if works[0].steps != works[1].steps:
+        raise SystemExit(f"{name}: other numbers of steps cannot be compared")
+
+    def common(took: Took, work: Work) -> float:
+        runs = [(seed, rate) for seed in work.seeds for rate in work.rates]
+        other = works[1] if work is works[0] else works[0]
+        kept = [a for a, (_, rate) in zip(took.accuracies, runs, strict=True) if rate in other.rates]
+        return statistics.mean(kept)
+
+    gap = abs(common(ours, works[0]) - common(theirs, works[1]))
+    if works[0].steps >= 1000 and gap > NOISE:
+        raise SystemExit(f"{name}: accuracies differ by {gap:.3f}: not the same work")
+    return gap
+
+
+def mlp(rounds: int, steps: int) -> None:
+    """Compare all peers on the main case."""
+    whole = replace(Work(), steps=steps)
+    few = replace(whole, **ONE)
+    one = replace(whole, rates=(0.464,), seeds=(0,))
+    peers = {
+        "normbench_sweep.py": whole,
+        "normbench_sweep.py --processes": whole,
+        "loop.py": few,
+        "loop.py --compile": few,
+        "dataloader.py": one,
+        "lightning_trainer.py": one,
+        "jax_scan.py": whole,
+    }
+    taken: dict[str, list[Took]] = {peer: [] for peer in peers}
+    for turn in range(rounds):
+        for peer, work in peers.items():
+            taken[peer].append(measure(peer, work))
+            print(f"round {turn + 1}: {peer}: {taken[peer][-1].rate:,.0f} steps a second", flush=True)
+    ours = taken["normbench_sweep.py"]
+    rows = []
+    for peer, work in peers.items():
+        ratios = [a.rate / b.rate for a, b in zip(ours, taken[peer], strict=True)]
+        gaps = [check(peer, a, b, (whole, work)) for a, b in zip(ours, taken[peer], strict=True)]
+        rows.append(
+            {
+                "what": peer,
+                "steps of runs in a second": f"{statistics.median(took.rate for took in taken[peer]):,.0f}",
+                "normbench is faster": table.spread(ratios),
+                "n": rounds,
+                "start-up, s": table.spread([took.startup for took in taken[peer]], 1),
+                "accuracies differ by": f"{max(gaps):.4f}",
+            }
+        )
+    table.write("peers", rows)
+
+
+def others(rounds: int) -> None:
+    """Compare with the eager loop on other nets."""
+    rows = []
+    for name, work in WORKS.items():
+        few = replace(work, rates=work.rates[-2:], seeds=work.seeds[:1])
+        ratios, rates = [], []
+        for _ in range(rounds):
+            ours, theirs = measure("normbench_sweep.py", work), measure("loop.py", few)
+            ratios.append(ours.rate / theirs.rate)
+            rates.append(ours.rate)
+        rows.append(
+            {
+                "net": name,
+                "runs x steps": f"{work.runs} x {work.steps}",
+                "steps of runs in a second": f"{statistics.median(rates):,.0f}",
+                "faster than the eager loop": table.spread(ratios),
+                "n": rounds,
+            }
+        )
+        print(rows[-1], flush=True)
+    table.write("nets", rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("which", choices=("mlp", "others"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=2000, help="of the main case")
+    options = parser.parse_args()
+    if options.which == "mlp":
+        mlp(options.rounds, options.steps)
+    else:
+        others(options.rounds)
+
+
+if __name__ == "__main__":
+    main()

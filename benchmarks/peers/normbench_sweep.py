@@ -1,0 +1,54 @@
+"""normbench: one config, records on disk included; one evaluation at the start is made besides."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from data import section
+from work import Took, Work, clock, main
+
+from normbench import api
+
+LAUNCHER = "processes" if "--processes" in sys.argv else "local"
+
+
+def config(work: Work) -> str:
+    model = {"name": work.model, "norm": work.norm, "depth": work.depth, "width": work.width}
+    model["activation"] = work.activation
+    if work.model == "cnn":
+        model["head"] = "average"
+    if work.dropout:
+        model["dropout"] = {"rate": work.dropout, "placement": "after_activation"}
+    return json.dumps(
+        {
+            "name": "peer",
+            "seeds": list(work.seeds),
+            "data": section(work),
+            "model": model,
+            "train": {"steps": work.steps, "eval_every": work.steps},
+            "sweep": {"optimizer.lr": list(work.rates)},
+        }
+    )
+
+
+def train(work: Work) -> Took:
+    began = clock()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "peer.yaml")
+        file.write_text(config(work))
+        api._fetch(api.plan(file))
+        startup = clock() - began
+        began = clock()
+        done = api.run(file, results=folder, launcher=LAUNCHER)
+        seconds = clock() - began
+        runs = api.load(done.folder).runs.sort_values(["seed", "optimizer.lr"])
+        accuracies = runs["final_test_accuracy"].fillna(0.0).tolist()
+    return Took(seconds, startup, work.runs, work.steps, accuracies)
+
+
+if __name__ == "__main__":
+    sys.argv = [arg for arg in sys.argv if arg != "--processes"]
+    main(train)

@@ -1,0 +1,120 @@
+"""How much of what the machine can do at all does a training step reach?
+
+    python benchmarks/share.py          # about 2 minutes on 2 quiet cores
+
+The limit is measured beside it, in turn: a float32 matrix product of 1024 x 1024, and a 3x3 convolution,
+forward and backward. The work counted is the honest one: the products of a step, without the gradient of the
+inputs, which nobody needs; nothing else counts. Training steps alone, no evaluation.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import table
+import torch
+from stacks import alternate, random_data, steps_of, trainer
+
+from normbench.preview import measure
+
+ROUNDS = 9
+MLP = "{{name: mlp, depth: {}, width: {}, activation: sigmoid, norm: {}}}"
+CNN = "{{name: cnn, depth: 6, width: 16, head: average, norm: {}}}"
+
+
+def product() -> Callable[[], float]:
+    """Return a measurement of the matrix-product rate in GFLOP/s."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+
+    def rate() -> float:
+        began = time.perf_counter()
+        for _ in range(10):
+            a @ b
+        return 10 * 2 * 1024**3 / (time.perf_counter() - began) / 1e9
+
+    return rate
+
+
+def convolution(batch: int = 64) -> Callable[[], float]:
+    """Return a measurement of the rate of the net's convolutions alone, forward and backward, GFLOP/s."""
+    layers, flops, inputs = [], 0, 3
+    for index, (outputs, side) in enumerate([(16, 32), (16, 32), (32, 16), (32, 16), (64, 8), (64, 8)]):
+        x = torch.randn(batch, inputs, side, side).to(memory_format=torch.channels_last)
+        layer = torch.nn.Conv2d(inputs, outputs, 3, padding=1).to(memory_format=torch.channels_last)
+        grad = torch.randn(batch, outputs, side, side).to(memory_format=torch.channels_last)
+        layers.append((layer, x.requires_grad_(index > 0), grad))
+        flops += 2 * 9 * inputs * outputs * side * side * batch * (3 if index else 2)
+        inputs = outputs
+
+    def rate() -> float:
+        began = time.perf_counter()
+        for _ in range(3):
+            for layer, x, grad in layers:
+                layer(x).backward(grad)
+        return 3 * flops / (time.perf_counter() - began) / 1e9
+
+    return rate
+
+
+def main() -> None:
+    rows = []
+    for name, model, shape, batch, runs, seeds, steps, limit in (
+        ("MLP 3 x 100", MLP.format(3, 100, "none"), (1, 28, 28), 60, 10, 1, 60, product),
+        (
+            "MLP 3 x 100, batch normalization",
+            MLP.format(3, 100, "batchnorm"),
+            (1, 28, 28),
+            60,
+            10,
+            1,
+            60,
+            product,
+        ),
+        (
+            "the same, 64 runs of a seed (20 in a stack)",
+            MLP.format(3, 100, "batchnorm"),
+            (1, 28, 28),
+            60,
+            20,
+            1,
+            30,
+            product,
+        ),
+        (
+            "MLP 10 x 256, batch normalization",
+            MLP.format(10, 256, "batchnorm"),
+            (1, 28, 28),
+            60,
+            3,
+            1,
+            60,
+            product,
+        ),
+        ("6 convolutions 16 to 64", CNN.format("none"), (3, 32, 32), 64, 2, 1, 4, convolution),
+        ("the same, batch normalization", CNN.format("batchnorm"), (3, 32, 32), 64, 2, 1, 4, convolution),
+    ):
+        executor = "looped" if "cnn" in model else "vectorized"
+        stack = trainer(model, random_data(shape), batch, runs, executor, seeds)
+        flops = measure(stack.settings.model, shape, 10, batch).step_flops
+        figures = alternate({"limit": limit(), "step": steps_of(stack, steps)}, ROUNDS)
+        reached = [flops / (ms * 1e6) for ms in figures["step"]]
+        rows.append(
+            {
+                "net": name,
+                "runs in the stack": runs,
+                "ms for a run and step": table.spread(figures["step"], 3),
+                "GFLOP/s": f"{statistics.median(reached):.0f}",
+                "limit, GFLOP/s": f"{statistics.median(figures['limit']):.0f}",
+                "share": table.spread([a / b for a, b in zip(reached, figures["limit"], strict=True)]),
+                "n": ROUNDS,
+            }
+        )
+        print(rows[-1], flush=True)
+    table.write("share", rows)
+
+
+if __name__ == "__main__":
+    print(f"{torch.get_num_threads()} threads")
+    main()
