@@ -279,6 +279,7 @@ def test_plan_names_the_cells_that_it_merged(tmp_path):
 def test_status_counts(trained):
     (answer,) = json.loads(good("status", trained[0] / "results", "--json").stdout)
     assert (answer["name"], answer["runs"], answer["statuses"]["finished"]) == ("tiny", 8, 8)
+    assert answer["seconds_left"] == 0
     assert "tiny" in good("status", trained[0] / "results" / "tiny").stdout
 
 
@@ -411,6 +412,7 @@ def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(t
     assert output == ""
     (answer,) = json.loads(good("status", results, "--json").stdout)
     assert answer["statuses"]["interrupted"] >= 1
+    assert answer["seconds_left"] is None or answer["seconds_left"] > 0
     assert len(read_metrics(results / "tiny")) > 4
     if number == signal.SIGTERM:
         return  # the same from here on
