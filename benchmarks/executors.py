@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import torch
 import table
+import torch
 from stacks import alternate, random_data, steps_of, trainer
 from torch import nn
 from torch.nn import functional as F
