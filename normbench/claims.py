@@ -122,7 +122,9 @@ def _judge(claim: Claim, tables: Tables, at: At, runs: pd.DataFrame, layers: Row
     groups = groups_of(claim, runs)
     empty = [group.name for group in groups if group.ended.empty]
     if empty or len(groups) < 2:
-        return _verdict(claim, tables, at, f"no run of {' and '.join(empty) or 'two groups'} has a result")
+        return _verdict(
+            claim, tables, at, f"no run of {' and '.join(map(repr, empty)) or 'two groups'} has a result"
+        )
     if claim.measure.reads == "metrics" and tables.metrics.empty:
         return _verdict(claim, tables, at, "metrics.csv has no rows of these runs")
     measure, readings = read(claim.measure, groups, tables, at, layers)

@@ -32,7 +32,7 @@ sweep:
   model.norm: [none, batchnorm]
   optimizer.lr: [0.1, 1]
 """
-VERBS = ("run", "plan", "status", "plot", "data", "list", "init", "schema")
+VERBS = ("run", "plan", "status", "plot", "verify", "data", "list", "init", "schema")
 ROOT = Path(__file__).parent.parent
 
 
@@ -299,7 +299,7 @@ def test_plot_names_a_wrong_key_and_figure(trained):
     assert not Path("never").exists()
 
 
-@pytest.mark.parametrize("kind", ["norms", "models", "data", "optimizers", "figures", "recipes"])
+@pytest.mark.parametrize("kind", ["norms", "models", "data", "optimizers", "measures", "figures", "recipes"])
 def test_list(kind):
     rows = json.loads(good("list", kind, "--json").stdout)
     assert rows
