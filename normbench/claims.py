@@ -112,7 +112,7 @@ def holm(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
             if id(one) in holding:
                 one = replace(one, reason=f"{one.reason}; {name}")
             else:
-                text = f"{one.verdict} by itself, but not with {name}: {one.reason}"
+                text = f"{one.verdict} by itself, but not with {name}; {one.reason}"
                 one = replace(one, verdict="inconclusive", reason=text)
         corrected.append(one)
     return corrected

@@ -48,12 +48,13 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     }  # each has its own name, hence its own vertical axis
     sheet = Sheet(len(verdicts), 1, widest=5.4, height=height, share_x=False, y_groups=rows_apart, hgap=1.2)
     sheet.strips = {r: f"{one.verdict}, n = {one.n}" for r, one in enumerate(verdicts)}
+    beyond = False
     for rows in claims:
         first = verdicts[rows[0]]
         sheet.heads[rows[0], 0] = f"{first.id}: {first.claim.statement}"
         limits = _limits([verdicts[r] for r in rows])
         for r in rows:
-            _row(sheet.at(r, 0), verdicts[r], names[r], limits, sheet.font)
+            beyond |= _row(sheet.at(r, 0), verdicts[r], names[r], limits, sheet.font)
         sheet.at(rows[-1], 0).set_xlabel(_axis_name(first), fontsize=sheet.font - 0.5, labelpad=2)
         sheet.row_gaps[rows[0]] = 0.42 if rows[0] else 0.0
     sheet.bottom = 0.62
@@ -64,7 +65,7 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
         "; ".join(text for text in shared if text),
         trains_text(tables),
     ]
-    figure = sheet.finish(tables.title, lines, [("", _handles(verdicts))], "", "")
+    figure = sheet.finish(tables.title, lines, [("", _handles(verdicts, beyond))], "", "")
     for rows in claims:
         for r in rows:
             sheet.at(r, 0).tick_params(labelbottom=r == rows[-1], bottom=r == rows[-1])
@@ -79,7 +80,8 @@ def _axis_name(one: Verdict) -> str:
     """Return what the axis shows: `ratio of the largest rate that trains (of / against)`."""
     label = one.measure.label
     if one.claim.comparison == "slope":
-        return f"slope of {label} over {one.claim.over}"
+        decades = ", in decades," if one.measure.scale == "log" else ""
+        return f"slope of {label}{decades} over {one.claim.over}"
     sign = "/" if one.claim.comparison == "ratio" else "-"
     return f"{one.claim.comparison}, {label}: {_side(one, 'of')} {sign} {_side(one, 'against')}"
 
@@ -113,7 +115,8 @@ def _limits(verdicts: Sequence[Verdict]) -> tuple[float, float, bool]:
     return (math.exp(low), math.exp(high), True) if log else (low, high, False)
 
 
-def _row(ax: Axes, one: Verdict, name: str, limits: tuple[float, float, bool], font: float) -> None:
+def _row(ax: Axes, one: Verdict, name: str, limits: tuple[float, float, bool], font: float) -> bool:
+    """Draw one verdict; return whether its interval goes on beyond the axis."""
     low, high, log = limits
     ax.set_xscale("log" if log else "linear")
     ax.set_xlim(low, high)
@@ -131,21 +134,33 @@ def _row(ax: Axes, one: Verdict, name: str, limits: tuple[float, float, bool], f
         if low < x < high:
             ax.axvline(x, color="#5B8A5B", lw=0.9, zorder=1.1)
     look = LOOKS[one.verdict]
-    if math.isnan(one.estimate) and math.isnan(one.ci_low):
-        text = "\n".join(wrap(one.reason.split(";")[0], 4.4, font))
-        ax.text(0.02, 0.5, text, transform=ax.transAxes, va="center", size=font - 0.5, color=INK, bbox=PAPER)
-        return
+    if one.verdict == "inconclusive" and not _obvious(one):
+        nothing = math.isnan(one.estimate) and math.isnan(one.ci_low)  # else the marks stand in the middle
+        text = "\n".join(wrap(one.reason.split(";")[0], 5.2, font - 1))
+        y, va = (0.5, "center") if nothing else (0.96, "top")
+        ax.text(0.02, y, text, transform=ax.transAxes, va=va, size=font - 1, color=INK, bbox=PAPER, zorder=2)
     ends = [one.ci_low, one.ci_high]
+    beyond = False
     if not any(map(math.isnan, ends)):
         ax.plot([min(max(x, low), high) for x in ends], [0, 0], color=look["color"], lw=1.6, zorder=3)
         for x, sign, at in ((ends[0], "<", low), (ends[1], ">", high)):
-            if not low <= x <= high:  # it goes on beyond the axis
+            if not low <= x <= high:
                 ax.plot(at, 0, sign, color=look["color"], ms=6, clip_on=False, zorder=4)
+                beyond = True
     if low <= one.estimate <= high:
         ax.plot(one.estimate, 0, ls="none", zorder=5, **{"ms": 6, "mew": 1.2, **look})
+    return beyond
 
 
-def _handles(verdicts: Sequence[Verdict]) -> list[tuple[Any, str]]:
+def _obvious(one: Verdict) -> bool:
+    """Return whether the picture alone tells why it is inconclusive: the interval reaches over the bound."""
+    low, high = one.claim.region
+    inside = low <= one.ci_low and one.ci_high <= high
+    outside = one.ci_high < low or one.ci_low > high
+    return one.at_level is not None and not inside and not outside
+
+
+def _handles(verdicts: Sequence[Verdict], beyond: bool) -> list[tuple[Any, str]]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -153,8 +168,7 @@ def _handles(verdicts: Sequence[Verdict]) -> list[tuple[Any, str]]:
     for word, look in LOOKS.items():
         if any(one.verdict == word for one in verdicts):
             handles.append((Line2D([], [], ls="-", lw=1.6, **{"ms": 6, "mew": 1.2, **look}), word))
-    ends = [x for one in verdicts for x in (one.ci_low, one.ci_high)]
-    if any(map(math.isinf, ends)):
+    if beyond:
         handles.append((Line2D([], [], ls="none", marker=">", color=INK), "goes on beyond the axis"))
     return handles
 
