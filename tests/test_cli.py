@@ -422,8 +422,8 @@ def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(t
 
 def test_the_readmes_config_plans_and_its_commands_exist(tmp_path, monkeypatch):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (config,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "my_sweep.yaml").write_text(config, encoding="utf-8")
+    config, claims = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)  # the claims go below the sweep
+    (tmp_path / "my_sweep.yaml").write_text(config + claims, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert "330 runs" in good("plan", "my_sweep.yaml").stdout
     shell = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
