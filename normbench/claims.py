@@ -127,15 +127,14 @@ def _judge(claim: Claim, tables: Tables, at: At, runs: pd.DataFrame, layers: Row
         )
     if claim.measure.reads == "metrics" and tables.metrics.empty:
         return _verdict(claim, tables, at, "metrics.csv has no rows of these runs")
-    measure, readings = read(claim.measure, groups, tables, at, layers)
-    if not matching(readings):
-        return _verdict(claim, tables, at, "the groups have no cells with equal settings", measure)
-    seeds = shared_seeds(groups)
-    comparison = Comparison(claim, measure, groups, readings, seeds)
     try:
+        measure, readings = read(claim.measure, groups, tables, at, layers)
+        if not matching(readings):
+            return _verdict(claim, tables, at, "the groups have no cells with equal settings", measure)
+        comparison = Comparison(claim, measure, groups, readings, shared_seeds(groups))
         interval = comparison.interval(LEVEL)
     except ValueError as error:  # a logarithm of what is below 0
-        return _verdict(claim, tables, at, str(error), measure)
+        return _verdict(claim, tables, at, str(error))
     blockers = [*_controls(claim, runs), *comparison.blockers(interval)]
     remarks = comparison.remarks(tables)
     word = comparison.word(LEVEL)

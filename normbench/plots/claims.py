@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.ticker import MaxNLocator
 
 from normbench.claims import Verdict, judge_all
-from normbench.groups import number
+from normbench.groups import label
 from normbench.plots.base import FigureKind, Request, seeds_text, shared_text, trains_text
 from normbench.plots.labels import parts, wrap
 from normbench.plots.sheet import Sheet
@@ -78,22 +78,21 @@ def _name(one: Verdict) -> str:
 
 def _axis_name(one: Verdict) -> str:
     """Return what the axis shows: `ratio of the largest rate that trains (of / against)`."""
-    label = one.measure.label
+    what = one.measure.label
     if one.claim.comparison == "slope":
         decades = ", in decades," if one.measure.scale == "log" else ""
-        return f"slope of {label}{decades} over {one.claim.over}"
+        return f"slope of {what}{decades} over {one.claim.over}"
     sign = "/" if one.claim.comparison == "ratio" else "-"
-    return f"{one.claim.comparison}, {label}: {_side(one, 'of')} {sign} {_side(one, 'against')}"
+    return f"{one.claim.comparison}, {what}: {_side(one, 'of')} {sign} {_side(one, 'against')}"
 
 
 def _side(one: Verdict, name: str) -> str:
     """Return a group by the values that tell it from the other, or its name where that is not short."""
     groups = one.claim.groups
     own, other = groups[name], groups["against" if name == "of" else "of"]
-    differing = [
-        value for key, value in own.items() if other.get(key) != value and not isinstance(value, list)
-    ]
-    return number(differing[0]) if len(differing) == 1 else name
+    differing = {key: value for key, value in own.items() if other.get(key) != value}
+    short = differing and not any(isinstance(value, list) for value in differing.values())
+    return label(tuple(differing), differing.values(), named=True) if short else name
 
 
 def _limits(verdicts: Sequence[Verdict]) -> tuple[float, float, bool]:
