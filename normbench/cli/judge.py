@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from normbench.cli.show import print_json, print_table, say
 from normbench.errors import ExitCode, NormbenchError
 
 if TYPE_CHECKING:
+    from normbench.claims import Verdict
     from normbench.verify import Verified
 
 
@@ -61,9 +63,17 @@ def verify(
         raise typer.Exit(int(ExitCode.REFUTED))
 
 
-def _print(one: Verified) -> None:
+def _numbers(one: Verdict) -> str | None:
+    """Return the estimate above its interval; nothing where neither can be said."""
     from normbench.comparison import shown
 
+    estimate, *ends = (shown(value, one.claim) for value in (one.estimate, one.ci_low, one.ci_high))
+    if math.isnan(one.estimate) and math.isnan(one.ci_low):
+        return None
+    return estimate if math.isnan(one.ci_low) else f"{estimate}\n[{', '.join(ends)}]"
+
+
+def _print(one: Verified) -> None:
     if not one.verdicts:
         say(f"{one.folder}: its config has no claims; write some (`normbench init claim`) and run it again")
         return
@@ -71,8 +81,7 @@ def _print(one: Verified) -> None:
         [
             verdict.id + (f"\n{verdict.group}" if verdict.group else ""),
             verdict.verdict,
-            f"{shown(verdict.estimate, verdict.claim)}\n"
-            f"[{shown(verdict.ci_low, verdict.claim)}, {shown(verdict.ci_high, verdict.claim)}]",
+            _numbers(verdict),
             verdict.n,
             verdict.reason,
         ]
