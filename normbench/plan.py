@@ -27,7 +27,7 @@ DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
 # trained at the memory's speed, and smaller stacks keep all cores busy to the end of a sweep. Runs of one
 # seed share their batch; others need a copy each, which pays where the images are small and the calls of a
 # step, which a larger stack spares, take longer than copying this many bytes.
-CPU_STACK_BYTES = 8 * 2**20
+CPU_STACK_BYTES = 24 * 2**20
 CPU_STACK_RUNS = 64
 CPU_STEP_BYTES = 750_000
 GPU_STACK_RUNS = 1024
