@@ -131,7 +131,9 @@ def make_plan(
     )
 
 
-def _searches(experiment: Experiment, runs: Sequence[RunSpec], data: list[dict[str, Any]]) -> tuple[Search, ...]:
+def _searches(
+    experiment: Experiment, runs: Sequence[RunSpec], data: list[dict[str, Any]]
+) -> tuple[Search, ...]:
     """Return a search for each cell (but for its rate) and seed that has rates between scan points.
 
     `data`: for each cell of the experiment what identifies its images.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from normbench.edge import refining_rates
 from normbench.errors import RecordsError
 from normbench.stats import outcome
 
@@ -29,7 +30,10 @@ NUMBERS = [
 
 @dataclass(frozen=True)
 class Tables:
-    """One experiment as tables: `runs` (a row for each run), `metrics` (run and evaluation), its config."""
+    """One experiment as tables: `runs` (a row for each run), `metrics` (run and evaluation), its config.
+
+    The column `refining` of `runs` marks the rates between the scan points of a search for the edge.
+    """
 
     folder: Path
     name: str
@@ -103,6 +107,9 @@ def load_tables(folder: Path | str, trains_below: float | None = None) -> Tables
             "train": {**(section if isinstance(section, dict) else {}), "trains_below": trains_below},
         }
     runs = _judge(runs, config, again=trains_below is not None)
+    # Single seeds have them, near their edges: what compares rates over seeds leaves them out.
+    between = refining_rates(config.get("sweep")) if RATE in runs.columns else frozenset()
+    runs["refining"] = runs[RATE].isin(between) if between else False
     metrics = _read_metrics(folder, runs["run_id"])
     return Tables(folder, str(config.get("name") or folder.name), config, runs, metrics, swept)
 

@@ -30,7 +30,9 @@ class Made:
     @property
     def refining(self) -> bool:
         """Return whether its rate is one between the scan points of a search."""
-        return any(choice.value.plain in choice.axis.refining for choice in self.choices if choice.axis.refining)
+        return any(
+            choice.value.plain in choice.axis.refining for choice in self.choices if choice.axis.refining
+        )
 
 
 @dataclass
