@@ -80,8 +80,8 @@ def compare(search: Path, grid: Path) -> bool:
     share = steps[0] / steps[1]
     print(
         f"\n{agree} of {count} cells and seeds agree to the factor {step:.4f}; of the {count - agree} others "
-        f"{holes} are holes.\nThe search made {runs[0]:,} runs of {steps[0]:,} steps in all, the grid {runs[1]:,} "
-        f"of {steps[1]:,}: {100 * share:.1f} % of the steps."
+        f"{holes} are holes.\nThe search made {runs[0]:,} runs of {steps[0]:,} steps in all, the grid "
+        f"{runs[1]:,} of {steps[1]:,}: {100 * share:.1f} % of the steps."
     )
     return agree >= 0.9 * count and holes == count - agree and share <= 0.2
 

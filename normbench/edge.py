@@ -9,6 +9,7 @@ same outcomes give the same rounds, so a search that was interrupted goes on as 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,14 +120,14 @@ class Search:
     def most_runs(self) -> int:
         """Return how many runs the search makes at most."""
         scanned = [i for i, first in enumerate(self.scan) if first]
-        gaps = [right - left - 1 for left, right in zip(scanned, scanned[1:], strict=False)]
+        gaps = [right - left - 1 for left, right in itertools.pairwise(scanned)]
         return len(scanned) + most_probes(max(gaps, default=0))
 
     @property
     def note(self) -> str:
         """Return what the search does, in a sentence."""
         scanned = sum(self.scan)
-        ratio = max(right / left for left, right in zip(self.rates, self.rates[1:], strict=False))
+        ratio = max(right / left for left, right in itertools.pairwise(self.rates))
         return (
             f"the edge of the rates is searched among {len(self.rates)} of {self.rates[0]:g} to "
             f"{self.rates[-1]:g}, each at most {ratio:.4g} times the one before: of each cell and seed "

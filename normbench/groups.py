@@ -56,6 +56,13 @@ def short_key(key: str) -> str:
     )
 
 
+def is_log_axis(key: str, values: Sequence[Any]) -> bool:
+    """Return whether an axis of these values is logarithmic: rates, and numbers that span decades."""
+    if not values or not all(isinstance(v, (int, float)) and v > 0 for v in values):
+        return False
+    return key == RATE or (len(values) > 3 and max(values) / min(values) > 30)
+
+
 def variant_keys(tables: Tables) -> Keys:
     """Return the keys that name a variant: the normalization with its options, else the first other key."""
     varied = tables.varied

@@ -2,7 +2,8 @@
 
 Intervals are Student-t at 95 % on the scale of the measure. Bootstrap intervals are far too narrow at
 3 to 5 seeds (coverage 0.76 to 0.84). Where there are too few values for an interval, its ends are NaN,
-never a guess.
+never a guess. A value of which only the ends are known (a rate between two rates of the grid, a step between
+two evaluations) is a `Span`: an interval's lower end then comes from the lower ends, its upper from the upper.
 """
 
 from __future__ import annotations
@@ -45,10 +46,28 @@ class Edge:
         """Return sqrt(top x next), inf where the next rate is missing."""
         return math.sqrt(self.top * self.next)
 
+    @property
+    def span(self) -> Span:
+        """Return the edge as a value that lies between `top` and `next`."""
+        return Span(self.top, self.next, self.estimate)
+
 
 @dataclass(frozen=True)
-class EdgeInterval(Interval):
-    """An interval of rates or of their ratio, which counts the grid; what has no edge is left out."""
+class Span:
+    """A value that lies from `low` to `high` (equal: it is known), with the best guess between them."""
+
+    low: float
+    high: float
+    estimate: float
+
+    def log(self) -> Span:
+        """Return it on the natural log scale; 0 becomes -inf."""
+        return Span(*(_log(value) for value in (self.low, self.high, self.estimate)))
+
+
+@dataclass(frozen=True)
+class SpanInterval(Interval):
+    """An interval that counts how far each value is known; what has no value is left out and counted."""
 
     left_out: int = 0
 
@@ -122,7 +141,7 @@ def paired_difference(ones: Mapping[int, float], others: Mapping[int, float]) ->
     return t_interval([ones[s] - others[s] for s in sorted(set(ones) & set(others))])
 
 
-def wilson(successes: int, n: int, level: float = LEVEL) -> Interval:
+def wilson(successes: float, n: int, level: float = LEVEL) -> Interval:
     """Return a share with its Wilson interval, which stays sensible at 0 of n and n of n."""
     if n == 0:
         return Interval(NAN, NAN, NAN, 0)
@@ -137,28 +156,101 @@ def wilson(successes: int, n: int, level: float = LEVEL) -> Interval:
     return Interval(share, low, high, n)
 
 
+def share_contrast(groups: Sequence[Numbers], weights: Sequence[float], level: float = LEVEL) -> Interval:
+    """Return the weighted sum of shares, (1, -1) for a difference, with its square-and-add interval.
+
+    groups: for each group the share of each seed, 0 to 1. The ends come from the groups' Wilson intervals
+    (Newcombe 1998, method 10) with the seeds as their n: runs of a seed are not independent, and no variable
+    between 0 and 1 with this mean varies more than the one that is 0 or 1. So it errs on the wide side.
+    """
+    shares = [wilson(float(np.sum(values)), len(values), level) for values in groups]
+    estimate = sum(w * one.estimate for w, one in zip(weights, shares, strict=True))
+    below = above = 0.0
+    for w, one in zip(weights, shares, strict=True):
+        down, up = w * (one.estimate - one.low), w * (one.high - one.estimate)
+        below += (down if w > 0 else up) ** 2
+        above += (up if w > 0 else down) ** 2
+    n = min(one.n for one in shares)
+    return Interval(estimate, estimate - math.sqrt(below), estimate + math.sqrt(above), n)
+
+
 def median_interval(values: Numbers, level: float = LEVEL) -> Interval:
     """Return the median with its order-statistic interval; inf (never reached) is a value like others.
 
     The interval runs from the k-th smallest to the k-th largest value, with the largest k that keeps the
     level. Below n = 6 not even the whole range covers the median with 95 %: the ends are NaN.
     """
-    x = np.sort(np.asarray(values, dtype=float))
-    x = x[~np.isnan(x)]
-    n = len(x)
-    if n == 0:
-        return Interval(NAN, NAN, NAN, 0)
-    lower, upper = float(x[(n - 1) // 2]), float(x[n // 2])
-    median = lower if lower == upper else (lower + upper) / 2
+    return span_interval([exactly(float(v)) for v in values if not math.isnan(v)], "median", level)
+
+
+def _median(values: Sequence[float]) -> float:
+    x = sorted(value for value in values if not math.isnan(value))
+    if not x:
+        return NAN
+    lower, upper = x[(len(x) - 1) // 2], x[len(x) // 2]
+    return lower if lower == upper else (lower + upper) / 2
+
+
+@cache
+def _order(n: int, level: float) -> int:
+    """Return the largest k for which k-th smallest to k-th largest of n values keep the level; else 0."""
     k, tail = 0, 0.0
-    while True:
+    while k < n // 2:
         tail += math.comb(n, k) / 2.0**n
-        if 2 * tail > 1 - level or k >= n // 2:
+        if 2 * tail > 1 - level:
             break
         k += 1
-    if k == 0:
-        return Interval(median, NAN, NAN, n)
-    return Interval(median, float(x[k - 1]), float(x[n - k]), n)
+    return k
+
+
+def exactly(value: float) -> Span:
+    """Return a value that is known."""
+    return Span(value, value, value)
+
+
+def weighted(spans: Sequence[Span], weights: Sequence[float]) -> Span:
+    """Return the weighted sum: (1, -1) is a difference, on the log scale a ratio; inf - inf can be anything."""
+    low = high = estimate = 0.0
+    for span, w in zip(spans, weights, strict=True):
+        if w:
+            low += w * (span.low if w > 0 else span.high)
+            high += w * (span.high if w > 0 else span.low)
+            estimate += w * span.estimate
+    return Span(-math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high, estimate)
+
+
+def span_interval(
+    spans: Sequence[Span | None], how: Literal["t", "median"] = "t", level: float = LEVEL
+) -> SpanInterval:
+    """Return mean (`t`) or median over values of which each is known from `low` to `high`, on their own scale.
+
+    The lower end is that of an interval of the lower ends, the upper end that of the upper ends. An infinite
+    value leaves the end on its own side infinite and the other to the finite values: for means only if it is
+    an end of a span, for medians always.
+    """
+    known = [span for span in spans if span is not None]
+    n, left_out = len(known), len(spans) - len(known)
+    estimates = [span.estimate for span in known]
+    lows, highs = sorted(span.low for span in known), sorted(span.high for span in known)
+    if how == "median":
+        k = _order(n, level)
+        ends = (lows[k - 1], highs[n - k]) if k else (NAN, NAN)
+        return SpanInterval(_median(estimates), *ends, n, left_out)
+    mean = sum(estimates) / n if n else NAN
+    return SpanInterval(mean, -_t_end([-x for x in lows], level), _t_end(highs, level), n, left_out)
+
+
+def _t_end(values: Sequence[float], level: float) -> float:
+    """Return the upper end of the Student-t interval of a mean; inf where a value is, NaN if it is unknown."""
+    n = len(values)
+    if n < 2:
+        return NAN
+    if math.inf in values:
+        return math.inf
+    if -math.inf in values:
+        return -math.inf if set(values) == {-math.inf} else NAN
+    x = np.asarray(values, dtype=float)
+    return float(x.mean()) + t_quantile(n, level) * float(x.std(ddof=1)) / math.sqrt(n)
 
 
 def largest_trained_rate(rates: Numbers, outcomes: Sequence[str | None]) -> Edge | None:
@@ -184,35 +276,45 @@ def largest_trained_rate(rates: Numbers, outcomes: Sequence[str | None]) -> Edge
     return Edge(grid[last], above, tuple(grid[:first]), holes)
 
 
-def edge_interval(edges: Sequence[Edge | None]) -> EdgeInterval:
+def edge_interval(edges: Sequence[Edge | None]) -> SpanInterval:
     """Return the geometric mean of sqrt(top x next) over seeds, with the interval that counts the grid.
 
     Its lower end is the t interval's lower end on the tops, its upper end the upper end on the next rates:
     equal seeds give the width of the grid, not zero. inf where an end is missing. Seeds without an edge are
     counted.
     """
-    found = [edge for edge in edges if edge is not None]
-    left_out = len(edges) - len(found)
-    estimate = t_interval([e.estimate for e in found], "log").estimate
-    low = t_interval([e.top for e in found], "log").low
-    high = t_interval([e.next for e in found], "log").high
-    return EdgeInterval(estimate, low, high, len(found), left_out)
+    return unlog(span_interval([edge.span.log() if edge else None for edge in edges]))
 
 
-def edge_ratio(ones: Mapping[int, Edge | None], others: Mapping[int, Edge | None]) -> EdgeInterval:
+def edge_ratio(ones: Mapping[int, Edge | None], others: Mapping[int, Edge | None]) -> SpanInterval:
     """Return by which factor the edge of `ones` lies above that of `others`, paired on seeds, grid counted.
 
     Lower end: the t interval's lower end on (top of one) / (next of the other); upper end: the upper end on
     (next of one) / (top of the other). Pairs in which one trains at no rate are left out and counted. Where
     both blocks reach their last rate the estimate is NaN: any ratio is possible.
     """
-    seeds = sorted(set(ones) & set(others))
-    pairs = [(a, b) for a, b in ((ones[s], others[s]) for s in seeds) if a is not None and b is not None]
-    estimates = [_ratio(a.estimate, b.estimate) for a, b in pairs]
-    estimate = NAN if any(map(math.isnan, estimates)) else t_interval(estimates, "log").estimate
-    low = t_interval([_ratio(a.top, b.next) for a, b in pairs], "log").low
-    high = t_interval([_ratio(a.next, b.top) for a, b in pairs], "log").high
-    return EdgeInterval(estimate, low, high, len(pairs), len(seeds) - len(pairs))
+    pairs = [(ones[seed], others[seed]) for seed in sorted(set(ones) & set(others))]
+    ratios = [weighted((a.span.log(), b.span.log()), (1, -1)) if a and b else None for a, b in pairs]
+    return unlog(span_interval(ratios))
+
+
+def unlog(interval: SpanInterval) -> SpanInterval:
+    """Return an interval of natural logarithms as one of rates or ratios."""
+    ends = (_exp(x) for x in (interval.estimate, interval.low, interval.high))
+    return SpanInterval(*ends, interval.n, interval.left_out)
+
+
+def _exp(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
+
+
+def _log(value: float) -> float:
+    if value < 0:
+        raise ValueError("a logarithm needs values of 0 or above")
+    return math.log(value) if value else -math.inf
 
 
 def _ratio(one: float, other: float) -> float:

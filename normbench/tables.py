@@ -225,6 +225,22 @@ def _read_metrics(folder: Path, run_ids: pd.Series[Any]) -> pd.DataFrame:
     return table[table["run"] >= 0].reset_index(drop=True)
 
 
+def load_layers(tables: Tables) -> pd.DataFrame:
+    """Return what the probes measured, with `run` as in `metrics`; no rows where none was on."""
+    import pandas as pd
+
+    path = tables.folder / "layers.csv"
+    columns = ["run", "step", "layer", "quantity", "value"]
+    raw = _from_records("read_layers", tables.folder)
+    if raw is None:
+        if not path.is_file():
+            return pd.DataFrame({name: [] for name in columns})
+        raw = _csv(path, dtype={"run_id": str, "layer": str, "quantity": str})
+    run = pd.Index(tables.runs["run_id"]).get_indexer(pd.Index(raw["run_id"].astype(str)))
+    table = raw.assign(run=run)[columns]
+    return table[table["run"] >= 0].reset_index(drop=True)
+
+
 def _csv(path: Path, **options: Any) -> pd.DataFrame:
     import pandas as pd
 
@@ -239,7 +255,7 @@ def _from_records(function: str, folder: Path) -> pd.DataFrame | None:
 
     Its reader joins the parts and heals, line by line; whole files are read here, at pandas' speed.
     """
-    whole = all(_ends_with_a_line(folder / name) for name in ("runs.csv", "metrics.csv"))
+    whole = all(_ends_with_a_line(folder / name) for name in ("runs.csv", "metrics.csv", "layers.csv"))
     parts = folder / "parts"
     if whole and not (parts.is_dir() and any(parts.iterdir())):
         return None

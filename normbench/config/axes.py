@@ -17,7 +17,7 @@ MAX_RATES = 10_000  # of one search for an edge
 
 @dataclass(frozen=True)
 class Values:
-    """The values of an axis; `refining`: the rates that are trained only where the search for the edge asks."""
+    """The values of an axis; `refining`: the rates that are trained only where a search for the edge asks."""
 
     nodes: tuple[Node, ...]
     refining: frozenset[float] = frozenset()

@@ -67,7 +67,7 @@ def _sweep(definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of `sweep`, and define the axis that its keys share."""
     definitions["Axis"] = {
         "title": "Axis",
-        "description": "the values of a swept key: a list, linspace, logspace or range; edge for optimizer.lr",
+        "description": "the values of a swept key: a list, linspace, logspace, range; edge for optimizer.lr",
         "anyOf": [
             {"type": "array", "minItems": 1},
             *(

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from normbench.data import DATASETS
 from normbench.edge import PRECISION
+from normbench.expectations import Claim
 from normbench.models import MODELS
 from normbench.optimizers import OPTIMIZERS
 from normbench.options import Options
@@ -17,7 +18,6 @@ SECTIONS = ("data", "model", "optimizer", "train")  # what a cell's settings con
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
-Filter = dict[str, Any]  # dotted key -> value, or list of values any of which will do
 
 
 class LogSpaced(Options):
@@ -54,74 +54,6 @@ class Settings(Options):
         OPTIMIZERS["sgd"](name="sgd"), description="the optimiser; SGD if not given"
     )
     train: Train = Field(Train(), description="length and evaluation")
-
-
-class Expect(Options):
-    """What a claim expects: one of the comparisons, or with `over` one of the trends."""
-
-    ratio_at_least: float | None = None
-    ratio_at_most: float | None = None
-    difference_at_least: float | None = None
-    difference_at_most: float | None = None
-    equal_within: float | None = Field(None, ge=0, description="on the scale that `scale` names")
-    scale: Literal["ratio", "difference"] | None = None
-    increases: bool | None = None
-    decreases: bool | None = None
-    slope_at_least: float | None = None
-    slope_at_most: float | None = None
-
-    @property
-    def kind(self) -> str:
-        """Return the name of the one expectation."""
-        return next(key for key, value in self if value is not None and key != "scale")
-
-    @model_validator(mode="after")
-    def _one(self) -> Expect:
-        given = [key for key, value in self if value is not None and key != "scale"]
-        if len(given) != 1:
-            allowed = ", ".join(key for key in type(self).model_fields if key != "scale")
-            raise ValueError(
-                f"found {' and '.join(given) or 'no expectation'}; allowed: exactly one of {allowed}"
-            )
-        if self.scale and given != ["equal_within"]:
-            raise ValueError(f"'scale' goes with equal_within; found {given[0]}; leave 'scale' out")
-        return self
-
-
-TRENDS = ("increases", "decreases", "slope_at_least", "slope_at_most")
-
-
-class Claim(Options):
-    """A statement that `normbench verify` holds against the runs."""
-
-    id: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="unique in the file, such as C2-mnist"
-    )
-    statement: str = Field(min_length=1, description="what is claimed, one sentence")
-    source: str | None = Field(None, description="where it is claimed")
-    measure: str | dict[str, Any] = Field(description="what is measured; or {name: ..., options}")
-    of: Filter = Field({}, description="the runs that the claim is about: {dotted key: value or list}")
-    against: Filter | None = Field(None, description="the runs to compare with")
-    over: str | None = Field(None, description="for a trend, in place of `against`: the swept key")
-    for_each: list[str] = Field([], description="one verdict for each value of these keys")
-    expect: Expect = Field(description="what is expected of the ratio, difference or trend")
-    control: list[str | Filter] | None = Field(
-        None, description="groups that must train: of, against, or filters; by default `of`"
-    )
-    control_at_least: float | None = Field(
-        None, ge=0, le=1, description="final test accuracy that the best run of a control group must reach"
-    )
-
-    @model_validator(mode="after")
-    def _against_or_over(self) -> Claim:
-        if (self.against is None) == (self.over is None):
-            found = "neither" if self.over is None else "both"
-            raise ValueError(f"found {found} of 'against' and 'over'; allowed: one of them")
-        kind = self.expect.kind
-        if (kind in TRENDS) != (self.over is not None):
-            wanted = "over: <swept key>" if kind in TRENDS else "against: {key: value}"
-            raise ValueError(f"expect: {kind} needs '{wanted}'")
-        return self
 
 
 class Header(Options):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.path import Path
 
-from normbench.groups import Levels, best_rates, levels
+from normbench.groups import Levels, best_rates, is_log_axis, levels
 from normbench.plots.base import View
 from normbench.plots.sheet import Sheet
 from normbench.plots.style import GREY, INK, Look, rate_ticks
@@ -93,11 +93,8 @@ def x_levels(shown: View) -> Levels:
 
 
 def is_log(shown: View) -> bool:
-    """Return whether the horizontal axis is logarithmic: rates, and numbers that span decades."""
-    values = [row[0] for row in x_levels(shown).values] if shown.x else []
-    if not values or not all(isinstance(v, (int, float)) and v > 0 for v in values):
-        return False
-    return shown.x == RATE or (len(values) > 3 and max(values) / min(values) > 30)
+    """Return whether the horizontal axis is logarithmic."""
+    return shown.x is not None and is_log_axis(shown.x, [row[0] for row in x_levels(shown).values])
 
 
 def x_positions(shown: View) -> np.ndarray:

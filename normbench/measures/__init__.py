@@ -1,0 +1,32 @@
+"""What a claim can measure. To add a measure: write its file, import it, name it in `MEASURES`."""
+
+from __future__ import annotations
+
+from normbench.measures.base import Measure, Rows, RunMeasure, Sample
+from normbench.measures.best import BestAccuracy, BestLoss
+from normbench.measures.decades_of_rates import DecadesOfRates
+from normbench.measures.final import FinalAccuracy, FinalLoss
+from normbench.measures.generalisation_gap import GeneralisationGap
+from normbench.measures.max_stable_lr import MaxStableLr
+from normbench.measures.probe import Probe
+from normbench.measures.seconds_per_step import SecondsPerStep
+from normbench.measures.share_that_trains import ShareThatTrains
+from normbench.measures.steps_to_target import StepsToTarget
+from normbench.options import Registry
+
+MEASURES: Registry[Measure] = Registry(
+    "measure",
+    MaxStableLr,
+    DecadesOfRates,
+    ShareThatTrains,
+    StepsToTarget,
+    FinalAccuracy,
+    FinalLoss,
+    BestAccuracy,
+    BestLoss,
+    GeneralisationGap,
+    SecondsPerStep,
+    Probe,
+)
+
+__all__ = ["MEASURES", "Measure", "Rows", "RunMeasure", "Sample"]

@@ -1,0 +1,151 @@
+"""What a measure is: from the runs of one cell and seed to a number, and how such numbers are compared."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from normbench.options import Named
+from normbench.stats import Edge, Scale, Span, exactly, largest_trained_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+Part = Literal["train", "val", "test"]
+Comparison = Literal["ratio", "difference"]
+
+
+class Rows:
+    """A long table (metrics or layers) with a column `run`; `of` finds the rows of one run."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table.sort_values("run", kind="stable")
+        self._runs = self.table["run"].to_numpy()
+
+    def of(self, run: int) -> pd.DataFrame:
+        """Return the rows of a run, in their order."""
+        start, end = np.searchsorted(self._runs, [run, run + 1])
+        return self.table.iloc[start:end]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The runs of one cell and seed: one row, or for a measure over rates one for each rate.
+
+    runs: rows of runs.csv, with `run`, the position by which `curves` and `layers` know them.
+    rates: the learning rate of each row (NaN where no rate is recorded).
+    curves, layers: rows of metrics.csv and layers.csv.
+    """
+
+    runs: pd.DataFrame
+    rates: np.ndarray
+    curves: Rows
+    layers: Rows
+
+    def curve(self, column: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return steps and values of a column of metrics.csv for the first run, where it was measured."""
+        rows = self.curves.of(int(self.runs["run"].iloc[0]))
+        steps, values = rows["step"].to_numpy(), rows[column].to_numpy(float)
+        there = ~np.isnan(values)
+        return steps[there], values[there]
+
+    def value(self, column: str) -> float:
+        """Return a number of runs.csv for the first run; NaN where it is not there."""
+        found = self.runs[column].iloc[0]
+        return math.nan if found is None else float(found)
+
+    @property
+    def diverged(self) -> bool:
+        """Return whether the first run diverged."""
+        return bool(self.runs["outcome"].iloc[0] == "diverged")
+
+
+class Measure(Named):
+    """Base of all measures: its pydantic fields are the options, `reading` is the definition.
+
+    Class attributes:
+        scale: the scale of its numbers, on which means and intervals are taken.
+        estimator: `t` (mean, Student-t), `median` (order statistics, for what can be infinite) or `share`
+            (square-and-add of Wilson intervals).
+        compares: what two groups of it can be asked for.
+        over_rates: it looks at all rates of a cell and seed together; others at one run.
+        refined: it also takes the rates by which a search refines the edge of single seeds.
+        reads: the file that it needs beside runs.csv.
+        absent: what seeds without a reading did, after their number: 'train at no rate'.
+    """
+
+    scale: ClassVar[Scale] = "linear"
+    estimator: ClassVar[Literal["t", "median", "share"]] = "t"
+    compares: ClassVar[tuple[Comparison, ...]] = ("ratio", "difference")
+    over_rates: ClassVar[bool] = False
+    refined: ClassVar[bool] = False
+    reads: ClassVar[Literal["runs", "metrics", "layers"]] = "runs"
+    absent: ClassVar[str] = "have no value in the records"
+
+    @property
+    def own_best(self) -> bool:
+        """Return whether each variant is measured at its own best rate."""
+        return False
+
+    @property
+    def label(self) -> str:
+        """Return what is measured, in the words of figures: `final test accuracy`."""
+        return self.key().replace("_", " ")
+
+    def settle(self, samples: Sequence[Sample]) -> Measure:
+        """Return the measure with what depends on all compared runs filled in (a share of the best)."""
+        return self
+
+    def reading(self, sample: Sample) -> Span | None:
+        """Return the number, or the span in which it lies; None if there is none. Shares are exact."""
+        raise NotImplementedError
+
+    def holes(self, sample: Sample) -> int:
+        """Return at how many rates a seed trains again above the block that counts."""
+        return 0
+
+    def problem(self, probes: Sequence[str]) -> str | None:
+        """Return why the measure cannot be taken where these probes are on, or None."""
+        return None
+
+
+class RateMeasure(Measure):
+    """A measure of the first contiguous block of rates that train, walking upward."""
+
+    over_rates: ClassVar[bool] = True
+    refined: ClassVar[bool] = True
+
+    def edge(self, sample: Sample) -> Edge | None:
+        """Return where the block ends; None where no rate trains."""
+        return largest_trained_rate(sample.rates, sample.runs["outcome"].tolist())
+
+    def holes(self, sample: Sample) -> int:
+        """Return at how many rates above the next one it trains again."""
+        edge = self.edge(sample)
+        return len(edge.holes) if edge else 0
+
+
+class RunMeasure(Measure):
+    """A measure of single runs, which are compared at rates that the option `at` chooses."""
+
+    at: Literal["own_best", "equal_rates"] = Field(
+        "own_best",
+        description="own_best: each variant at the rate with its best mean validation score over seeds "
+        "(without a validation split: the score of the figures); equal_rates: rate by rate",
+    )
+
+    @property
+    def own_best(self) -> bool:
+        """Return whether each variant is measured at its own best rate."""
+        return self.at == "own_best"
+
+
+def known(value: float) -> Span | None:
+    """Return a number as a reading, NaN as none."""
+    return None if math.isnan(value) else exactly(value)

@@ -1,0 +1,44 @@
+"""The best accuracy and loss that a run comes to at any evaluation."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from normbench.measures.base import Part, RunMeasure, Sample, known
+from normbench.stats import Scale, Span
+
+
+class BestAccuracy(RunMeasure):
+    """Best accuracy: the highest of all evaluations; of a diverged run, of those before it diverged."""
+
+    name: Literal["best_accuracy"] = "best_accuracy"
+    part: Part = Field("test", description="of which part of the data")
+
+    @property
+    def label(self) -> str:
+        """Return what is measured."""
+        return f"best {self.part} accuracy"
+
+    def reading(self, sample: Sample) -> Span | None:
+        """Return the highest accuracy."""
+        return known(sample.value(f"best_{self.part}_accuracy"))
+
+
+class BestLoss(RunMeasure):
+    """Best loss (nats): the lowest of all evaluations, on the log scale; of a diverged run, before that."""
+
+    name: Literal["best_loss"] = "best_loss"
+    part: Part = Field("test", description="of which part of the data")
+
+    scale: ClassVar[Scale] = "log"
+
+    @property
+    def label(self) -> str:
+        """Return what is measured."""
+        return f"best {self.part} loss"
+
+    def reading(self, sample: Sample) -> Span | None:
+        """Return the lowest loss."""
+        return known(sample.value(f"best_{self.part}_loss"))

@@ -1,0 +1,48 @@
+"""Accuracy and loss at the end of training."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from normbench.measures.base import Part, RunMeasure, Sample, known
+from normbench.stats import Scale, Span
+
+
+class FinalAccuracy(RunMeasure):
+    """Final accuracy: the share of images that are classified rightly at the last evaluation.
+
+    A diverged run counts as 0, as where the best rate is chosen.
+    """
+
+    name: Literal["final_accuracy"] = "final_accuracy"
+    part: Part = Field("test", description="of which part of the data")
+
+    @property
+    def label(self) -> str:
+        """Return what is measured."""
+        return f"final {self.part} accuracy"
+
+    def reading(self, sample: Sample) -> Span | None:
+        """Return the last accuracy."""
+        return known(0.0 if sample.diverged else sample.value(f"final_{self.part}_accuracy"))
+
+
+class FinalLoss(RunMeasure):
+    """Final loss (nats) at the last evaluation, on the log scale; a diverged run's is infinite."""
+
+    name: Literal["final_loss"] = "final_loss"
+    part: Part = Field("test", description="of which part of the data")
+
+    scale: ClassVar[Scale] = "log"
+
+    @property
+    def label(self) -> str:
+        """Return what is measured."""
+        return f"final {self.part} loss"
+
+    def reading(self, sample: Sample) -> Span | None:
+        """Return the last loss."""
+        return known(math.inf if sample.diverged else sample.value(f"final_{self.part}_loss"))

@@ -1,0 +1,34 @@
+"""The largest learning rate that trains."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from normbench.measures.base import Comparison, RateMeasure, Sample
+from normbench.stats import Scale, Span
+
+
+class MaxStableLr(RateMeasure):
+    """Largest rate that trains: the top of the first contiguous block of rates, walking upward.
+
+    The edge lies between the block's top and the next rate of the grid; the estimate is sqrt(top x next). A
+    block that reaches the last rate has its next rate at infinity. A seed that trains at no rate has no edge.
+    Rates above the next one that train again are holes. Per step, on the log scale.
+    """
+
+    name: Literal["max_stable_lr"] = "max_stable_lr"
+
+    paper: ClassVar[str] = "Bjorck et al. 2018, arXiv:1806.02375"
+    scale: ClassVar[Scale] = "log"
+    compares: ClassVar[tuple[Comparison, ...]] = ("ratio",)
+    absent: ClassVar[str] = "train at no rate"
+
+    @property
+    def label(self) -> str:
+        """Return what is measured."""
+        return "largest rate that trains"
+
+    def reading(self, sample: Sample) -> Span | None:
+        """Return the span from the block's top to the next rate."""
+        edge = self.edge(sample)
+        return edge.span if edge else None

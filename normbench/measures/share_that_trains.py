@@ -1,0 +1,32 @@
+"""How many of the runs train."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from normbench.measures.base import Comparison, Measure, Sample
+from normbench.stats import Span, exactly
+
+
+class ShareThatTrains(Measure):
+    """Share of runs that train, of the rates of a cell and seed; compared by square-and-add of Wilson's.
+
+    Runs without an outcome do not count. The measure for groups of which some train at no rate.
+    """
+
+    name: Literal["share_that_trains"] = "share_that_trains"
+
+    paper: ClassVar[str] = "Wilson 1927; Newcombe 1998"
+    estimator: ClassVar[Literal["t", "median", "share"]] = "share"
+    compares: ClassVar[tuple[Comparison, ...]] = ("difference",)
+    over_rates: ClassVar[bool] = True
+
+    @property
+    def label(self) -> str:
+        """Return what is measured."""
+        return "share of runs that train"
+
+    def reading(self, sample: Sample) -> Span | None:
+        """Return the share."""
+        outcomes = [outcome for outcome in sample.runs["outcome"] if isinstance(outcome, str)]
+        return exactly(outcomes.count("trains") / len(outcomes)) if outcomes else None
