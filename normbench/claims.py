@@ -1,8 +1,8 @@
 """Judges claims: groups and pairs the runs, asks the measure, holds the interval against what is expected.
 
-`supported` and `refuted` only where the whole interval lies on one side; else `inconclusive`, with the reason.
-Many verdicts of one file are corrected by Holm's method: each of them must also hold at a stricter level, so
-that all are right together with 95 %. The intervals that are shown stay those of 95 %.
+`supported` and `refuted` only where the whole interval lies on one side; else `inconclusive`, and why.
+Many verdicts of one file are corrected by Holm's method: each must also hold at a stricter level, so that all
+are right together with 95 %. The intervals that are shown stay those of 95 %.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Verdict:
     @property
     def group(self) -> str:
         """Return which value of `for_each` it is about: `depth 3, activation relu`."""
-        return label(tuple(self.at), self.at.values(), named=True) if self.at else ""
+        return _at_text(self.at) if self.at else ""
 
 
 def judge(claim: Claim, tables: Tables) -> list[Verdict]:
@@ -82,7 +82,7 @@ def claims_of(tables: Tables) -> list[Claim]:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, ("claims", index, *first["loc"])))
             raise ConfigError(
-                f"{tables.folder / 'config.yaml'}: {where}: {first['msg']}; mend it in the config and run that "
+                f"{tables.folder / 'config.yaml'}: {where}: {first['msg']}; mend it in the config and run it "
                 "again (`normbench plan` explains it)"
             ) from None
     return found
@@ -99,7 +99,8 @@ def holm(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
         return list(verdicts)
     left, holding = list(tested), set[int]()
     for divisor in range(len(tested), 0, -1):
-        clear = next((v for v in left if v.at_level(1 - (1 - level) / divisor) != "inconclusive"), None)  # type: ignore[misc]
+        stricter = 1 - (1 - level) / divisor
+        clear = next((one for one in left if one.at_level and one.at_level(stricter) != "inconclusive"), None)
         if clear is None:
             break
         left = [one for one in left if one is not clear]
@@ -153,12 +154,24 @@ def _verdict(
 ) -> Verdict:
     """Return an inconclusive verdict."""
     interval = interval or Interval(NAN, NAN, NAN, 0)
-    ends = (interval.estimate, interval.low, interval.high, interval.n)
-    steps = _steps(tables, at)
-    text = f"{claim.statement} ({label(tuple(at), at.values(), named=True)})" if at else claim.statement
     return Verdict(
-        claim.id, text, "inconclusive", *ends, f"{reason}; within {steps}", claim, measure or claim.measure, at, steps
-    )  # fmt: skip
+        id=claim.id,
+        statement=f"{claim.statement} ({_at_text(at)})" if at else claim.statement,
+        verdict="inconclusive",
+        estimate=interval.estimate,
+        ci_low=interval.low,
+        ci_high=interval.high,
+        n=interval.n,
+        reason=f"{reason}; within {_steps(tables, at)}",
+        claim=claim,
+        measure=measure or claim.measure,
+        at=at,
+        steps=_steps(tables, at),
+    )
+
+
+def _at_text(at: At) -> str:
+    return label(tuple(at), at.values(), named=True)
 
 
 def _steps(tables: Tables, at: At) -> str:

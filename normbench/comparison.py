@@ -1,4 +1,4 @@
-"""The groups of a claim compared: ratio, difference or trend, at any level, and what keeps it from deciding."""
+"""The groups of a claim compared: ratio, difference or trend at any level; what keeps it from deciding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from normbench.groups import is_log_axis, number
 from normbench.measures import Measure
 from normbench.pairing import Group, Readings, chosen_by, contrasts, matching, mean
 from normbench.stats import LEVEL, Interval, Span, share_contrast, span_interval, unlog
-from normbench.tables import RATE, Tables
+from normbench.tables import RATE, Tables, seeds_of
 
 Word = Literal["supported", "refuted", "inconclusive"]
 FEWEST_SEEDS = 3
@@ -156,10 +156,8 @@ class Comparison:
             edges = [one.group.name for one in self.readings if one.grid_edge]
             if edges:
                 found.append(f"the best rate is at the grid's edge ({', '.join(edges)})")
-        planned = tables.config.get("seeds")
-        planned = planned if isinstance(planned, list) else list(range(planned or 0))
-        if lost := [seed for seed in planned if seed not in self.seeds]:
-            found.append(f"no results of seed {', '.join(map(str, lost))} in all groups")
+        if lost := [seed for seed in seeds_of(tables) if seed not in self.seeds]:
+            found.append(f"not all groups have results of seed {', '.join(map(str, lost))}")
         pending = sum(len(group.runs) - len(group.ended) for group in self.groups)
         if pending:
             found.append(f"{pending} runs have no result")
@@ -203,4 +201,4 @@ def _slope_weights(key: str, values: Sequence[Any]) -> list[float]:
 def shown(value: float, claim: Claim) -> str:
     """Return a number of a verdict as text: `10x` for a ratio."""
     text = "unknown" if math.isnan(value) else ("inf" if value == math.inf else number(float(f"{value:.3g}")))
-    return f"{text}x" if claim.comparison == "ratio" and not math.isnan(value) else text
+    return f"{text}x" if claim.comparison == "ratio" and math.isfinite(value) else text

@@ -30,14 +30,14 @@ class Expect(Options):
         None, ge=0, description="difference: from -x to x; ratio: from 1/(1 + x) to 1 + x"
     )
     scale: Literal["ratio", "difference"] | None = Field(
-        None, description="of equal_within; by default ratio for rates, steps, losses, else difference"
+        None, description="of equal_within; by default ratio for rates, steps and losses"
     )
     increases: Literal[True] | None = Field(None, description="with `over`: from value to value")
     decreases: Literal[True] | None = Field(None, description="with `over`: from value to value")
     slope_at_least: float | None = Field(
         None,
-        description="with `over`: of the measure (in decades where its scale is logarithmic) for each unit of "
-        "the axis (for each decade where its values span decades)",
+        description="with `over`: of the measure (in decades where its scale is log) per unit of the axis "
+        "(per decade where its values span decades)",
     )
     slope_at_most: float | None = Field(None, description="as slope_at_least")
 

@@ -1,4 +1,4 @@
-"""From tables to comparable numbers: the groups of a claim, their matching cells, and what a measure reads there.
+"""From tables to comparable numbers: the groups of a claim, their matching cells, what a measure reads there.
 
 A cell is a combination of the swept keys but for the rate where a measure takes all rates or each variant's
 best. Groups are compared cell by cell and seed by seed, and averaged over the cells that match: those with
@@ -53,7 +53,7 @@ class Readings:
 
 
 def prepared(tables: Tables) -> Tables:
-    """Return the tables with `run`, and with runs repeated under each value of keys that they do not choose."""
+    """Return the tables with `run`, and runs repeated under each value of keys that they do not choose."""
     runs = tables.runs.assign(run=np.arange(len(tables.runs), dtype=np.int64))
     runs, _ = spread(runs, tables.swept)
     return replace(tables, runs=_spread_absent(runs, tables.swept))

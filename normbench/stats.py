@@ -3,7 +3,8 @@
 Intervals are Student-t at 95 % on the scale of the measure. Bootstrap intervals are far too narrow at
 3 to 5 seeds (coverage 0.76 to 0.84). Where there are too few values for an interval, its ends are NaN,
 never a guess. A value of which only the ends are known (a rate between two rates of the grid, a step between
-two evaluations) is a `Span`: an interval's lower end then comes from the lower ends, its upper from the upper.
+two evaluations) is a `Span`: an interval's lower end then comes from the lower ends, its upper end from the
+upper ones.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ def exactly(value: float) -> Span:
 
 
 def weighted(spans: Sequence[Span], weights: Sequence[float]) -> Span:
-    """Return the weighted sum: (1, -1) is a difference, on the log scale a ratio; inf - inf can be anything."""
+    """Return the weighted sum: (1, -1) is a difference, of logarithms a ratio; inf - inf can be anything."""
     low = high = estimate = 0.0
     for span, w in zip(spans, weights, strict=True):
         if w:
@@ -222,7 +223,7 @@ def weighted(spans: Sequence[Span], weights: Sequence[float]) -> Span:
 def span_interval(
     spans: Sequence[Span | None], how: Literal["t", "median"] = "t", level: float = LEVEL
 ) -> SpanInterval:
-    """Return mean (`t`) or median over values of which each is known from `low` to `high`, on their own scale.
+    """Return mean (`t`) or median, on their own scale, of values that are each known from `low` to `high`.
 
     The lower end is that of an interval of the lower ends, the upper end that of the upper ends. An infinite
     value leaves the end on its own side infinite and the other to the finite values: for means only if it is
@@ -241,7 +242,7 @@ def span_interval(
 
 
 def _t_end(values: Sequence[float], level: float) -> float:
-    """Return the upper end of the Student-t interval of a mean; inf where a value is, NaN if it is unknown."""
+    """Return the upper end of a mean's Student-t interval; inf where a value is, NaN if it is unknown."""
     n = len(values)
     if n < 2:
         return NAN
@@ -300,8 +301,8 @@ def edge_ratio(ones: Mapping[int, Edge | None], others: Mapping[int, Edge | None
 
 def unlog(interval: SpanInterval) -> SpanInterval:
     """Return an interval of natural logarithms as one of rates or ratios."""
-    ends = (_exp(x) for x in (interval.estimate, interval.low, interval.high))
-    return SpanInterval(*ends, interval.n, interval.left_out)
+    estimate, low, high = (_exp(x) for x in (interval.estimate, interval.low, interval.high))
+    return SpanInterval(estimate, low, high, interval.n, interval.left_out)
 
 
 def _exp(value: float) -> float:

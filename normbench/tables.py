@@ -22,6 +22,7 @@ VARIANT = "model.norm"
 QUOTED = r"^'(?=[=+\-@'\t\r ])"  # what the records put before a word that a spreadsheet would compute
 PARTS = ("train", "val", "test")
 MEASURED = [f"{part}_{what}" for part in PARTS for what in ("loss", "accuracy")]
+CURVES = ["step", "epoch", *MEASURED]  # of metrics.csv
 NUMBERS = [
     *("steps", "diverged_at_step", "train_loss_last_tenth", "label_entropy", "parameters", "train_seconds"),
     *(f"{which}_{name}" for which in ("final", "best") for name in MEASURED),
@@ -41,6 +42,7 @@ class Tables:
     runs: pd.DataFrame
     metrics: pd.DataFrame
     swept: tuple[str, ...]  # the swept keys, which are columns of `runs`
+    warnings: tuple[str, ...] = ()  # sentences: what is missing or was damaged
 
     @property
     def title(self) -> str:
@@ -84,8 +86,13 @@ def setting(config: dict[str, Any], key: str, default: Any = None) -> Any:
     return default if node is None else node
 
 
-def load_tables(folder: Path | str, trains_below: float | None = None) -> Tables:
-    """Read one experiment's folder; another `trains_below` judges the outcomes again, without training."""
+def load_tables(
+    folder: Path | str, trains_below: float | None = None, without_damaged_metrics: bool = False
+) -> Tables:
+    """Read one experiment's folder; another `trains_below` judges the outcomes again, without training.
+
+    `without_damaged_metrics`: where metrics.csv cannot be read there are no curves, and a warning says so.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise RecordsError(f"{folder}: no such folder; 'normbench run CONFIG' writes results/<name>/")
@@ -107,11 +114,30 @@ def load_tables(folder: Path | str, trains_below: float | None = None) -> Tables
             "train": {**(section if isinstance(section, dict) else {}), "trains_below": trains_below},
         }
     runs = _judge(runs, config, again=trains_below is not None)
-    # Single seeds have them, near their edges: what compares rates over seeds leaves them out.
-    between = refining_rates(config.get("sweep")) if RATE in runs.columns else frozenset()
-    runs["refining"] = runs[RATE].isin(between) if between else False
-    metrics = _read_metrics(folder, runs["run_id"])
-    return Tables(folder, str(config.get("name") or folder.name), config, runs, metrics, swept)
+    runs["refining"] = _refining(runs, config, folder)
+    warnings = list(runs.attrs.pop("warnings", []))
+    try:
+        metrics = _read_metrics(folder, runs["run_id"])
+    except RecordsError as error:
+        if not without_damaged_metrics:
+            raise
+        metrics = _no_metrics()
+        warnings.append(str(error))
+    name = str(config.get("name") or folder.name)
+    return Tables(folder, name, config, runs, metrics, swept, tuple(warnings))
+
+
+def _refining(runs: pd.DataFrame, config: dict[str, Any], folder: Path) -> pd.Series[bool]:
+    """Return which runs refine the edge of a single seed: what compares rates over seeds leaves them out."""
+    import pandas as pd
+
+    try:
+        between = refining_rates(config.get("sweep"))
+    except (KeyError, TypeError, ValueError) as error:
+        text = f"{folder / 'config.yaml'}: sweep: {RATE}: no edge that can be searched ({error!r})"
+        raise RecordsError(f"{text}; run the config again to restore it") from error
+    none = pd.Series(False, index=runs.index)
+    return runs[RATE].isin(between) if between and RATE in runs.columns else none
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -197,17 +223,23 @@ def _judge(runs: pd.DataFrame, config: dict[str, Any], again: bool) -> pd.DataFr
     return runs
 
 
+def _no_metrics() -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    return pd.DataFrame({"run": np.empty(0, "int32"), **{name: np.empty(0, "float32") for name in CURVES}})
+
+
 def _read_metrics(folder: Path, run_ids: pd.Series[Any]) -> pd.DataFrame:
     """Return the curves, with `run` = the position of the run in `runs` in place of its id (compact)."""
     import numpy as np
     import pandas as pd
 
-    names = ["step", "epoch", *MEASURED]
     raw = _from_records("read_metrics", folder)
     if raw is None:
         path = folder / "metrics.csv"
         if not path.is_file():
-            return pd.DataFrame({"run": np.empty(0, "int32"), **{n: np.empty(0, "float32") for n in names}})
+            return _no_metrics()
         kinds: dict[str, str] = {"run_id": "category", "step": "int64", "epoch": "float32"}
         kinds.update(dict.fromkeys(MEASURED, "float32"))
         wanted = set(kinds)
@@ -219,7 +251,7 @@ def _read_metrics(folder: Path, run_ids: pd.Series[Any]) -> pd.DataFrame:
         np.where(codes < 0, -1, positions[codes]).astype("int32") if len(positions) else codes.astype("int32")
     )
     table = pd.DataFrame({"run": run})
-    for name in names:
+    for name in CURVES:
         kind = "int64" if name == "step" else "float32"
         table[name] = raw[name].to_numpy(kind, copy=False) if name in raw.columns else np.float32("nan")
     return table[table["run"] >= 0].reset_index(drop=True)
@@ -272,6 +304,14 @@ def _ends_with_a_line(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, 2)
         return file.read(1) == b"\n"
+
+
+def seeds_of(tables: Tables) -> Sequence[int]:
+    """Return the seeds that the config asks for; those of the runs where it does not say."""
+    seeds = tables.config.get("seeds")
+    if isinstance(seeds, list):
+        return [int(seed) for seed in seeds]
+    return range(seeds) if isinstance(seeds, int) else sorted(set(tables.runs["seed"].tolist()))
 
 
 def in_order(column: pd.Series[Any]) -> Sequence[Any]:

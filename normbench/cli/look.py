@@ -20,6 +20,7 @@ class Kind(str, Enum):
     models = "models"
     data = "data"
     optimizers = "optimizers"
+    measures = "measures"
     figures = "figures"
     recipes = "recipes"
 
@@ -166,7 +167,7 @@ def list_(
     kind: Annotated[Kind, typer.Argument(metavar="KIND", help="|".join(kind.value for kind in Kind))],
     as_json: Json = False,
 ) -> None:
-    """List the norms, models, data sets, optimizers, figures or recipes by the names that configs use.
+    """List norms, models, data sets, optimizers, measures, figures or recipes by the names that configs use.
 
     \b
     Example:  normbench list norms --json
@@ -207,6 +208,10 @@ def _registry(kind: Kind) -> Any:
         from normbench.data import DATASETS
 
         return DATASETS
+    if kind is Kind.measures:
+        from normbench.measures import MEASURES
+
+        return MEASURES
     from normbench.optimizers import OPTIMIZERS
 
     return OPTIMIZERS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from normbench.config.cells import Cell
 from normbench.config.experiment import Experiment, dump_config, load_config, parse_config
 from normbench.config.json_schema import json_schema
-from normbench.config.schema import Claim, Config, Settings, Train
+from normbench.config.schema import Config, Settings, Train
+from normbench.expectations import Claim
 
 __all__ = [
     "Cell",

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from normbench.config.cells import Cell, construct, section_options
+from normbench.config.claims import check_claims, check_groups
 from normbench.config.explain import unknown_key, validate
 from normbench.config.grid import build_grid
 from normbench.config.keys import Path, expand, is_section, kinds
@@ -19,8 +20,9 @@ from normbench.config.loader import parse, read_text, scalar
 from normbench.config.nodes import Node
 from normbench.config.overrides import apply_overrides
 from normbench.config.problems import Problems, Where, shown
-from normbench.config.schema import SECTIONS, Claim, Config, Header, Settings
-from normbench.config.sweep import Sweep, check_key, parse_sweep
+from normbench.config.schema import SECTIONS, Config, Header, Settings
+from normbench.config.sweep import Sweep, parse_sweep
+from normbench.expectations import Claim
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def parse_config(text: str, source: str = "config", overrides: Sequence[str] = (
     grid = build_grid(base, sweep, problems)
     problems.raise_if_any()
     assert header is not None
+    check_groups(root, header, grid.cells, tuple(sweep.columns) if sweep else (), problems)
+    problems.raise_if_any()
     settings = grid.cells[0].settings
     if all(parts.values()):
         model: Any = parts["model"]
@@ -107,33 +111,8 @@ def _header(root: Node, problems: Problems) -> Header | None:
     if seeds is not None and isinstance(seeds.value, list) and not seeds.value:
         problems.add(seeds.where, "seeds", "an empty list; give at least one seed, or a number such as 5")
     if header is not None:
-        _check_claims(root, header, problems)
+        check_claims(root, header, problems)
     return header
-
-
-def _check_claims(root: Node, header: Header, problems: Problems) -> None:
-    """Note ids given twice and filters with keys that no setting has."""
-    ids: set[str] = set()
-    for index, (claim, node) in enumerate(
-        zip(header.claims, root.mapping["claims"].items, strict=True) if header.claims else ()
-    ):
-        if claim.id in ids:
-            text = f"'{claim.id}' is the id of an earlier claim, too; make it unique, such as '{claim.id}-2'"
-            problems.add(node.mapping["id"].where, f"claims[{index}].id", text)
-        ids.add(claim.id)
-        filters = [(name, node.get(name)) for name in ("of", "against")]
-        control = node.get("control")
-        filters += [
-            (f"control[{place}]", item) for place, item in enumerate(control.items if control else [])
-        ]
-        for name, group in filters:
-            for key in group.mapping if group else {}:
-                if key != "seed" and group:
-                    check_key(key, group.key_where(key), f"claims[{index}].{name}.{key}", problems)
-        over, each = node.get("over"), node.get("for_each")
-        for name, item in [("over", over)] + [("for_each", item) for item in (each.items if each else [])]:
-            if item is not None and isinstance(item.value, str):
-                check_key(item.value, item.where, f"claims[{index}].{name}", problems)
 
 
 def _complete(root: Node, problems: Problems) -> Node:

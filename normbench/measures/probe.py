@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -57,7 +57,8 @@ class Probe(RunMeasure):
         if rows.empty:
             return None
         means = rows.groupby("step")["value"].mean().to_numpy(float)  # over layers, step by step
-        found = {"mean": np.mean, "median": np.median, "min": np.min, "max": np.max}.get(
-            self.aggregate or "mean"
-        )
-        return known(float(found(means) if found else means[-1]))
+        how: dict[str, Callable[[np.ndarray], float]] = {
+            **{"mean": np.mean, "median": np.median, "min": np.min, "max": np.max},
+            "last": lambda x: x[-1],
+        }
+        return known(float(how[self.aggregate or "mean"](means)))

@@ -1,0 +1,185 @@
+"""Claims held against the grid before anything is trained: keys, groups, seeds, measures and their probes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from normbench.config.cells import Cell
+from normbench.config.nodes import Node
+from normbench.config.problems import Problems, Where
+from normbench.config.schema import Header
+from normbench.config.sweep import check_key
+from normbench.errors import did_you_mean, one_of
+from normbench.expectations import TRENDS, Claim, fits, listed, values_of
+from normbench.measures import Measure
+
+RATE, DROPOUT_RATE = "optimizer.lr", "model.dropout.rate"
+
+
+def check_claims(root: Node, header: Header, problems: Problems) -> None:
+    """Note ids given twice and keys that no setting has."""
+    ids: set[str] = set()
+    for index, (claim, node) in enumerate(_pairs(root, header)):
+        if claim.id in ids:
+            text = f"'{claim.id}' is the id of an earlier claim, too; make it unique, such as '{claim.id}-2'"
+            problems.add(node.mapping["id"].where, f"claims[{index}].id", text)
+        ids.add(claim.id)
+        for key, where, name in _named(node):
+            if key != "seed":
+                check_key(key, where, f"claims[{index}].{name}", problems)
+
+
+def check_groups(
+    root: Node, header: Header, cells: Sequence[Cell], columns: Sequence[str], problems: Problems
+) -> None:
+    """Note what could not be judged however the runs come out: empty groups, no shared seeds, probes off."""
+    if not header.claims:
+        return
+    choices = [*columns, "seed"]
+    rows = _rows(cells)
+    for index, (claim, node) in enumerate(_pairs(root, header)):
+        prefix, before = f"claims[{index}]", len(problems.texts())
+        for key, where, name in _named(node):
+            if key not in choices:
+                text = f"'{key}' is not swept here; {did_you_mean(key, choices)}{one_of(choices)}"
+                problems.add(where, f"{prefix}.{name}", text)
+        _check_measure(claim, node, header, cells, columns, prefix, problems)
+        if len(problems.texts()) == before:
+            _check_members(claim, node, header.seed_list, rows, prefix, problems)
+
+
+def _pairs(root: Node, header: Header) -> list[tuple[Claim, Node]]:
+    return list(zip(header.claims, root.mapping["claims"].items, strict=True)) if header.claims else []
+
+
+def _filters(node: Node) -> list[tuple[str, Node]]:
+    """Return the filters of a claim with their names."""
+    control = node.get("control")
+    named = [(name, node.get(name)) for name in ("of", "against")]
+    named += [(f"control[{place}]", item) for place, item in enumerate(control.items if control else [])]
+    return [(name, item) for name, item in named if item is not None and item.mapping]
+
+
+def _named(node: Node) -> list[tuple[str, Where, str]]:
+    """Return every key that a claim names, where, and under which name."""
+    found = [
+        (key, group.key_where(key), f"{name}.{key}")
+        for name, group in _filters(node)
+        for key in group.mapping
+    ]
+    over, each = node.get("over"), node.get("for_each")
+    single = [("over", over)] if over else []
+    single += [("for_each", item) for item in (each.items if each else [])]
+    return found + [(item.value, item.where, name) for name, item in single if isinstance(item.value, str)]
+
+
+def _rows(cells: Sequence[Cell]) -> list[tuple[Mapping[str, Any], frozenset[str]]]:
+    """Return each cell's swept values, and the keys that it does not choose, which match every filter."""
+    decided: dict[Any, frozenset[str]] = {}
+    rows = []
+    for cell in cells:
+        model: Any = cell.settings.model
+        if model.norm not in decided:
+            decided[model.norm] = frozenset(model.norm.sets())
+        free = decided[model.norm] | {key for key, value in cell.values.items() if value is None}
+        if model.dropout.placement == "none":
+            free |= {DROPOUT_RATE}
+        rows.append((cell.values, free))
+    return rows
+
+
+def _check_measure(
+    claim: Claim,
+    node: Node,
+    header: Header,
+    cells: Sequence[Cell],
+    columns: Sequence[str],
+    prefix: str,
+    problems: Problems,
+) -> None:
+    measure: Measure = claim.measure
+    where = node.mapping["measure"].where
+    probes = [probe if isinstance(probe, str) else str(probe.get("name")) for probe in header.probes]
+    if text := measure.problem(probes):
+        problems.add(where, f"{prefix}.measure", text)
+    if measure.over_rates and RATE not in columns:
+        text = f"{measure.key()} looks at several rates, and {RATE} is not swept; add it to the sweep"
+        problems.add(where, f"{prefix}.measure", text)
+    if getattr(measure, "part", "test") == "val":
+        sizes = {getattr(cell.settings.data, "val_size", 0) for cell in cells}
+        if sizes == {0}:
+            text = "there is no validation split; set data.val_size, or take another part"
+            problems.add(where, f"{prefix}.measure", text)
+
+
+def _check_members(
+    claim: Claim,
+    node: Node,
+    seeds: Sequence[int],
+    rows: Sequence[tuple[Mapping[str, Any], frozenset[str]]],
+    prefix: str,
+    problems: Problems,
+) -> None:
+    members: dict[str, list[int]] = {}
+    own_seeds: dict[str, set[int]] = {}
+    for name, wanted in [*claim.groups.items(), *_control_filters(claim)]:
+        group = node.get(name.split("[")[0])
+        where = group.where if group else node.where
+        own_seeds[name] = {seed for seed in seeds if fits(seed, wanted.get("seed", seed))}
+        members[name] = [
+            place
+            for place, (values, free) in enumerate(rows)
+            if all(key in free or fits(values[key], want) for key, want in wanted.items() if key != "seed")
+        ]
+        if not own_seeds[name]:
+            problems.add(where, f"{prefix}.{name}", f"no seed is in it; there are: {listed(seeds)}")
+        if not members[name]:
+            problems.add(where, f"{prefix}.{name}", f"no cell of the sweep is in it; {_reason(wanted, rows)}")
+    if claim.against is not None and members["of"] and members["against"]:
+        against = node.mapping["against"].where
+        if own_seeds["of"] and own_seeds["against"] and not own_seeds["of"] & own_seeds["against"]:
+            text = (
+                f"shares no seed with 'of' ({listed(sorted(own_seeds['against']))} and "
+                f"{listed(sorted(own_seeds['of']))}); runs are compared in pairs of equal seed"
+            )
+            problems.add(against, f"{prefix}.against", text)
+        if set(members["of"]) & set(members["against"]):
+            text = "has cells that 'of' has, too; a run is not compared with itself: name what differs"
+            problems.add(against, f"{prefix}.against", text)
+    if claim.over is not None and members["of"]:
+        _check_axis(claim, node, [rows[place][0] for place in members["of"]], prefix, problems)
+
+
+def _control_filters(claim: Claim) -> list[tuple[str, dict[str, Any]]]:
+    control = claim.control or []
+    return [(f"control[{place}]", one) for place, one in enumerate(control) if isinstance(one, dict)]
+
+
+def _check_axis(
+    claim: Claim, node: Node, values: Sequence[Mapping[str, Any]], prefix: str, problems: Problems
+) -> None:
+    """Note a trend over words, or over a single value."""
+    found = list(
+        dict.fromkeys(row[claim.over] for row in values if claim.over and row[claim.over] is not None)
+    )
+    where = node.mapping["over"].where
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in found)
+    if not numbers:
+        text = f"has the values {listed(found)}; a trend ({' or '.join(TRENDS)}) needs an axis of numbers"
+        problems.add(where, f"{prefix}.over", text)
+    elif len(found) < 2:
+        problems.add(
+            where, f"{prefix}.over", f"has only the value {listed(found)}; a trend needs at least two"
+        )
+
+
+def _reason(wanted: Mapping[str, Any], rows: Sequence[tuple[Mapping[str, Any], frozenset[str]]]) -> str:
+    """Return which value the sweep does not have, or that it has no such combination."""
+    for key, want in wanted.items():
+        present = [values[key] for values, _ in rows if key in values]
+        if key != "seed" and not any(fits(value, want) for value in present):
+            return f"{key} is never {listed(values_of(want))}; there are: {listed(present)}"
+    return (
+        f"it has no cell with {', '.join(f'{key} {listed(values_of(want))}' for key, want in wanted.items())}"
+    )
