@@ -176,7 +176,10 @@ def by_command(folder: Path) -> dict[str, Told]:
     """Return what the command says of a folder with one experiment."""
     command = [sys.executable, "-m", "normbench", "verify", str(folder), "--correction", "none", "--json"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return {one["id"]: (one["verdict"], one["ci_low"], one["ci_high"]) for one in json.loads(answer.stdout)}
+    return {
+        one["id"]: (one["verdict"], *(float(one[end] or "nan") for end in ("ci_low", "ci_high")))
+        for one in json.loads(answer.stdout)
+    }
 
 
 def directly(config: Experiment, plan: Plan, edges: Edges) -> dict[str, Told]:
@@ -204,7 +207,7 @@ def directly(config: Experiment, plan: Plan, edges: Edges) -> dict[str, Told]:
 def check(told: dict[str, Told], expected: dict[str, Told], how: str) -> None:
     """End with the difference if two ways to the same verdicts differ."""
     for norm, (verdict, *ends) in expected.items():
-        if told[norm][0] != verdict or not np.allclose(told[norm][1:], ends, rtol=1e-9):
+        if told[norm][0] != verdict or not np.allclose(told[norm][1:], ends, rtol=1e-9, equal_nan=True):
             sys.exit(f"{how} tells {told[norm]} of {norm}, the simulation {expected[norm]}")
 
 

@@ -73,11 +73,11 @@ def _plain(value: float) -> float | str | None:
 def _missing(tables: Tables) -> list[str]:
     """Return sentences about runs and curves that should be there."""
     found = []
-    runs = tables.runs[~refining(tables.runs)]  # which of these are trained the search decides
-    planned = seeds_of(tables)
-    cells = runs.groupby(list(tables.swept), dropna=False).ngroups if tables.swept else 1
+    runs, planned = tables.runs, seeds_of(tables)
+    sure = runs[~refining(runs)]  # which of the others are trained a search decides
+    cells = sure.groupby(list(tables.swept), dropna=False).ngroups if tables.swept else 1
     expected = cells * len(planned)
-    ended = int((runs["outcome"].notna() & runs["seed"].isin(planned)).sum())
+    ended = int((sure["outcome"].notna() & sure["seed"].isin(planned)).sum())
     if ended < expected:
         found.append(
             f"{tables.folder / 'runs.csv'}: {expected - ended} of {expected} runs (cells times seeds) "
