@@ -57,14 +57,15 @@ def verify(folder: Path | str, correction: Correction = "holm", write: bool = Tr
 
 def verdict_row(one: Verdict) -> dict[str, Any]:
     """Return a verdict under the columns of claims.csv: None for what cannot be said, `inf` as a word."""
-    numbers = (_plain(value) for value in (one.estimate, one.ci_low, one.ci_high))
+    numbers = (plain(value) for value in (one.estimate, one.ci_low, one.ci_high))
     claim = one.claim
     cells = (one.id, one.statement, one.verdict, *numbers, one.n, one.reason)
     more = (one.group or None, one.measure.label, claim.expected, one.steps, claim.source)
     return dict(zip(COLUMNS, (*cells, *more), strict=True))
 
 
-def _plain(value: float) -> float | str | None:
+def plain(value: float) -> float | str | None:
+    """Return a number as JSON and CSV can hold it: None for what cannot be said, `inf` as a word."""
     if math.isnan(value):
         return None
     return float(f"{value:.10g}") if math.isfinite(value) else ("inf" if value > 0 else "-inf")

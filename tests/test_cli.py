@@ -32,7 +32,7 @@ sweep:
   model.norm: [none, batchnorm]
   optimizer.lr: [0.1, 1]
 """
-VERBS = ("run", "plan", "status", "plot", "data", "list", "init", "schema")
+VERBS = ("run", "plan", "status", "plot", "compare", "data", "list", "init", "schema")
 ROOT = Path(__file__).parent.parent
 
 

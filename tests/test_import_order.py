@@ -12,7 +12,18 @@ ORDER = (
     *("errors", "options", "seeding", "stats", "edge", "functional", "layers"),
     *("data", "norms", "models", "optimizers", "probes", "measures", "expectations"),
     *("config", "plan", "engine", "preview", "records", "launch"),  # a preview counts by the engine's rules
-    *("tables", "groups", "pairing", "comparison", "claims", "verify", "plots", "report", "summary"),
+    *(
+        "tables",
+        "groups",
+        "pairing",
+        "comparison",
+        "claims",
+        "verify",
+        "compare",
+        "plots",
+        "report",
+        "summary",
+    ),
     *("recipes", "progress", "api", "cli", "__main__"),
 )
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")  # its names load lazily

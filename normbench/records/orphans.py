@@ -153,17 +153,18 @@ def _settings(text: str) -> dict[str, Any] | None:
             return None
         data = yaml.safe_load(text)
         flat: dict[str, Any] = {}
-        _flatten("", data, flat)
+        flatten("", data, flat)
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
     return flat if isinstance(data, Mapping) else None
 
 
-def _flatten(prefix: str, value: Any, into: dict[str, Any]) -> None:
+def flatten(prefix: str, value: Any, into: dict[str, Any]) -> None:
+    """Put the leaves of nested mappings under their dotted keys."""
     # The sweep's keys hold dots themselves: `sweep.model.norm` is then as good a name as any.
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            _flatten(f"{prefix}.{key}" if prefix else str(key), inner, into)
+            flatten(f"{prefix}.{key}" if prefix else str(key), inner, into)
     else:
         into[prefix] = value
 
