@@ -92,7 +92,7 @@ def compare(one: Path | str, other: Path | str, ignore: Collection[str] = ()) ->
     claims = 0
     for name, folders in pairs.items():
         tables = [load_tables(folder) for folder in folders]
-        different = different_settings(*tables, ignore)
+        different = different_settings(tables[0], tables[1], ignore)
         if different:
             apart.append(f"{name}: not compared, its settings differ ({'; '.join(different)})")
             continue

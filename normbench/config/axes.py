@@ -34,8 +34,8 @@ def _edge(node: Node, name: str, problems: Problems, key: str) -> Values:
     """Return the lattice of a search for the edge of the rates that train."""
     inner = node.mapping["edge"]
     if key != KEY or name.startswith("sweep.zip"):
-        where = f"'{key}'" if key != KEY and key else "a filter" if not key else "a zip block"
-        text = f"found an edge for {where}; allowed: as the axis '{KEY}' alone, not within zip or exclude"
+        what = f"'{key}'" if key != KEY and key else "a filter" if not key else "a zip block"
+        text = f"found an edge for {what}; allowed: as the axis '{KEY}' alone, not within zip or exclude"
         problems.add(node.key_where("edge"), name, text)
         return Values(())
     spec = validate(EdgeAxis, inner, problems, (*name.split("."), "edge"))
