@@ -3,6 +3,7 @@
     python benchmarks/verdict_rates.py                          # 2,000 experiments each
     python benchmarks/verdict_rates.py --through-files 2000     # all of them by way of files: 40 minutes
     python benchmarks/verdict_rates.py --experiments 200 --through-files 20     # a quick look
+    python benchmarks/verdict_rates.py --rates "half decades"   # some rows of the table
 
 Made-up experiments whose truth is known: a plain net whose largest stable rate lies anywhere within a decade,
 and two others for which it is exactly 3 and 10 times as large; seed noise of deviation 0.1, 0.3 or 0.5
@@ -241,6 +242,7 @@ def main() -> None:
     )
     parser.add_argument("--experiments", type=int, default=2000, help=f"of each condition; in {CHUNK}s")
     parser.add_argument("--through-files", type=int, default=200, help="how many of them by way of runs.csv")
+    parser.add_argument("--rates", action="append", choices=GRIDS, help="these rows alone; repeatable")
     parser.add_argument("--no-command", action="store_true", help="leave out the sample by the command")
     options = parser.parse_args()
     count = -(-options.experiments // CHUNK) * CHUNK
@@ -250,7 +252,7 @@ def main() -> None:
     slack = 2 * math.sqrt(0.05 * 0.95 / count)
     exact, far = TRUTHS
     with tempfile.TemporaryDirectory() as folder:
-        for name, rates in GRIDS.items():
+        for name, rates in ((name, GRIDS[name]) for name in options.rates or GRIDS):
             for noise in NOISES:
                 for seeds in SEEDS:
                     place = Path(folder, f"{name}_{noise}_{seeds}")

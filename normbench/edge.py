@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -81,7 +82,8 @@ def wanted(
         edge = largest_trained_rate(list(known), list(known.values()))
         if edge is None or math.isinf(edge.next):
             return ()
-        inside = [rate for rate in rates if edge.top < rate < edge.next and rate not in known]
+        gap = rates[bisect_right(rates, edge.top) : bisect_left(rates, edge.next)]
+        inside = [rate for rate in gap if rate not in known]
         if not inside:
             return ()
         asked = sorted([*asked, *_spread(inside)])

@@ -6,12 +6,17 @@ import json
 
 import pytest
 from launch_helpers import SPLIT, Heard, after, records, sessions, train
+from matplotlib.text import Text
+from typer.testing import CliRunner
 
 from normbench import api
+from normbench.cli import app
 from normbench.engine.loop import StackTrainer
 from normbench.errors import RecordsError
 from normbench.groups import edges
+from normbench.plots import draw
 from normbench.records import folder_status
+from normbench.summary import summary_rows
 from normbench.tables import load_tables
 
 EDGE = """
@@ -132,3 +137,33 @@ def test_a_plan_says_how_many_runs_it_may_make(tmp_path, whole):
     assert any("searched among 65 of 0.01 to 100" in note for note in notes)
     assert any("9 are scanned, then at most 4 refine" in note for note in notes)
     json.dumps(notes)
+
+
+def test_what_compares_rates_over_seeds_takes_the_scan_alone_and_figures_say_so(whole):
+    folder = whole[0] / "tiny"
+    tables = load_tables(folder)
+    scan = set(tables.runs.loc[~tables.runs["refining"], "optimizer.lr"])
+    for row in summary_rows(tables):
+        assert row["best"]["rate"] in scan
+        assert row["trains"]["n"] == (4 if row["model.norm"] == "selu" else 18)
+    texts = {
+        stem: " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
+        for stem, figure in draw(tables)
+    }
+    assert set(texts) >= {"rate", "largest_rate", "heatmap", "convergence", "steps_to_target"}
+    left_out = "that refine the edge of single seeds"
+    assert left_out in texts["rate"]
+    assert left_out not in texts["largest_rate"]
+    assert "a search between its largest that trains and the next" in texts["largest_rate"]
+
+
+def test_the_commands_tell_of_the_search(whole):
+    config = str(whole[0] / "tiny.yaml")
+    text = CliRunner().invoke(app, ["plan", config]).stdout
+    assert "at most 56 runs of 132 cells" in text
+    (answer,) = json.loads(CliRunner().invoke(app, ["plan", config, "--json"]).stdout)
+    assert answer["runs"] == 56
+    assert sum(not cell["refining"] for cell in answer["cells"]) == 9 * 2 + 2
+    (status,) = json.loads(CliRunner().invoke(app, ["status", str(whole[0] / "tiny"), "--json"]).stdout)
+    assert status["runs"] == whole[1].trained
+    assert status["statuses"]["pending"] == 0
