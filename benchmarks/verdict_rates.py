@@ -38,7 +38,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,10 +46,10 @@ from normbench.claims import claims_of, judge
 from normbench.comparison import Comparison
 from normbench.config import Experiment, dump_config, parse_config
 from normbench.pairing import Group, Readings
-from normbench.plan import Plan, make_plan
+from normbench.plan import Plan, RunSpec, make_plan
 from normbench.records import write_csv
 from normbench.records.schema import runs_table
-from normbench.stats import LEVEL, Span, largest_trained_rate
+from normbench.stats import LEVEL, Edge, Span, largest_trained_rate
 from normbench.tables import load_tables
 
 THRESHOLD = 3.0
@@ -115,20 +114,40 @@ def experiment(rates: str, seeds: int, count: int) -> Experiment:
     return parse_config(text)
 
 
-def runs_of(plan: Plan, edges: Edges) -> Iterator[tuple[Any, str]]:
+def outcome_at(edges: Edges, run: RunSpec) -> str:
+    """Return how a run ends."""
+    edge = edges[run.values["model.norm"], run.seed]
+    return "trains" if run.values["optimizer.lr"] <= edge else "diverged"
+
+
+def runs_of(plan: Plan, edges: Edges) -> Iterator[tuple[RunSpec, str]]:
     """Yield the runs that a sweep of this plan trains, in its order, with their outcomes."""
-
-    def outcome_of(run: Any) -> str:
-        edge = edges[run.values["model.norm"], run.seed]
-        return "trains" if run.values["optimizer.lr"] <= edge else "diverged"
-
     runs = {run.run_id: run for run in plan.runs}
     outcomes: dict[str, str] = {}
     while asked := plan.wanted(outcomes):
-        outcomes |= {run_id: outcome_of(runs[run_id]) for run_id in asked}
+        outcomes |= {run_id: outcome_at(edges, runs[run_id]) for run_id in asked}
     for run in plan.runs:
         if run.run_id in outcomes:
             yield run, outcomes[run.run_id]
+
+
+def largest_rates(
+    plan: Plan, runs: dict[str, RunSpec], edges: Edges
+) -> Iterator[tuple[str, int, Edge | None]]:
+    """Yield the edge of each variant and seed in the runs that the sweep trains."""
+    groups: dict[tuple[str, int], dict[str, str]] = {}
+    if not plan.searches:
+        for run in plan.runs:
+            groups.setdefault((run.values["model.norm"], run.seed), {})[run.run_id] = outcome_at(edges, run)
+    for search in plan.searches:
+        outcomes: dict[str, str] = {}
+        while asked := search.wanted(outcomes):
+            outcomes |= {run_id: outcome_at(edges, runs[run_id]) for run_id in asked}
+        first = runs[search.ids[0]]
+        groups[first.values["model.norm"], first.seed] = outcomes
+    for (norm, seed), ended in groups.items():
+        rates = [runs[run_id].values["optimizer.lr"] for run_id in ended]
+        yield norm, seed, largest_trained_rate(rates, list(ended.values()))
 
 
 def draw(rng: np.random.Generator, seeds: int, noise: float) -> Edges:
@@ -183,16 +202,10 @@ def by_command(folder: Path) -> dict[str, Told]:
     }
 
 
-def directly(config: Experiment, plan: Plan, edges: Edges) -> dict[str, Told]:
+def directly(config: Experiment, plan: Plan, runs: dict[str, RunSpec], edges: Edges) -> dict[str, Told]:
     """Return what the measure and the comparison say of one experiment, without tables."""
     spans: dict[str, dict[int, Span | None]] = {}
-    known: dict[tuple[str, int], tuple[list[float], list[str]]] = {}
-    for run, outcome in runs_of(plan, edges):
-        rates, outcomes = known.setdefault((run.values["model.norm"], run.seed), ([], []))
-        rates.append(run.values["optimizer.lr"])
-        outcomes.append(outcome)
-    for (norm, seed), (rates, outcomes) in known.items():
-        edge = largest_trained_rate(rates, outcomes)
+    for norm, seed, edge in largest_rates(plan, runs, edges):
         spans.setdefault(norm, {})[seed] = edge.span.log() if edge else None
     told: dict[str, Told] = {}
     for claim in config.claims:
@@ -219,10 +232,11 @@ def simulate(
     rng = np.random.default_rng([seeds, int(10 * noise), len(rates)])
     config, many = experiment(rates, seeds, 1), experiment(rates, seeds, CHUNK)
     plan = make_plan(config)
+    runs = {run.run_id: run for run in plan.runs}
     counts = Counts()
     for start in range(0, count, CHUNK):
         drawn = {number: draw(rng, seeds, noise) for number in range(CHUNK)}
-        found = [directly(config, plan, edges) for edges in drawn.values()]
+        found = [directly(config, plan, runs, edges) for edges in drawn.values()]
         if start < through_files:
             write(folder / "many", many, plan, drawn)
             for told, expected in zip(by_file(folder / "many"), found, strict=True):

@@ -14,7 +14,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from normbench.stats import largest_trained_rate
@@ -114,9 +114,12 @@ class Search:
 
     def wanted(self, outcomes: Mapping[str, str | None]) -> tuple[str, ...]:
         """Return the ids of the runs to train next, given the outcomes of all that ended (None: crashed)."""
-        ids = dict(zip(self.rates, self.ids, strict=True))
-        ended = {rate: outcomes[run_id] for rate, run_id in ids.items() if run_id in outcomes}
-        return tuple(ids[rate] for rate in wanted(self.rates, self.scan, ended))
+        ended = {rate: outcomes[run_id] for rate, run_id in self._ids.items() if run_id in outcomes}
+        return tuple(self._ids[rate] for rate in wanted(self.rates, self.scan, ended))
+
+    @cached_property
+    def _ids(self) -> dict[float, str]:
+        return dict(zip(self.rates, self.ids, strict=True))
 
     @property
     def most_runs(self) -> int:
