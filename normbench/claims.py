@@ -112,7 +112,7 @@ def holm(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
             if id(one) in holding:
                 one = replace(one, reason=f"{one.reason}; {name}")
             else:
-                text = f"{one.verdict} by itself, but not with {name}: {one.reason}"
+                text = f"{one.verdict} by itself, but not with {name}; {one.reason}"
                 one = replace(one, verdict="inconclusive", reason=text)
         corrected.append(one)
     return corrected
@@ -122,18 +122,19 @@ def _judge(claim: Claim, tables: Tables, at: At, runs: pd.DataFrame, layers: Row
     groups = groups_of(claim, runs)
     empty = [group.name for group in groups if group.ended.empty]
     if empty or len(groups) < 2:
-        return _verdict(claim, tables, at, f"no run of {' and '.join(empty) or 'two groups'} has a result")
+        return _verdict(
+            claim, tables, at, f"no run of {' and '.join(map(repr, empty)) or 'two groups'} has a result"
+        )
     if claim.measure.reads == "metrics" and tables.metrics.empty:
         return _verdict(claim, tables, at, "metrics.csv has no rows of these runs")
-    measure, readings = read(claim.measure, groups, tables, at, layers)
-    if not matching(readings):
-        return _verdict(claim, tables, at, "the groups have no cells with equal settings", measure)
-    seeds = shared_seeds(groups)
-    comparison = Comparison(claim, measure, groups, readings, seeds)
     try:
+        measure, readings = read(claim.measure, groups, tables, at, layers)
+        if not matching(readings):
+            return _verdict(claim, tables, at, "the groups have no cells with equal settings", measure)
+        comparison = Comparison(claim, measure, groups, readings, shared_seeds(groups))
         interval = comparison.interval(LEVEL)
     except ValueError as error:  # a logarithm of what is below 0
-        return _verdict(claim, tables, at, str(error), measure)
+        return _verdict(claim, tables, at, str(error))
     blockers = [*_controls(claim, runs), *comparison.blockers(interval)]
     remarks = comparison.remarks(tables)
     word = comparison.word(LEVEL)

@@ -95,12 +95,10 @@ class Comparison:
         found = []
         if left_out := self._without():
             found.append(", ".join(left_out))
-        never = self._never()
         if self.measure.estimator == "median" and total < 6:
             found.append(f"n = {total}: the 95 % interval of a median needs 6 seeds")
-            found += never
         elif not left_out and (math.isnan(interval.low) or math.isnan(interval.high)):
-            found += never or ["its values have no interval (some runs diverged)"]
+            found.append("its values have no interval (some runs diverged)")
         return found
 
     def _without(self) -> list[str]:
@@ -134,11 +132,11 @@ class Comparison:
             return f"{text}, but it moves the other way {where}"
         if word != "inconclusive":
             return text
-        return "; ".join([f"the interval reaches beyond what is expected ({text})", *self._never()])
+        return f"the interval reaches beyond what is expected ({text})"
 
     def remarks(self, tables: Tables) -> list[str]:
         """Return what a reader should know beside the verdict."""
-        found = []
+        found = self._never()
         if len(cells := matching(self.readings)) > 1:
             found.append(f"mean over {len(cells)} cells")
         for one in self.readings:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normbench.expectations import Claim, Filter, fits
-from normbench.groups import at_best_rate, levels, number, refining, score, short_key, spread
+from normbench.groups import at_best_rate, label, levels, number, refining, score, short_key, spread
 from normbench.measures import Measure, Rows, Sample
 from normbench.stats import Span, weighted
 from normbench.tables import RATE, Tables, in_order
@@ -104,12 +104,17 @@ def groups_of(claim: Claim, runs: pd.DataFrame) -> list[Group]:
     """Return the sides of the comparison: `of` and `against`, or one for each value of `over`, ascending."""
     named = tuple(dict.fromkeys(key for wanted in claim.groups.values() for key in wanted))
     if claim.over is None:
-        return [Group(name, select(runs, wanted), named) for name, wanted in claim.groups.items()]
+        return [Group(_named(name, w), select(runs, w), named) for name, w in claim.groups.items()]
     mine, over = select(runs, claim.of), claim.over
     return [
         Group(f"{short_key(over)} {number(value)}", select(mine, {over: value}), (*named, over))
         for value in in_order(mine[over])
     ]
+
+
+def _named(name: str, wanted: Filter) -> str:
+    """Return a group's name with what makes it: `against: norm none`."""
+    return f"{name}: {label(tuple(wanted), wanted.values(), named=True)}" if wanted else name
 
 
 def read(

@@ -131,17 +131,6 @@ def t_interval(values: Numbers, scale: Scale = "linear", level: float = LEVEL) -
     return Interval(mean, low, high, n)
 
 
-def paired_ratio(ones: Mapping[int, float], others: Mapping[int, float]) -> Interval:
-    """Return the geometric mean of ones / others over shared seeds, with its t interval on the log scale."""
-    seeds = sorted(set(ones) & set(others))
-    return t_interval([_ratio(ones[s], others[s]) for s in seeds], "log")
-
-
-def paired_difference(ones: Mapping[int, float], others: Mapping[int, float]) -> Interval:
-    """Return the mean of ones - others over their shared seeds, with its t interval."""
-    return t_interval([ones[s] - others[s] for s in sorted(set(ones) & set(others))])
-
-
 def wilson(successes: float, n: int, level: float = LEVEL) -> Interval:
     """Return a share with its Wilson interval, which stays sensible at 0 of n and n of n."""
     if n == 0:
@@ -316,12 +305,6 @@ def _log(value: float) -> float:
     if value < 0:
         raise ValueError("a logarithm needs values of 0 or above")
     return math.log(value) if value else -math.inf
-
-
-def _ratio(one: float, other: float) -> float:
-    if one == other and (one == 0 or math.isinf(one)):
-        return NAN
-    return math.inf if other == 0 else one / other
 
 
 def p_beyond(spans: Sequence[Span], margin: float = 0.0) -> float:

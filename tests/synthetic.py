@@ -36,6 +36,7 @@ def write_results(
     val: bool = False,
     diverge: bool | None = None,
     name: str = "synthetic",
+    claims: list | None = None,
 ) -> Path:
     """Write config.yaml, runs.csv and metrics.csv for every cell of `axes` (dotted key -> values)."""
     if axes is None:
@@ -55,6 +56,7 @@ def write_results(
         "optimizer": {"name": "sgd", "lr": 0.1},
         "train": {"steps": steps, "eval_every": steps // (evaluations - 1), "trains_below": 0.5},
         "sweep": axes,
+        "claims": claims or [],
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     at = np.unique(np.linspace(0, steps, evaluations).astype(int))

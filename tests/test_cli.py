@@ -32,7 +32,7 @@ sweep:
   model.norm: [none, batchnorm]
   optimizer.lr: [0.1, 1]
 """
-VERBS = ("run", "plan", "status", "plot", "compare", "data", "list", "init", "schema")
+VERBS = ("run", "plan", "status", "plot", "verify", "compare", "data", "list", "init", "schema")
 ROOT = Path(__file__).parent.parent
 
 
@@ -299,7 +299,7 @@ def test_plot_names_a_wrong_key_and_figure(trained):
     assert not Path("never").exists()
 
 
-@pytest.mark.parametrize("kind", ["norms", "models", "data", "optimizers", "figures", "recipes"])
+@pytest.mark.parametrize("kind", ["norms", "models", "data", "optimizers", "measures", "figures", "recipes"])
 def test_list(kind):
     rows = json.loads(good("list", kind, "--json").stdout)
     assert rows
@@ -422,8 +422,8 @@ def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(t
 
 def test_the_readmes_config_plans_and_its_commands_exist(tmp_path, monkeypatch):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (config,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "my_sweep.yaml").write_text(config, encoding="utf-8")
+    config, claims = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)  # the claims go below the sweep
+    (tmp_path / "my_sweep.yaml").write_text(config + claims, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert "330 runs" in good("plan", "my_sweep.yaml").stdout
     shell = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from normbench import stats
-from normbench.stats import Edge
+from normbench.stats import Edge, Span
 
 
 def close(interval, estimate, low, high, n):
@@ -36,9 +36,40 @@ def test_t_interval_covers_what_it_says():
     assert np.mean(hits) == pytest.approx(0.95, abs=0.015)
 
 
-def test_paired_comparisons_use_shared_seeds_only():
-    close(stats.paired_ratio({0: 2, 1: 8, 2: 4}, {0: 1, 1: 4, 7: 9}), 2, 2, 2, 2)
-    close(stats.paired_difference({0: 2, 1: 4}, {0: 1, 1: 3, 5: 0}), 1, 1, 1, 2)
+def test_share_contrast_against_a_published_example():
+    # Newcombe 1998, table II, method 10: 56/70 - 48/80 = 0.2, 0.0524 to 0.3339
+    ones, others = [1.0] * 56 + [0.0] * 14, [1.0] * 48 + [0.0] * 32
+    got = stats.share_contrast([ones, others], (1, -1))
+    assert (round(got.estimate, 4), round(got.low, 4), round(got.high, 4)) == (0.2, 0.0524, 0.3339)
+    mirrored = stats.share_contrast([others, ones], (1, -1))
+    assert (mirrored.low, mirrored.high) == pytest.approx((-got.high, -got.low))
+
+
+INF = math.inf
+
+
+def test_weighted_sums_of_spans():
+    one, other = Span(1, 3, 2), Span(0, INF, INF)
+    assert stats.weighted((one, stats.exactly(1)), (1, -1)) == Span(0, 2, 1)
+    assert stats.weighted((one, other), (2, -1)) == Span(-INF, 6, -INF)
+    assert stats.weighted((one, other), (1, 0)) == one  # a weight of 0 keeps nothing of what is infinite
+    both = stats.weighted((other, other), (1, -1))
+    assert (both.low, both.high, math.isnan(both.estimate)) == (-INF, INF, True)
+    assert Span(0, 1, INF).log() == Span(-INF, 0, INF)
+    with pytest.raises(ValueError, match="0 or above"):
+        stats.exactly(-1).log()
+
+
+def test_intervals_of_spans_come_from_their_ends():
+    spans = [Span(0, 4, 1), Span(1, 6, 2), Span(2, 8, 3), None]
+    got = stats.span_interval(spans)
+    close(got, 2, stats.t_interval([0, 1, 2]).low, stats.t_interval([4, 6, 8]).high, 3)
+    assert got.left_out == 1
+    close(stats.span_interval([Span(-INF, 1, 0), Span(0, 1, 0.5)]), 0.25, -INF, 1, 2)
+    never = Span(INF, INF, INF)  # not an open end but an infinite value: a mean is unknown on one side
+    close(stats.span_interval([never, Span(0, 1, 0.5)]), INF, math.nan, INF, 2)
+    close(stats.span_interval([never, never]), INF, INF, INF, 2)
+    close(stats.span_interval([never, *[Span(1, 2, 2)] * 5], "median"), 2, 1, INF, 6)
 
 
 def test_wilson_against_published_values():

@@ -171,6 +171,8 @@ def _show(finished: Finished, as_json: bool) -> dict[str, Any]:
             typer.echo(f"Figures in {figures[0].parent}:")
             typer.echo("\n".join(f"  {path.name}" for path in figures if path.suffix == ".png"))
         typer.echo(f"Numbers in {finished.folder}: runs.csv, metrics.csv")
+        if finished.plan.experiment.claims:
+            typer.echo(f"Its claims are judged by: normbench verify {finished.folder}")
     return {**_answer(finished, figures), "variants": summary_rows(tables)}
 
 

@@ -29,6 +29,7 @@ MODULES = (  # each file's FIGURES, in the order in which they are drawn
     "heatmap",
     "best_vs_equal",
     "gap",
+    "claims",
     "montage",
 )
 FORMATS = ("png", "svg", "pdf")

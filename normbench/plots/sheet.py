@@ -197,7 +197,7 @@ class Sheet:
                 low, high = sorted(ax.get_ylim())
                 ticks = [t for t in ax.get_yticks() if low <= t <= high]
                 labels = ax.yaxis.get_major_formatter().format_ticks(ticks)
-                longest = max([longest, *map(len, labels)])
+                longest = max([longest, *(len(line) for label in labels for line in label.split("\n"))])
         return longest * self.font * 0.6 / 72
 
     def _heads(self) -> dict[tuple[int, int], str]:

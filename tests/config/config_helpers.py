@@ -27,8 +27,12 @@ claims:
     expect: {ratio_at_least: 3}
     control: [of, against, {model.norm: selu}]
     control_at_least: 0.9
-  - {id: C3, statement: Deeper is slower., measure: {name: steps_to, target: 0.9}, over: model.depth, expect: {increases: true}}
+  - {id: C3, statement: Deeper is slower., measure: {name: steps_to_target, target: 0.9}, over: model.depth, expect: {increases: true}}
 """
+
+CLAIM_SWEEP = (  # what the claims above are about
+    "sweep: {model.norm: [none, batchnorm, selu], model.depth: [1, 2], optimizer.lr: [0.1, 1, 10]}"
+)
 
 SWEEPS = [
     "",

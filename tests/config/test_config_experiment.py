@@ -3,7 +3,7 @@ import contextlib
 
 import pytest
 import yaml
-from config_helpers import BASE, CLAIM, SWEEPS, complaint, experiment
+from config_helpers import BASE, CLAIM, CLAIM_SWEEP, SWEEPS, complaint, experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +12,7 @@ from normbench.errors import ConfigError, ExitCode
 
 
 def test_what_an_experiment_has():
-    result = experiment(f"title: A test\nprobes: [grads, {{name: acts, every: 3}}]\n{CLAIM}")
+    result = experiment(f"title: A test\nprobes: [grads, {{name: acts, every: 3}}]\n{CLAIM_SWEEP}\n{CLAIM}")
     assert (result.name, result.title, result.seeds) == ("test", "A test", [0, 1, 2])
     assert result.settings.model.norm.name == "none"
     assert result.settings.train.eval_every == 10
@@ -101,13 +101,13 @@ def test_each_mistake_has_its_place_and_its_mend(old, new, parts):
     [
         ("{id: a b}", "claims[0].id: found 'a b'; allowed: letters, digits"),
         ("{id: C1, statment: x}", "claims[0].statment: 'statment' is an unknown key; did you mean 'statement'?"),
-        ("{id: C1, statement: x, measure: m, expect: {ratio_at_least: 1}}", "found neither of 'against' and 'over'"),
-        ("{id: C1, statement: x, measure: m, against: {model.depth: 1}, expect: {increases: true}}", "needs 'over:"),
-        ("{id: C1, statement: x, measure: m, over: model.depth, expect: {ratio_at_least: 1}}", "needs 'against:"),
-        ("{id: C1, statement: x, measure: m, over: model.depth, expect: {}}", "found no expectation; allowed: exactly"),
-        ("{id: C1, statement: x, measure: m, over: model.dpth, expect: {increases: true}}", "did you mean 'depth'?"),
-        ("{id: C1, statement: x, measure: m, against: {model.nrm: 1}, expect: {ratio_at_least: x}}", "found 'x'; allowed: a number"),
-        ("{id: C1, statement: x, measure: m, against: {model.nrm: 1}, expect: {ratio_at_least: 1}}", "did you mean 'norm'?"),
+        ("{id: C1, statement: x, measure: final_accuracy, expect: {ratio_at_least: 1}}", "found neither of 'against' and 'over'"),
+        ("{id: C1, statement: x, measure: final_accuracy, against: {model.depth: 1}, expect: {increases: true}}", "needs 'over:"),
+        ("{id: C1, statement: x, measure: final_accuracy, over: model.depth, expect: {ratio_at_least: 1}}", "needs 'against:"),
+        ("{id: C1, statement: x, measure: final_accuracy, over: model.depth, expect: {}}", "found no expectation; allowed: exactly"),
+        ("{id: C1, statement: x, measure: final_accuracy, over: model.dpth, expect: {increases: true}}", "did you mean 'depth'?"),
+        ("{id: C1, statement: x, measure: final_accuracy, against: {model.nrm: 1}, expect: {ratio_at_least: x}}", "found 'x'; allowed: a number"),
+        ("{id: C1, statement: x, measure: final_accuracy, against: {model.nrm: 1}, expect: {ratio_at_least: 1}}", "did you mean 'norm'?"),
         ("3", "claims[0]: found 3; allowed: a mapping"),
     ],
 )  # fmt: skip
@@ -146,10 +146,10 @@ def test_a_missing_file_is_a_usage_error(tmp_path):
     assert caught.value.exit_code == ExitCode.USAGE
 
 
-@pytest.mark.parametrize("sweep", SWEEPS)
+@pytest.mark.parametrize("sweep", [*SWEEPS, f"{CLAIM_SWEEP}\n{CLAIM}"])
 def test_a_dumped_config_gives_the_same_experiment(sweep):
     base = BASE.replace("width: 8", "width: 8, norm: {name: batchnorm, affine: false}, bias: null")
-    first = experiment(f"title: 1e-3\n{sweep}\n{CLAIM}".replace("1e-3\n", "'1e-3'\n", 1), base=base)
+    first = experiment(f"title: 1e-3\n{sweep}\n".replace("1e-3\n", "'1e-3'\n", 1), base=base)
     text = dump_config(first)
     again = parse_config(text, "again.yaml")
     assert again.cells == first.cells

@@ -64,7 +64,10 @@ def test_a_sweep_may_be_made_by_overrides():
 
 
 def test_a_claim_may_be_changed_by_its_number():
-    claim = "claims: [{id: C1, statement: x, measure: m, over: model.depth, expect: {increases: true}}]"
+    claim = (
+        "claims: [{id: C, statement: x, measure: final_loss, over: model.depth, expect: {increases: true}}]"
+    )
+    claim += "\nsweep: {model.depth: [1, 2]}"
     assert experiment(claim, ["claims.0.id=C9"]).claims[0].id == "C9"
 
 

@@ -7,6 +7,23 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/synthetic.py
 
 from synthetic import RATES, write_results
 
+BETTER = {"of": {"model.norm": "batchnorm"}, "against": {"model.norm": "none"}}
+EACH = ["model.depth", "model.activation"]
+CLAIMS = [
+    {
+        **{"id": "C2", "statement": "Batch normalization allows larger rates, costs $5 & is <long> to read."},
+        **{"measure": "max_stable_lr", "for_each": EACH, "expect": {"ratio_at_least": 3}, **BETTER},
+    },
+    {
+        **{"id": "C10", "statement": "It is worse.", "measure": "final_accuracy"},
+        **{"expect": {"difference_at_most": 0}, **BETTER},
+    },
+    {
+        **{"id": "deep", "statement": "Deeper is better.", "measure": "final_loss", "over": "model.depth"},
+        **{"of": {"model.norm": "none"}, "expect": {"decreases": True}},
+    },
+]
+
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
@@ -18,7 +35,7 @@ def folder(tmp_path_factory):
         "optimizer.lr": RATES[::2],
     }
     where = tmp_path_factory.mktemp("full") / "full"
-    return write_results(where, axes=axes, seeds=3, title="Costs $5, or $6 & <more>")
+    return write_results(where, axes=axes, seeds=3, title="Costs $5, or $6 & <more>", claims=CLAIMS)
 
 
 @pytest.fixture(scope="session")

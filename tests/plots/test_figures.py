@@ -32,7 +32,7 @@ def test_each_figure_is_readable_and_says_what_it_shows(folder, name):
             assert "0.5 x label entropy" in said
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "montage"])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("montage", "claims")])
 def test_figures_of_the_quickstart_are_readable(small, name):
     for figure in pages(load_tables(small), name).values():
         assert_readable(figure)
@@ -47,6 +47,19 @@ def test_panels_of_the_main_job(folder):
     assert "selu sets activation selu itself" in texts(drawn["convergence"])
     assert len(drawn["largest_rate"].axes) == 2
     assert len(drawn["heatmap"].axes) == 6 * 2 + 1
+
+
+def test_claims_have_a_row_for_each_verdict(folder):
+    (figure,) = pages(load_tables(folder), "claims").values()
+    assert len(figure.axes) == 2 * 2 + 1 + 1
+    said = texts(figure)
+    heads = " ".join(ax.get_title() for ax in figure.axes)
+    assert "C2: Batch normalization allows larger rates, costs $5 & is <long> to read." in " ".join(
+        heads.split()
+    )
+    assert "refuted, n = 3" in said
+    names = [tick.get_text() for ax in figure.axes for tick in ax.get_yticklabels()]
+    assert "depth 10,\nactivation relu" in names or "depth 10, activation relu" in names
 
 
 def test_files_are_the_same_bytes_each_time(small, tmp_path):

@@ -1,0 +1,194 @@
+"""Each measure on made-up runs whose answer is known."""
+
+import math
+
+import pytest
+from made_up import rate_runs, run, write
+
+from normbench.measures import MEASURES, Rows, Sample
+from normbench.options import Registry
+from normbench.pairing import prepared
+from normbench.stats import Span
+from normbench.tables import RATE, load_layers, load_tables
+
+RATES = [0.01, 0.1, 1, 10]
+INF = math.inf
+
+
+def sample(folder, runs):
+    tables = prepared(load_tables(write(folder, runs)))
+    found = tables.runs
+    rates = found[RATE].to_numpy(float) if RATE in found else [math.nan] * len(found)
+    return Sample(found, rates, Rows(tables.metrics), Rows(load_layers(tables)))
+
+
+def reading(folder, runs, name, **options):
+    measure = MEASURES[name](name=name, **options)
+    one = sample(folder, runs)
+    return measure.settle([one]).reading(one)
+
+
+def span(low, high=None, estimate=None):
+    high = low if high is None else high
+    return pytest.approx((low, high, low if estimate is None else estimate))
+
+
+def ends(found):
+    return found.low, found.high, found.estimate
+
+
+def test_there_is_a_registry_of_them():
+    assert isinstance(MEASURES, Registry)
+    for cls in MEASURES.classes():
+        assert cls.summary().endswith((".", ":")) or cls.summary()[-1].isalpha()
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected", "holes"),
+    [
+        ("STTS", (1, 10, math.sqrt(10)), 0),
+        ("TTTT", (10, INF, INF), 0),  # censored above
+        ("TSTS", (0.01, 0.1, math.sqrt(0.001)), 1),
+        ("TTST", (0.1, 1, math.sqrt(0.1)), 1),
+        ("TT.D", (0.1, 10, 1.0), 0),  # a pending rate widens the gap
+    ],
+)
+def test_max_stable_lr(tmp_path, outcomes, expected, holes):
+    runs = rate_runs({}, 0, RATES, outcomes)
+    assert ends(reading(tmp_path, runs, "max_stable_lr")) == pytest.approx(expected)
+    assert MEASURES["max_stable_lr"]().holes(sample(tmp_path, runs)) == holes
+
+
+@pytest.mark.parametrize("outcomes", ["SSSS", "SSDD", "...."])
+def test_at_no_rate_there_is_no_edge(tmp_path, outcomes):
+    assert reading(tmp_path, rate_runs({}, 0, RATES, outcomes), "max_stable_lr") is None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ("STTS", (1, 3, 2)),  # 0.1 to 1 for sure, 0.01 to 10 at most
+        ("STSS", (0, 2, 1)),
+        ("TTSS", (1, INF, INF)),  # slower rates may train, too
+        ("STTT", (2, INF, INF)),
+        ("SSSD", (0, 1, 0)),
+        ("STST", (0, 2, 1)),  # the hole does not count
+    ],
+)
+def test_decades_of_rates(tmp_path, outcomes, expected):
+    found = reading(tmp_path, rate_runs({}, 0, RATES, outcomes), "decades_of_rates")
+    assert ends(found) == pytest.approx(expected)
+
+
+def test_share_that_trains(tmp_path):
+    runs = rate_runs({}, 0, RATES, "TTS.")
+    assert reading(tmp_path, runs, "share_that_trains") == Span(2 / 3, 2 / 3, 2 / 3)
+    assert reading(tmp_path, rate_runs({}, 0, RATES, "...."), "share_that_trains") is None
+
+
+CURVE = {0: 0.1, 100: 0.5, 200: 0.9, 300: 0.85, 1000: 0.95}
+
+
+@pytest.mark.parametrize(
+    ("options", "curve", "outcome", "expected"),
+    [
+        ({"target": 0.9}, CURVE, "T", (100, 200, 200)),  # a tie reaches it; falling back does not matter
+        ({"target": 0.1}, CURVE, "T", (0, 0, 0)),
+        ({"target": 0.05}, {100: 0.5}, "T", (0, 100, 100)),  # before the first evaluation
+        ({"target": 0.96}, CURVE, "T", (1000, INF, INF)),  # a miss: it needs more than its steps
+        ({"target": 0.96}, {0: 0.1, 100: 0.5}, "D", (INF, INF, INF)),  # it never will
+        ({"target": 0.4}, {0: 0.1, 100: 0.5}, "D", (0, 100, 100)),
+        ({"share_of_best": 0.9}, CURVE, "T", (100, 200, 200)),  # of 0.95: 0.855
+    ],
+)
+def test_steps_to_target(tmp_path, options, curve, outcome, expected):
+    found = reading(tmp_path, [run({}, 0, outcome, curve=curve)], "steps_to_target", **options)
+    assert ends(found) == expected
+
+
+def test_a_torn_curve_has_no_steps_unless_it_reached_the_target(tmp_path):
+    torn = [run({}, 0, curve={0: 0.1, 100: 0.5})]  # of 1,000 steps
+    assert reading(tmp_path, torn, "steps_to_target", target=0.9) is None
+    assert reading(tmp_path, torn, "steps_to_target", target=0.5) == Span(0, 100, 100)
+
+
+@pytest.mark.parametrize("options", [{}, {"target": 0.9, "share_of_best": 0.9}, {"target": 90.0}])
+def test_steps_to_target_needs_one_target(options):
+    with pytest.raises(ValueError, match=r"exactly one|at most 1"):
+        MEASURES["steps_to_target"](**options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("final_accuracy", {}, 0.9),
+        ("final_accuracy", {"part": "train"}, 0.97),
+        ("final_loss", {}, 0.4),
+        ("best_accuracy", {}, 0.92),
+        ("best_loss", {"part": "train"}, 0.1),
+        ("generalisation_gap", {}, 0.07),
+        ("generalisation_gap", {"what": "loss"}, 0.2),
+        ("seconds_per_step", {}, 0.002),
+    ],
+)
+def test_numbers_of_a_run(tmp_path, name, options, expected):
+    values = {
+        **{"final_test_accuracy": 0.9, "final_train_accuracy": 0.97, "final_test_loss": 0.4},
+        **{"best_test_accuracy": 0.92, "best_train_loss": 0.1, "final_train_loss": 0.2, "train_seconds": 2.0},
+    }
+    assert ends(reading(tmp_path, [run({}, 0, **values)], name, **options)) == span(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("final_accuracy", Span(0, 0, 0)),
+        ("final_loss", Span(INF, INF, INF)),
+        ("best_accuracy", Span(0.5, 0.5, 0.5)),  # what it reached before
+        ("generalisation_gap", None),
+    ],
+)
+def test_a_diverged_run(tmp_path, name, expected):
+    runs = [run({}, 0, "D", steps=100, final_test_accuracy=0.5, best_test_accuracy=0.5)]
+    assert reading(tmp_path, runs, name) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["final_accuracy", "final_loss", "best_accuracy", "best_loss", "seconds_per_step"]
+)
+def test_a_number_that_is_not_there(tmp_path, name):
+    assert reading(tmp_path, [run({}, 0)], name) is None
+
+
+LAYERS = [
+    (0, "a", "norm", 1.0),
+    (0, "b", "norm", 3.0),
+    (9, "a", "norm", 5.0),
+    (9, "b", "norm", 5.0),
+    (9, "a", "x", 7.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"layer": "a", "step": 0}, 1),
+        ({"step": 0}, 2),
+        ({"aggregate": "mean"}, 3.5),
+        ({"aggregate": "last"}, 5),
+        ({"aggregate": "min", "layer": "b"}, 3),
+        ({"aggregate": "max", "layer": "a", "quantity": "x"}, 7),
+        ({"step": 4}, None),
+        ({"aggregate": "median", "layer": "c"}, None),
+    ],
+)
+def test_probe(tmp_path, options, expected):
+    found = reading(
+        tmp_path, [run({}, 0, layers=LAYERS)], "probe", probe="p", **{"quantity": "norm", **options}
+    )
+    assert found == (None if expected is None else Span(expected, expected, expected))
+
+
+def test_probe_needs_a_step_or_an_aggregate():
+    with pytest.raises(ValueError, match="exactly one"):
+        MEASURES["probe"](probe="p", quantity="q")
