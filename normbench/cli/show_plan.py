@@ -31,7 +31,7 @@ def plan_answer(costs: Preview) -> dict[str, Any]:
         "cells": [
             {
                 **cell.values,
-                "refining": cell.refining,
+                **({"refining": cell.refining} if plan.searches else {}),
                 "parameters": costs.cost(cell.settings).parameters,
                 "step_flops": costs.cost(cell.settings).step_flops,
             }
