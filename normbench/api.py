@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from normbench.launch.launch import Launch, Tally
 from normbench.launch.local import train_stacks
 from normbench.launch.processes import train_in_processes
 from normbench.launch.reporter import Reporter
-from normbench.plan import Plan, Stack, make_plan
+from normbench.plan import Plan, RunSpec, Stack, make_plan
 from normbench.records import RESULTS, ResultsFolder
 from normbench.tables import Tables, load_tables
 
@@ -107,16 +108,28 @@ def run(
         folder.open_for_run(whole, dump_config(whole.experiment), keep_old)
         for warning in folder.warnings:
             reporter.message(warning)
-        statuses = folder.statuses()
-        settled = RESULTS if "crashed" in retry else {*RESULTS, "crashed"}
-        missing = [run for run, status in statuses.items() if status not in settled]
-        stacks = _stacks(whole, folder, missing, cores.workers or 1, reporter)
+        ends = folder.ends()
+        skipped = [run for run, (status, _) in ends.items() if status in RESULTS or "crashed" not in retry]
+        again = set(ends) - set(skipped)  # crashed, and to be tried once more
         checkpoints = Checkpoints(folder, checkpoint_every)
-        checkpoints.keep_only({stack.stack_id for stack in stacks})
         tally = Tally()
-        if stacks:
-            folder.start_session(whole.device, cores.threads, command, cores.workers or 1)
+        for count in itertools.count(1):  # once, but for a search for the edge, which goes in rounds
+            ended = {run: outcome for run, (_, outcome) in folder.ends().items() if run not in again}
+            missing = whole.wanted(ended)
+            stacks = _stacks(whole, folder, missing, cores.workers or 1, reporter)
+            if count == 1:
+                checkpoints.keep_only({stack.stack_id for stack in stacks})
+            if whole.searches:  # who looks on sees which runs of the search are pending
+                folder.want(missing)
+                folder.merge()
+            if not stacks or tally.interrupted:
+                break
             work = [run for stack in stacks for run in stack.runs]
+            again -= {run.run_id for run in work}
+            if count == 1:
+                folder.start_session(whole.device, cores.threads, command, cores.workers or 1)
+            if whole.searches:
+                reporter.message(_round_text(count, work))
             reporter.start(sum(run.settings.train.steps for run in work), len(work))
             try:
                 stop = should_stop or (lambda: False)
@@ -129,12 +142,14 @@ def run(
                 reporter.finish()
                 folder.merge()
                 folder.end_session(sorted(tally.executors), tally.made())
+            if not whole.searches:
+                break
         still_crashed = sum(status == "crashed" for status in folder.statuses().values())
     return Finished(
         folder=path,
         plan=whole,
         trained=len(tally.trained),
-        skipped=len(statuses) - len(missing),
+        skipped=len(skipped),
         crashed=max(tally.crashed, still_crashed),
         interrupted=tally.interrupted,
         seconds=time.monotonic() - began,
@@ -152,6 +167,13 @@ def _fetch(plan: Plan) -> None:
 
     for data in {id(run.settings.data): run.settings.data for run in plan.runs}.values():
         load_data(data, plan.data_dir)
+
+
+def _round_text(count: int, runs: Sequence[RunSpec]) -> str:
+    """Return what the next round of a search for the edge trains."""
+    refining = sum(run.refining for run in runs)
+    what = f"{refining} between the largest rates that train and the next ones" if refining else "the scan"
+    return f"search for the edge of the rates, round {count}: {len(runs):,} runs, {what}"
 
 
 def _stacks(

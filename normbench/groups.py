@@ -183,11 +183,17 @@ def score(runs: pd.DataFrame) -> tuple[pd.Series[Any], str]:
     return loss.where(runs["outcome"] != "diverged", -np.inf), "train loss"
 
 
+def refining(runs: pd.DataFrame) -> np.ndarray:
+    """Return which runs only refine the edge of one cell and seed (tables made by hand have none)."""
+    return runs["refining"].to_numpy(bool) if "refining" in runs.columns else np.zeros(len(runs), dtype=bool)
+
+
 def best_rates(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Return for each combination of the keys the rate with the best mean score over seeds.
 
     Columns: group (the combination's code), rate, score, edge ('low' or 'high' where the best rate ends the
-    grid and trains, else ''). Without a rate axis: one row for each combination, its rate NaN.
+    grid and trains, else ''). Without a rate axis: one row for each combination, its rate NaN. With a search
+    for the edge the rates of its scan alone: the best of rates that single seeds have would be the luckiest.
     """
     import pandas as pd
 
@@ -202,7 +208,7 @@ def best_rates(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
             "trains": (runs["outcome"] == "trains").to_numpy(),
         }
     )
-    table = table[table["score"].notna()]
+    table = table[table["score"].notna() & ~refining(runs)]
     means = table.groupby(["group", "rate"], dropna=False, as_index=False).agg(
         {"score": "mean", "trains": "any"}
     )

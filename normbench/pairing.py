@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normbench.expectations import Claim, Filter, fits
-from normbench.groups import at_best_rate, label, levels, number, score, short_key, spread
+from normbench.groups import at_best_rate, label, levels, number, refining, score, short_key, spread
 from normbench.measures import Measure, Rows, Sample
 from normbench.stats import Span, weighted
 from normbench.tables import RATE, Tables, in_order
@@ -141,6 +141,8 @@ def read(
 def _chosen(measure: Measure, group: Group, keys: Sequence[str]) -> pd.DataFrame:
     """Return the runs that count: those with an outcome, each variant's at its best rate where so asked."""
     runs = group.ended
+    if not measure.refined:
+        runs = runs[~refining(runs)]
     return at_best_rate(runs, keys) if measure.own_best and len(runs) else runs
 
 

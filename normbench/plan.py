@@ -17,6 +17,7 @@ from typing import Any
 from normbench.config import Experiment, Settings
 from normbench.data import Peek, peek
 from normbench.data.base import DataOptions
+from normbench.edge import Search, rehearse
 from normbench.errors import PlanError, did_you_mean, one_of
 
 ID_VERSION = 1  # raise it when the same settings come to mean other numbers
@@ -41,6 +42,7 @@ class RunSpec:
     seed: int
     settings: Settings
     values: Mapping[str, Any]
+    refining: bool = False  # trained only where the search for the edge of the rates asks for it
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,11 @@ class Stack:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a config asks for, in the order in which the records list it."""
+    """What a config asks for, in the order in which the records list it.
+
+    With a search for the edge of the rates, `runs` are all runs that it may make, `stacks` the first round
+    and those that follow if every edge lies in the middle of the range.
+    """
 
     experiment: Experiment
     runs: tuple[RunSpec, ...]
@@ -64,6 +70,19 @@ class Plan:
     executor: str  # as asked for: auto or a forced one
     data_dir: Path | None
     notes: list[str] = field(default_factory=list)
+    searches: tuple[Search, ...] = ()
+
+    def wanted(self, outcomes: Mapping[str, str | None]) -> list[str]:
+        """Return the ids of the runs to train next, given the outcomes of all that ended (None: crashed)."""
+        asked = {run_id for search in self.searches for run_id in search.wanted(outcomes)}
+        asked |= {run.run_id for run in self.runs if not run.refining and run.run_id not in outcomes}
+        return [run.run_id for run in self.runs if run.run_id in asked]
+
+    def most_runs(self, runs: Sequence[RunSpec] | None = None) -> int:
+        """Return how many runs are trained at most; of all, or of whole cells with all their rates."""
+        ids = {run.run_id for run in self.runs if runs is None} | {run.run_id for run in runs or ()}
+        mine = [search for search in self.searches if search.ids[0] in ids]
+        return len(ids) + sum(search.most_runs - len(search.ids) for search in mine)
 
     def stacks_of(self, run_ids: Iterable[str]) -> tuple[Stack, ...]:
         """Return the stacks for these runs of the plan alone (what is left to train)."""
@@ -96,18 +115,50 @@ def make_plan(
             identities[data] = data.identity(folder)
         text = _canonical(cell.settings, identities[data])
         runs += [
-            RunSpec(_digest(f"{text}/{seed}", 12), seed, cell.settings, cell.values)
+            RunSpec(_digest(f"{text}/{seed}", 12), seed, cell.settings, cell.values, cell.refining)
             for seed in experiment.seeds
         ]
+    searches = _searches(experiment, runs, [identities[cell.settings.data] for cell in experiment.cells])
+    stacks = form_stacks([run for run in runs if not run.refining], device, executor, folder)
+    for ids in rehearse(searches):
+        stacks += form_stacks([run for run in runs if run.run_id in ids], device, executor, folder)
     return Plan(
         experiment=experiment,
         runs=tuple(runs),
-        stacks=form_stacks(runs, device, executor, folder),
+        stacks=stacks,
         columns=tuple(experiment.columns),
         device=device,
         executor=executor,
         data_dir=folder,
-        notes=[*experiment.merged, *experiment.warnings],
+        notes=[*experiment.merged, *experiment.warnings, *(search.note for search in searches[:1])],
+        searches=searches,
+    )
+
+
+def _searches(
+    experiment: Experiment, runs: Sequence[RunSpec], data: list[dict[str, Any]]
+) -> tuple[Search, ...]:
+    """Return a search for each cell (but for its rate) and seed that has rates between scan points.
+
+    `data`: for each cell of the experiment what identifies its images.
+    """
+    if not any(run.refining for run in runs):
+        return ()
+    groups: dict[tuple[str, int], list[RunSpec]] = {}
+    left = iter(runs)
+    for cell, identity in zip(experiment.cells, data, strict=True):
+        any_rate = cell.settings.optimizer.model_copy(update={"lr": 1.0})
+        text = _canonical(cell.settings.model_copy(update={"optimizer": any_rate}), identity)
+        for seed in experiment.seeds:
+            groups.setdefault((text, seed), []).append(next(left))
+    return tuple(
+        Search(
+            tuple(run.run_id for run in group),
+            tuple(float(run.settings.optimizer.lr) for run in group),
+            tuple(not run.refining for run in group),
+        )
+        for group in (sorted(one, key=lambda run: run.settings.optimizer.lr) for one in groups.values())
+        if any(run.refining for run in group)
     )
 
 

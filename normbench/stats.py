@@ -305,3 +305,36 @@ def _log(value: float) -> float:
     if value < 0:
         raise ValueError("a logarithm needs values of 0 or above")
     return math.log(value) if value else -math.inf
+
+
+def p_beyond(spans: Sequence[Span], margin: float = 0.0) -> float:
+    """Return the smallest alpha for which the interval of the mean lies beyond -margin to margin; else 1.
+
+    It is the two-sided p-value of Student's t-test against the nearer end of the margin, with the ends of the
+    spans that make it largest. `span_interval` at the level 1 - alpha excludes the margin just where alpha is
+    larger.
+    """
+    n = len(spans)
+    if n < 2:
+        return 1.0
+    from scipy.special import stdtr
+
+    smallest = 1.0
+    for values in ([span.low for span in spans], [-span.high for span in spans]):
+        x = np.asarray(values, dtype=float) - margin
+        if not np.isfinite(x).all() or x.mean() <= 0:
+            continue
+        error = float(x.std(ddof=1)) / math.sqrt(n)
+        smallest = min(smallest, 2 * float(stdtr(n - 1, -x.mean() / error)) if error else 0.0)
+    return smallest
+
+
+def holm_holds(values: Sequence[float], level: float = LEVEL) -> list[bool]:
+    """Return which of the p-values hold together at the level, by Holm's method (1979)."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    holds = [False] * len(values)
+    for place, i in enumerate(order):
+        if values[i] > (1 - level) / (len(values) - place):
+            break
+        holds[i] = True
+    return holds

@@ -6,7 +6,7 @@ import math
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from normbench.groups import best_rates, edges, label, levels, number, score, short_key
+from normbench.groups import best_rates, edges, label, levels, number, refining, score, short_key
 from normbench.stats import edge_interval, t_interval, wilson
 from normbench.tables import RATE, Tables
 
@@ -20,7 +20,8 @@ def summary_rows(tables: Tables) -> list[dict[str, Any]]:
     """Return one row for each variant (all swept keys but the rate): JSON-able, None where nothing is known.
 
     `largest_rate`: geometric mean over seeds of the middle between the largest rate that trains and the
-    next one; its interval counts the grid; inf stands as the word "inf". Shares are over all rates and seeds.
+    next one; its interval counts the grid; inf stands as the word "inf". Shares are over all rates and seeds,
+    without those that only refine an edge.
     """
     keys = tuple(k for k in tables.varied if k != RATE)
     groups = levels(tables.runs, keys)
@@ -32,7 +33,7 @@ def summary_rows(tables: Tables) -> list[dict[str, Any]]:
     rows = []
     for code, combination in enumerate(groups.values):
         mine = groups.codes == code
-        runs = tables.runs[mine & ended]
+        runs = tables.runs[mine & ended & ~refining(tables.runs)]
         row: dict[str, Any] = {
             "variant": label(keys, combination),
             **dict(zip(keys, combination, strict=True)),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from normbench.edge import refining_rates
 from normbench.errors import RecordsError
 from normbench.records.config_file import read_config
 from normbench.stats import outcome
@@ -31,7 +32,10 @@ NUMBERS = [
 
 @dataclass(frozen=True)
 class Tables:
-    """One experiment as tables: `runs` (a row for each run), `metrics` (run and evaluation), its config."""
+    """One experiment as tables: `runs` (a row for each run), `metrics` (run and evaluation), its config.
+
+    The column `refining` of `runs` marks the rates between the scan points of a search for the edge.
+    """
 
     folder: Path
     name: str
@@ -111,6 +115,7 @@ def load_tables(
             "train": {**(section if isinstance(section, dict) else {}), "trains_below": trains_below},
         }
     runs = _judge(runs, config, again=trains_below is not None)
+    runs["refining"] = _refining(runs, config, folder)
     warnings = list(runs.attrs.pop("warnings", []))
     try:
         metrics = _read_metrics(folder, runs["run_id"])
@@ -121,6 +126,19 @@ def load_tables(
         warnings.append(str(error))
     name = str(config.get("name") or folder.name)
     return Tables(folder, name, config, runs, metrics, swept, tuple(warnings))
+
+
+def _refining(runs: pd.DataFrame, config: dict[str, Any], folder: Path) -> pd.Series[bool]:
+    """Return which runs refine the edge of a single seed: what compares rates over seeds leaves them out."""
+    import pandas as pd
+
+    try:
+        between = refining_rates(config.get("sweep"))
+    except (KeyError, TypeError, ValueError) as error:
+        text = f"{folder / 'config.yaml'}: sweep: {RATE}: no edge that can be searched ({error!r})"
+        raise RecordsError(f"{text}; run the config again to restore it") from error
+    none = pd.Series(False, index=runs.index)
+    return runs[RATE].isin(between) if between and RATE in runs.columns else none
 
 
 def _read_runs(folder: Path) -> pd.DataFrame:

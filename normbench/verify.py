@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from normbench.claims import Verdict, judge_all
 from normbench.errors import RecordsError
+from normbench.groups import refining
 from normbench.tables import Tables, load_tables, seeds_of
 
 COLUMNS = (
@@ -56,14 +57,15 @@ def verify(folder: Path | str, correction: Correction = "holm", write: bool = Tr
 
 def verdict_row(one: Verdict) -> dict[str, Any]:
     """Return a verdict under the columns of claims.csv: None for what cannot be said, `inf` as a word."""
-    numbers = (_plain(value) for value in (one.estimate, one.ci_low, one.ci_high))
+    numbers = (plain(value) for value in (one.estimate, one.ci_low, one.ci_high))
     claim = one.claim
     cells = (one.id, one.statement, one.verdict, *numbers, one.n, one.reason)
     more = (one.group or None, one.measure.label, claim.expected, one.steps, claim.source)
     return dict(zip(COLUMNS, (*cells, *more), strict=True))
 
 
-def _plain(value: float) -> float | str | None:
+def plain(value: float) -> float | str | None:
+    """Return a number as JSON and CSV can hold it: None for what cannot be said, `inf` as a word."""
     if math.isnan(value):
         return None
     return float(f"{value:.10g}") if math.isfinite(value) else ("inf" if value > 0 else "-inf")
@@ -72,11 +74,11 @@ def _plain(value: float) -> float | str | None:
 def _missing(tables: Tables) -> list[str]:
     """Return sentences about runs and curves that should be there."""
     found = []
-    runs = tables.runs
-    planned = seeds_of(tables)
-    cells = runs.groupby(list(tables.swept), dropna=False).ngroups if tables.swept else 1
+    runs, planned = tables.runs, seeds_of(tables)
+    sure = runs[~refining(runs)]  # which of the others are trained a search decides
+    cells = sure.groupby(list(tables.swept), dropna=False).ngroups if tables.swept else 1
     expected = cells * len(planned)
-    ended = int((runs["outcome"].notna() & runs["seed"].isin(planned)).sum())
+    ended = int((sure["outcome"].notna() & sure["seed"].isin(planned)).sum())
     if ended < expected:
         found.append(
             f"{tables.folder / 'runs.csv'}: {expected - ended} of {expected} runs (cells times seeds) "

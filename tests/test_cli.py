@@ -32,7 +32,7 @@ sweep:
   model.norm: [none, batchnorm]
   optimizer.lr: [0.1, 1]
 """
-VERBS = ("run", "plan", "status", "plot", "verify", "data", "list", "init", "schema")
+VERBS = ("run", "plan", "status", "plot", "verify", "compare", "data", "list", "init", "schema")
 ROOT = Path(__file__).parent.parent
 
 

@@ -9,10 +9,21 @@ import normbench
 
 ROOT = Path(normbench.__file__).parent
 ORDER = (
-    *("errors", "options", "seeding", "stats", "functional", "layers"),
+    *("errors", "options", "seeding", "stats", "edge", "functional", "layers"),
     *("data", "norms", "models", "optimizers", "probes", "measures", "expectations"),
     *("config", "plan", "engine", "preview", "records", "launch"),  # a preview counts by the engine's rules
-    *("tables", "groups", "pairing", "comparison", "claims", "verify", "plots", "report", "summary"),
+    *(
+        "tables",
+        "groups",
+        "pairing",
+        "comparison",
+        "claims",
+        "verify",
+        "compare",
+        "plots",
+        "report",
+        "summary",
+    ),
     *("recipes", "progress", "api", "cli", "__main__"),
 )
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")  # its names load lazily

@@ -6,7 +6,7 @@ Nothing heavy is imported here or at the head of the verbs' modules, so that hel
 from __future__ import annotations
 
 from normbench.cli.app import app
-from normbench.cli.judge import verify
+from normbench.cli.judge import compare, verify
 from normbench.cli.look import data, list_, plot, status
 from normbench.cli.setup import init, schema
 from normbench.cli.train import plan, run
@@ -18,6 +18,7 @@ app.command()(plan)
 app.command()(status)
 app.command()(plot)
 app.command()(verify)
+app.command()(compare)
 app.command()(data)
 app.command("list")(list_)
 app.command()(init)

@@ -25,13 +25,14 @@ def plan_answer(costs: Preview) -> dict[str, Any]:
     plan = costs.plan
     return {
         "name": plan.experiment.name,
-        "runs": len(plan.runs),
+        "runs": plan.most_runs(),
         "seeds": plan.experiment.seeds,
         "device": plan.device,
         "columns": list(plan.columns),
         "cells": [
             {
                 **cell.values,
+                **({"refining": cell.refining} if plan.searches else {}),
                 "parameters": costs.cost(cell.settings).parameters,
                 "step_flops": costs.cost(cell.settings).step_flops,
             }
@@ -53,6 +54,8 @@ def print_plan(costs: Preview, every_cell: bool) -> None:
     keys = [key for key in plan.columns if every_cell or key != RATE]
     groups: dict[tuple[Any, ...], list[RunSpec]] = {}
     for run in plan.runs:
+        if every_cell and run.refining:
+            continue  # which of them are trained nobody knows yet
         groups.setdefault(tuple(run.values.get(key) for key in keys), []).append(run)
     shown = [key for key in keys if len({run.values.get(key) for run in plan.runs}) > 1] or keys
     rates = RATE in plan.columns and not every_cell
@@ -62,12 +65,13 @@ def print_plan(costs: Preview, every_cell: bool) -> None:
         row = [values.get(key) for key in shown]
         if rates:
             row.append(span([run.values[RATE] for run in runs]))
-        row += [len({run.seed for run in runs}), len(runs), *_sizes(costs, [run.settings for run in runs])]
+        count = len(runs) if every_cell else plan.most_runs(runs)
+        row += [len({run.seed for run in runs}), count, *_sizes(costs, [run.settings for run in runs])]
         rows.append(row)
     heads = [*shown, *(["learning rates"] if rates else []), "seeds", "runs", "parameters", "FLOP a step"]
-    counts = [(len(plan.runs), "run"), (len(plan.experiment.cells), "cell")]
+    counts = [(plan.most_runs(), "run"), (len(plan.experiment.cells), "cell")]
     title = " of ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
-    title = f"{plan.experiment.name}: {title}"
+    title = f"{plan.experiment.name}: {'at most ' if plan.searches else ''}{title}"
     print_table(title, heads, rows, right=4)
     shared = _shared(plan.runs[0].values, keys, shown)
     if shared:

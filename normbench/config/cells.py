@@ -30,6 +30,7 @@ class Cell:
     values: Mapping[
         str, Scalar
     ]  # one for each swept column, resolved; None where the variant has no such option
+    refining: bool = False  # trained only where the search for the edge of the rates asks for it
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,13 @@ class Made:
     choices: tuple[Choice, ...]
     parts: Mapping[str, Section]
 
+    @property
+    def refining(self) -> bool:
+        """Return whether its rate is one between the scan points of a search."""
+        return any(
+            choice.value.plain in choice.axis.refining for choice in self.choices if choice.axis.refining
+        )
+
 
 @dataclass
 class Grid:
@@ -86,7 +93,7 @@ def build_grid(base: Node, sweep: Sweep | None, problems: Problems) -> Grid:
     for made_cells in groups.values():
         first = made_cells[0]
         values = {key: scalar_at(first.settings, path) for key, path in columns.items()}
-        grid.cells.append(Cell(first.settings, values))
+        grid.cells.append(Cell(first.settings, values, all(made.refining for made in made_cells)))
     grid.merged = merge_sentences([group for group in groups.values() if len(group) > 1])
     return grid
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from normbench.config.keys import Path, kinds, section_classes
-from normbench.config.schema import AXES, SECTIONS, Config, Settings
+from normbench.config.schema import AXES, SECTIONS, Config, EdgeAxis, Settings
+from normbench.options import Options
 
+_AXES: dict[str, type[Options]] = {**AXES, "edge": EdgeAxis}
 _ANY_KEY = r"^(data|model|optimizer|train)(\.[A-Za-z0-9_]+)*$"
 
 
@@ -19,7 +21,7 @@ def json_schema() -> dict[str, Any]:
             definition["properties"][name] = _short_form(field, definitions)
     for name in SECTIONS:
         schema["properties"][name] = _short_form(schema["properties"][name], definitions)
-    for kind in AXES.values():
+    for kind in _AXES.values():
         axis = kind.model_json_schema()
         definitions[kind.__name__] = axis
     schema["properties"]["sweep"] = _sweep(definitions)
@@ -66,7 +68,7 @@ def _sweep(definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of `sweep`, and define the axis that its keys share."""
     definitions["Axis"] = {
         "title": "Axis",
-        "description": "the values of a swept key: a list, linspace, logspace or range",
+        "description": "the values of a swept key: a list, linspace, logspace, range; edge for optimizer.lr",
         "anyOf": [
             {"type": "array", "minItems": 1},
             *(
@@ -76,7 +78,7 @@ def _sweep(definitions: dict[str, Any]) -> dict[str, Any]:
                     "required": [word],
                     "additionalProperties": False,
                 }
-                for word, kind in AXES.items()
+                for word, kind in _AXES.items()
             ),
         ],
     }

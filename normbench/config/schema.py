@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from normbench.data import DATASETS
+from normbench.edge import PRECISION
 from normbench.expectations import Claim
 from normbench.models import MODELS
 from normbench.optimizers import OPTIMIZERS
@@ -96,6 +97,22 @@ class RangeAxis(Options):
     from_: float = Field(alias="from", description="the first value")
     to: float = Field(description="the bound, included")
     step: float = Field(1, description="the distance, not 0")
+
+
+class EdgeAxis(Options):
+    """The largest rate that trains, found by a scan and a search on the log scale; `optimizer.lr` alone."""
+
+    from_: float = Field(alias="from", gt=0, description="the smallest rate")
+    to: float = Field(gt=0, description="the largest rate")
+    precision: float = Field(
+        PRECISION, gt=1, le=1000, description="ratio of neighbouring rates at the edge, at most"
+    )
+
+    @model_validator(mode="after")
+    def _upwards(self) -> EdgeAxis:
+        if self.from_ >= self.to:
+            raise ValueError(f"found from: {self.from_:g}, to: {self.to:g}; allowed: from below to")
+        return self
 
 
 AXES: dict[str, type[Options]] = {"linspace": LinearAxis, "logspace": LogAxis, "range": RangeAxis}

@@ -2,7 +2,8 @@
 
 sweep:
   model.norm: [none, batchnorm]                                # an axis: a list, or
-  optimizer.lr: {logspace: {from: 0.001, to: 100, num: 11}}    # linspace, logspace, range
+  optimizer.lr: {logspace: {from: 0.001, to: 100, num: 11}}    # linspace, logspace, range; or
+  # optimizer.lr: {edge: {from: 0.001, to: 100, precision: 1.1}}  # the largest rate that trains is searched
   zip: [{model.depth: [3, 5], train.steps: [500, 1000]}]       # blocks: their axes move together
   exclude: [{model.norm: none, optimizer.lr: [10, 100]}]       # cells left out of the grid
   include: [{model.norm: selu, optimizer.lr: [0.1, 1]}]        # cells added to it
@@ -13,15 +14,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from normbench.config.explain import unknown_key, validate
+from normbench.config.axes import MAX_CELLS, axis_values
+from normbench.config.explain import unknown_key
 from normbench.config.keys import Path, canonical, is_section, kinds, options_at, owners
 from normbench.config.nodes import Node
 from normbench.config.problems import Problems, Where, shown
-from normbench.config.schema import AXES, SECTIONS, LinearAxis, RangeAxis, Settings
+from normbench.config.schema import SECTIONS, Settings
 
-MAX_CELLS = 50_000  # two seconds and 400 MB
 MAX_COMPARISONS = 10_000_000  # of cells with values in `exclude`: seconds
-DIGITS = 12  # significant digits of generated values, so that 0.1 is 0.1
 
 # These change how runs are judged or where their data lies, but no run: all their cells would be the same.
 _NOT_SWEPT = {"train.trains_below": "it judges runs and changes none", "data.root": "it changes no run"}
@@ -36,6 +36,7 @@ class Axis:
     path: Path  # without the `name` that chooses a kind
     values: tuple[Node, ...]
     where: Where
+    refining: frozenset[float] = frozenset()  # of a search for an edge: the rates that are not in its scan
 
     @property
     def columns(self) -> list[tuple[str, Path]]:
@@ -145,6 +146,10 @@ def parse_sweep(node: Node, problems: Problems) -> Sweep:
         else:
             axis = _axis(key, child, node, "sweep", seen, problems)
             sweep.blocks += [(axis,)] if axis else []
+    searches = [axis for axis in sweep.axes if axis.refining]
+    for axis in searches[1:]:
+        text = f"a second edge, the first is at {searches[0].where}; allowed: one in a sweep"
+        problems.add(axis.where, f"sweep.{axis.key}", text)
     if sweep.size > MAX_CELLS:
         text = f"{sweep.size:,} cells; at most {MAX_CELLS:,} are allowed; use fewer or shorter axes"
         problems.add(node.where, "sweep", text)
@@ -213,7 +218,8 @@ def _axis(
     if path in seen:
         problems.add(where, name, f"swept twice, also as '{seen[path].key}'; keep one of them")
         return None
-    values = _values(node, name, problems, single)
+    found = axis_values(node, name, problems, single, ".".join(path))
+    values = found.nodes
     if not values:
         return None
     if path != tuple(key.split(".")) and any(not isinstance(value.value, str) for value in values):
@@ -221,7 +227,7 @@ def _axis(
         text = f"found {shown(wrong.plain)}; allowed: a name; a mapping goes under '{'.'.join(path)}'"
         problems.add(wrong.where, name, text)
         return None
-    seen[path] = Axis(key, path, tuple(values), where)
+    seen[path] = Axis(key, path, values, where, found.refining)
     return seen[path]
 
 
@@ -256,78 +262,12 @@ def one_below(path: Path) -> str:
     return f"'{'.'.join(path)}' is a whole section" if all(path) else f"'{'.'.join(path)}' has an empty part"
 
 
-def _values(node: Node, name: str, problems: Problems, single: bool) -> list[Node]:
-    """Return the values of an axis: of its list, or generated."""
-    if isinstance(node.value, list):
-        if not node.value:
-            problems.add(node.where, name, "an empty list; give at least one value")
-        return node.items
-    generator = [key for key in node.mapping if key in AXES]
-    if generator and len(node.mapping) == 1:
-        return _generated(generator[0], node.mapping[generator[0]], name, problems)
-    if single:
-        return [node]
-    allowed = "a list of values, or one of {linspace: {from, to, num}}, {logspace: {from, to, num}}, "
-    text = f"found {shown(node.plain)}; allowed: {allowed}{{range: {{from, to, step}}}}"
-    problems.add(node.where, name, text)
-    return []
-
-
-def _generated(kind: str, node: Node, name: str, problems: Problems) -> list[Node]:
-    """Return the values of linspace, logspace or range."""
-    spec = validate(AXES[kind], node, problems, (*name.split("."), kind))
-    if spec is None:
-        return []
-    if isinstance(spec, RangeAxis):
-        return _range(node, name, problems)
-    assert isinstance(spec, LinearAxis)
-    low, high, last = spec.from_, spec.to, max(1, spec.num - 1)
-    whole = all(isinstance(node.mapping[end].plain, int) for end in ("from", "to"))
-    values = []
-    for index in range(spec.num):
-        share = index / last
-        if kind == "logspace":
-            value = 10 ** (math.log10(low) * (1 - share) + math.log10(high) * share)
-        else:
-            value = low * (1 - share) + high * share
-        values.append(Node(_whole(rounded(value)) if whole else rounded(value), node.where))
-    return values
-
-
-def _whole(value: float) -> int | float:
-    """Return a whole number as one: `{logspace: {from: 1, to: 1000, num: 4}}` serves for steps, too."""
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
-
-
-def _range(node: Node, name: str, problems: Problems) -> list[Node]:
-    """Return from, from + step, ... up to and with `to`; whole numbers stay whole."""
-    step_node = node.get("step")
-    first, last = node.mapping["from"].plain, node.mapping["to"].plain
-    step = step_node.plain if step_node else 1
-    where = step_node.where if step_node else node.where
-    if step == 0 or (last - first) * step < 0:
-        text = f"found {shown(step)}; allowed: a step that leads from {shown(first)} to {shown(last)}"
-        problems.add(where, f"{name}.range.step", text)
-        return []
-    steps = (last - first) / step
-    if not steps < MAX_CELLS:
-        problems.add(where, f"{name}.range.step", f"gives more than {MAX_CELLS:,} values; use a larger step")
-        return []
-    values = [first + index * step for index in range(math.floor(steps + 1e-9) + 1)]
-    return [Node(value if isinstance(value, int) else rounded(value), node.where) for value in values]
-
-
-def rounded(value: float) -> float:
-    """Return the number with 12 significant digits."""
-    return float(f"{value:.{DIGITS}g}")
-
-
 def _condition(entry: Node, name: str, problems: Problems) -> Condition:
     """Return the filter of an `exclude` entry."""
     wanted = []
     for key, node in entry.mapping.items():
         path = check_key(key, entry.key_where(key), f"{name}.{key}", problems)
-        values = _values(node, f"{name}.{key}", problems, single=True)
+        values = axis_values(node, f"{name}.{key}", problems, single=True).nodes
         if path and values:
-            wanted.append((path, tuple(values)))
+            wanted.append((path, values))
     return Condition(tuple(wanted), entry.where)

@@ -75,6 +75,7 @@ class Measure(Named):
             (square-and-add of Wilson intervals).
         compares: what two groups of it can be asked for.
         over_rates: it looks at all rates of a cell and seed together; others at one run.
+        refined: it also takes the rates by which a search refines the edge of single seeds.
         reads: the file that it needs beside runs.csv.
         absent: what seeds without a reading did, after their number: 'train at no rate'.
     """
@@ -83,6 +84,7 @@ class Measure(Named):
     estimator: ClassVar[Literal["t", "median", "share"]] = "t"
     compares: ClassVar[tuple[Comparison, ...]] = ("ratio", "difference")
     over_rates: ClassVar[bool] = False
+    refined: ClassVar[bool] = False
     reads: ClassVar[Literal["runs", "metrics", "layers"]] = "runs"
     absent: ClassVar[str] = "have no value in the records"
 
@@ -117,6 +119,7 @@ class RateMeasure(Measure):
     """A measure of the first contiguous block of rates that train, walking upward."""
 
     over_rates: ClassVar[bool] = True
+    refined: ClassVar[bool] = True
 
     def edge(self, sample: Sample) -> Edge | None:
         """Return where the block ends; None where no rate trains."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normbench.errors import NormbenchError, did_you_mean, one_of
-from normbench.groups import Keys, Levels, levels, number, short_key, spread, variant_keys
+from normbench.groups import Keys, Levels, levels, number, refining, short_key, spread, variant_keys
 from normbench.tables import RATE, Tables, setting
 
 if TYPE_CHECKING:
@@ -86,11 +86,18 @@ def known_key(tables: Tables, key: str, role: str, also: Sequence[str] = ()) -> 
 
 
 def view(
-    tables: Tables, request: Request, x: str | None, color: Keys | None = None, panel: Keys | None = None
+    tables: Tables,
+    request: Request,
+    x: str | None,
+    color: Keys | None = None,
+    panel: Keys | None = None,
+    refined: bool = False,
 ) -> View:
     """Give each swept key a role: the request's wish, else the figure's; all keys left over become panels.
 
-    No key in which the runs differ is averaged over, apart from the seed.
+    No key in which the runs differ is averaged over, apart from the seed. Unless `refined`, rates that a
+    search for the edge tried for single seeds are left out: a line through them would be of other seeds at
+    each point.
     """
     x = request.x or x
     color = request.color if request.color is not None else color
@@ -101,7 +108,10 @@ def view(
     chosen = [k for k in panel or () if k not in color and k != x]
     chosen += [k for k in varied if k not in chosen]
     runs = tables.runs.assign(run=np.arange(len(tables.runs), dtype=np.int32))
-    runs, remarks = spread(runs, [k for k in (*chosen, x, *color) if k])
+    left_out = refining(runs) & (not refined)
+    runs, remarks = spread(runs[~left_out], [k for k in (*chosen, x, *color) if k])
+    if left_out.any():
+        remarks.append(f"{left_out.sum()} runs that refine the edge of single seeds: in largest_rate alone")
     asked = panel or ()
     chosen = [
         k for k in chosen if k in asked or not _follows(runs, k, [*color, *(c for c in chosen if c != k), x])
@@ -191,7 +201,7 @@ def notes(tables: Tables, shown: View, *sentences: str, seeds: bool = True) -> l
     first = first[:1].upper() + first[1:]
     facts = [shared_text(tables), tables.steps]
     if seeds:
-        facts.append(seeds_text(tables.runs, keys))
+        facts.append(seeds_text(tables.runs[~refining(tables.runs)], keys))
     lines = [first, "; ".join(f for f in facts if f), *shown.notes]
     unknown = int(tables.runs["outcome"].isna().sum())
     if unknown:

@@ -78,12 +78,12 @@ class Slots:
         sheet.turn_long_labels(labels)
 
 
-def slot_view(tables: Tables, request: Request) -> View:
+def slot_view(tables: Tables, request: Request, refined: bool = False) -> View:
     """Return the view for such a figure: depth (else another key) as axis, variants as colours, no rate."""
     variant = request.color if request.color is not None else variant_keys(tables)
     others = [k for k in tables.varied if k not in variant and k != RATE and k not in (request.panel or ())]
     x = "model.depth" if "model.depth" in others else next(iter(others), None)
-    return view(_without_rate(tables), request, x, variant)
+    return view(_without_rate(tables), request, x, variant, refined=refined)
 
 
 def _without_rate(tables: Tables) -> Tables:

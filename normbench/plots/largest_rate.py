@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from normbench.groups import edges, levels, number
+from normbench.groups import edges, levels, number, refining
 from normbench.plots import marks
 from normbench.plots.base import (
     FigureKind,
@@ -40,13 +40,14 @@ def applies(tables: Tables) -> bool:
 
 def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     """Draw for each seed where its rates stop training, and the geometric mean over seeds."""
-    shown = slot_view(tables, request)
+    shown = slot_view(tables, request, refined=True)
     slots, styles = Slots(shown), looks(shown.color)
     runs = shown.runs.assign(x=marks.x_levels(shown).codes if not slots.own_axis else shown.runs["color"])
     keys = ("panel", "color", "x")
     found = edges(runs, keys)
     places = levels(runs, keys).values
-    rates = np.array(sorted(runs[RATE].dropna().unique()), dtype=float)
+    searched = refining(runs)
+    rates = np.array(sorted(runs.loc[~searched, RATE].dropna().unique()), dtype=float)
     step = float(np.median(rates[1:] / rates[:-1])) if len(rates) > 1 else 3.0
     all_edges = [e for seeds in found.values() for e in seeds.values()]
     nowhere = any(e is None for e in all_edges)
@@ -120,6 +121,8 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     )
     lines = notes(tables, shown, f"largest learning rate that trains; {interval}", trains_text(tables))
     grid = f"{len(rates)} rates from {rates[0]:g} to {rates[-1]:g}"
+    if searched.any():
+        grid += ", then for each seed a search between its largest that trains and the next"
     lines.append(
         f"{grid}; a seed's dot: the middle (geometric) between its largest rate that trains and the next rate"
     )

@@ -9,10 +9,10 @@ from typing import Any
 
 from normbench.errors import RecordsError
 from normbench.records import environment
-from normbench.records.contents import Contents
+from normbench.records.contents import END_CELLS, Contents
 from normbench.records.files import explained, remove
 from normbench.records.lock import FolderLock
-from normbench.records.merge import merge
+from normbench.records.merge import merge, outcome_cell, trains_below_of
 from normbench.records.orphans import find_orphans, refuse, set_aside, write_config
 from normbench.records.parts import (
     FOLDER,
@@ -23,7 +23,7 @@ from normbench.records.parts import (
     read_manifest,
     stack_ids,
 )
-from normbench.records.schema import RESULTS
+from normbench.records.schema import ENDED, RESULTS
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class ResultsFolder:
         self._lock = FolderLock(self.root)
         self._plan: PlanLike | None = None
         self._writers: dict[str, StackWriter] = {}
+        self._wanted: frozenset[str] = frozenset()
 
     def open_for_run(self, plan: PlanLike, config_text: str, keep_old: bool = False) -> None:
         """Lock the folder, refuse orphans (or keep them aside), write the config and merge what is there.
@@ -92,6 +93,22 @@ class ResultsFolder:
         with Contents(self.root) as contents:
             return {run.run_id: contents.choose(run.run_id).status for run in self._opened().runs}
 
+    def ends(self) -> dict[str, tuple[str, str | None]]:
+        """Return status and outcome of each run of the plan that ended; a crashed one has no outcome."""
+        found = {}
+        with Contents(self.root) as contents:
+            for run in self._opened().runs:
+                choice = contents.choose(run.run_id)
+                if choice.status in ENDED:
+                    cells = {name: choice.cells.get(name, "") for name in END_CELLS}
+                    outcome = outcome_cell(cells, choice.status, trains_below_of(run))
+                    found[run.run_id] = choice.status, outcome or None
+        return found
+
+    def want(self, run_ids: Iterable[str]) -> None:
+        """List these runs of a search from the next merge on, pending until they began."""
+        self._wanted = frozenset(run_ids)
+
     def finished_ids(self) -> set[str]:
         """Return the runs of the plan that are never trained again: the finished and the diverged ones."""
         return {run_id for run_id, status in self.statuses().items() if status in RESULTS}
@@ -129,7 +146,7 @@ class ResultsFolder:
             raise RecordsError(f"{self.root}: the stack {stack.stack_id} is being written already")
         there = stack_ids(self.root)
         if stack.stack_id in there:
-            self.warnings += merge(self.root, plan, {*self._in_use(), stack.stack_id})
+            self.warnings += merge(self.root, plan, {*self._in_use(), stack.stack_id}, self._wanted)
         manifests = [read_manifest(self.root / FOLDER, stack_id) for stack_id in there]
         order = 1 + max((manifest.order for manifest in manifests if manifest), default=0)
         if dtype is None:
@@ -147,7 +164,7 @@ class ResultsFolder:
         """Merge what is measured so far into metrics.csv and runs.csv; parts still being written stay."""
         for writer in self._writers.values():
             writer.flush()
-        self.warnings += merge(self.root, plan or self._opened(), self._in_use())
+        self.warnings += merge(self.root, plan or self._opened(), self._in_use(), self._wanted)
 
     def _in_use(self) -> set[str]:
         return {stack_id for stack_id, writer in self._writers.items() if not writer.closed}

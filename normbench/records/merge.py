@@ -19,16 +19,19 @@ from normbench.records.summary import summary_cells
 NO_SUMMARY = {f"{form}_{name}": "" for name in QUANTITIES for form in ("final", "best")}
 
 
-def merge(root: Path, plan: PlanLike, in_use: Collection[str] = ()) -> list[str]:
+def merge(
+    root: Path, plan: PlanLike, in_use: Collection[str] = (), wanted: Collection[str] = ()
+) -> list[str]:
     """Merge the folder for this plan and return warnings; the parts of stacks `in_use` are left in place.
 
     Only one run's rows are in memory at a time. The merged files hold nothing of runs that the plan does not
-    have; `set_aside` keeps those before.
+    have; `set_aside` keeps those before. Of the runs that a search for the edge may make they list those that
+    began and those that are `wanted` now.
     """
     with Contents(root) as contents:
         new = {name: Replacement(root / f"{name}.csv") for name in (*ROWS, "runs")}
         try:
-            layers = _write_all(contents, plan, new)
+            layers = _write_all(contents, plan, new, wanted)
             if not layers and contents.tables["layers"].missing:
                 new.pop("layers").drop()
             for file in new.values():
@@ -45,16 +48,24 @@ def merge(root: Path, plan: PlanLike, in_use: Collection[str] = ()) -> list[str]
     return contents.warnings
 
 
-def _write_all(contents: Contents, plan: PlanLike, new: dict[str, Replacement]) -> bool:
+def _write_all(
+    contents: Contents, plan: PlanLike, new: dict[str, Replacement], wanted: Collection[str]
+) -> bool:
     for name, table in ROWS.items():
         new[name].write(line(table.names))
     new["runs"].write(line([safe_text(name) for name in runs_table(plan.columns).names]))
-    return sum(_merge_run(contents, run, plan, new) for run in plan.runs) > 0
+    layers = False
+    for run in plan.runs:
+        choice = contents.choose(run.run_id)
+        if choice.status != "pending" or not run.refining or run.run_id in wanted:
+            layers |= _merge_run(contents, run, choice, plan, new)
+    return layers
 
 
-def _merge_run(contents: Contents, run: RunLike, plan: PlanLike, new: dict[str, Replacement]) -> bool:
+def _merge_run(
+    contents: Contents, run: RunLike, choice: Choice, plan: PlanLike, new: dict[str, Replacement]
+) -> bool:
     """Append one run to the new files; say whether it has rows of layers."""
-    choice = contents.choose(run.run_id)
     rows = contents.rows("metrics", run.run_id, choice)
     layers: list[list[str]] = []
     if choice.status in ENDED:  # rows of an interrupted run stay in its part

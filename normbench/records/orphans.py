@@ -59,8 +59,8 @@ def config_differences(old_file: Path, new_text: str) -> list[str]:
     old: dict[str, Any] = {}
     new: dict[str, Any] = {}
     try:
-        _flatten("", read_config(old_file), old)
-        _flatten("", parse_config_text(new_text), new)
+        flatten("", read_config(old_file), old)
+        flatten("", parse_config_text(new_text), new)
     except (RecordsError, ValueError):
         return []
     if not old:
@@ -145,11 +145,12 @@ def write_config(root: Path, text: str) -> None:
     write_file(root / "config.yaml", text.encode("utf-8"))
 
 
-def _flatten(prefix: str, value: Any, into: dict[str, Any]) -> None:
+def flatten(prefix: str, value: Any, into: dict[str, Any]) -> None:
+    """Put the leaves of nested mappings under their dotted keys."""
     # The sweep's keys hold dots themselves: `sweep.model.norm` is then as good a name as any.
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            _flatten(f"{prefix}.{key}" if prefix else str(key), inner, into)
+            flatten(f"{prefix}.{key}" if prefix else str(key), inner, into)
     else:
         into[prefix] = value
 

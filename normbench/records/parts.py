@@ -49,6 +49,8 @@ class RunLike(Protocol):
     def settings(self) -> Any: ...  # noqa: D102
     @property
     def values(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def refining(self) -> bool: ...  # noqa: D102  # listed only once it is asked for
 
 
 class StackLike(Protocol):

@@ -19,6 +19,7 @@ class Run:
     seed: int
     settings: Any
     values: dict[str, Any]
+    refining: bool = False
 
 
 @dataclass(frozen=True)
