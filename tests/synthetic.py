@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import math
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def write_results(
         "sweep": axes,
         "claims": claims or [],
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False))
     at = np.unique(np.linspace(0, steps, evaluations).astype(int))
     runs, curves, seen = [], [], set()
     for values in itertools.product(*axes.values()):
