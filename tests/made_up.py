@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import hashlib
 import math
 from pathlib import Path
@@ -50,7 +51,7 @@ def write(folder: Path, runs, claims=(), *, seeds=None, steps=1000):
         "sweep": {key: list(dict.fromkeys(one["cell"].get(key) for one in runs)) for key in keys},
         "claims": list(claims),
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False))
     table = runs_table(keys)
     rows, curves, depths = (
         [table.names],
