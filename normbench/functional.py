@@ -216,3 +216,13 @@ class _Gelu(_Stackable):
 def gelu(x: Tensor) -> Tensor:
     """y = x P(z <= x), z a standard normal number (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
     return _Gelu.apply(x)
+
+
+def batch_norm_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch normalization at each step of a sequence x (T, B, F), gain and offset (F) shared by the steps.
+
+    Returns y, the mean and the biased variance of each step, (T, F), without a gradient.
+    """
+    steps = len(x)
+    y, mean, var, *_ = _BatchNorm.apply(x, weight.expand(steps, -1), bias.expand(steps, -1), eps)
+    return y, mean, var

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from normbench.models.base import Model
 from normbench.models.cnn import CNN
+from normbench.models.lstm import LSTM
 from normbench.models.mlp import MLP
+from normbench.models.rnn import RNN
 from normbench.options import Registry
 
-MODELS: Registry[Model] = Registry("model", MLP, CNN)
+MODELS: Registry[Model] = Registry("model", MLP, CNN, LSTM, RNN)
 
 __all__ = ["MODELS", "Model"]

@@ -66,6 +66,10 @@ class Model(Named):
         """Return the reason why this net cannot be trained on such inputs, or None."""
         return self.norm.refuses(self.name, self.fewest_values(input_shape, batch_size))
 
+    def runs_apart(self, device: str) -> bool:
+        """Tell whether a stack is faster run by run than as one program (benchmarks/executors.py, recurrent.py)."""
+        return self.images and device == "cpu"
+
     def fewest_values(self, input_shape: tuple[int, ...], batch_size: int) -> int:
         """Return the least number of values in a batch from which a unit's own statistics are taken."""
         return batch_size
