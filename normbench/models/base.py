@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import Field, field_validator
 from torch import nn
 
-from normbench.layers import ACTIVATIONS, Noisy, name_places
+from normbench.errors import PlanError
+from normbench.layers import ACTIVATIONS, Noisy, Scaled, name_places
 from normbench.models.init import Init
 from normbench.norms import NORMS, Normalization
 from normbench.options import Named, Options
@@ -64,7 +67,16 @@ class Model(Named):
 
     def refuses(self, input_shape: tuple[int, ...], batch_size: int) -> str | None:
         """Return the reason why this net cannot be trained on such inputs, or None."""
-        return self.norm.refuses(self.name, self.fewest_values(input_shape, batch_size))
+        pixels = self.fewest_values(input_shape, 1) if self.images else None
+        values = self.fewest_values(input_shape, batch_size)
+        reason = self.norm.refuses(self.name, values, pixels, self.branches())
+        return reason or _cannot_build(
+            self.model_copy(update={"init": Init(), "dropout": Dropout()}), input_shape
+        )
+
+    def branches(self) -> int:
+        """Return the number of residual branches."""
+        return 0
 
     def fewest_values(self, input_shape: tuple[int, ...], batch_size: int) -> int:
         """Return the least number of values in a batch from which a unit's own statistics are taken."""
@@ -80,6 +92,12 @@ class Model(Named):
         """Return the kind of dropout that goes with the normalization."""
         norm: Normalization = self.norm
         return norm.dropout(self.dropout.rate)
+
+    def activate(self) -> nn.Module:
+        """Return the activation, with the gain that the normalization asks for."""
+        activation = ACTIVATIONS[self.activation]()
+        gain = self.norm.activation_gain(activation)
+        return activation if gain == 1.0 else Scaled(activation, gain)
 
     def needs_bias(self) -> bool:
         """Tell whether a hidden layer has a bias: not directly before a norm that would cancel it."""
@@ -105,7 +123,7 @@ class Model(Named):
             **self.drop("after_norm"),
         }
         main: dict[str, nn.Module] = {"layer": self.norm.wrap(layer)}
-        activate: dict[str, nn.Module] = {"activation": ACTIVATIONS[self.activation]()}
+        activate: dict[str, nn.Module] = {"activation": self.activate()}
         order = {
             "before_activation": (main, normalize, activate),
             "after_activation": (main, activate, normalize),
@@ -115,3 +133,14 @@ class Model(Named):
         for part in (*order, self.drop("after_activation")):
             parts.update(part)
         return nn.Sequential(parts)
+
+
+@lru_cache(maxsize=1024)
+def _cannot_build(model: Model, input_shape: tuple[int, ...]) -> str | None:
+    """Return why one of the net's layers cannot be made, or None; built on a device without storage."""
+    try:
+        with torch.device("meta"):
+            model.assemble(input_shape, 2)
+    except PlanError as error:
+        return str(error)
+    return None
