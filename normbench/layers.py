@@ -135,6 +135,18 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+class Scaled(nn.Module):
+    """y = gain activation(x): an activation whose outputs a normalization asks to multiply."""
+
+    def __init__(self, activation: nn.Module, gain: float) -> None:
+        super().__init__()
+        self.activation, self.gain = activation, gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each unit."""
+        return self.activation(x) * self.gain
+
+
 def name_places(model: nn.Module) -> nn.Module:
     """Tell every noisy layer its name in the model; called once when a model is built."""
     for name, module in model.named_modules():

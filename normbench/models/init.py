@@ -81,7 +81,8 @@ def initialise(model: nn.Module, init: Init, seed: int) -> None:
         weight = getattr(module, "weight", None)
         if not isinstance(weight, nn.Parameter) or weight.dim() < 2:
             continue
-        weight.copy_(init.weights(weight.shape, generator(seed, "init", f"{name}.weight")))
+        drawn = init.weights(weight.shape, generator(seed, "init", f"{name}.weight"))
+        weight.copy_(drawn * getattr(module, "init_scale", 1.0))  # a factor of the layer's own (Fixup)
         if isinstance(getattr(module, "bias", None), nn.Parameter):
             fan_in = math.prod(weight.shape[1:])
             module.bias.copy_(init.bias(module.bias.shape, fan_in, generator(seed, "init", f"{name}.bias")))

@@ -35,7 +35,7 @@ class LSTM(Recurrent):
 
     def runs_apart(self, device: str) -> bool:
         """Say that torch's kernel, which takes one run, is faster on a CPU (benchmarks/recurrent.py)."""
-        return device == "cpu" and self.cell(1, 1).plain
+        return device == "cpu" and self.plain_cells()
 
     def cell(self, inputs: int, steps: int) -> Cell:
         """Return one layer."""

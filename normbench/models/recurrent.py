@@ -58,11 +58,12 @@ class Recurrent(Model):
         """Return what really applies; the norm's wishes for initial weights are those of feed-forward nets."""
         resolved = super().resolve()
         fixed: dict[str, object] = {"norm_position": "before_activation", "init": self.init.resolve({})}
-        if self.norm.module(1) is None:
+        layerless = self.layerless()
+        if layerless:
             fixed.update(recurrent_norm="full", norm_gain=None)
         elif self.norm_gain is None:
             fixed["norm_gain"] = self.norm.recurrent_gain
-        if self.norm.module(1) is None or not self.norm.subtracts_mean:
+        if layerless or not self.norm.subtracts_mean:
             fixed["statistics"] = "per_step"  # there are none
         return resolved.model_copy(update=fixed)
 
@@ -80,6 +81,15 @@ class Recurrent(Model):
             return "recurrent_norm 'between_layers' needs at least 2 layers; raise model.depth"
         return self.norm.refuses_sequences() or super().refuses(input_shape, batch_size)
 
+    def layerless(self) -> bool:
+        """Tell whether the normalization has no layer of its own."""
+        return "model.norm_position" in self.norm.sets()
+
+    def plain_cells(self) -> bool:
+        """Tell whether nothing inside of a layer is normalized."""
+        bare = self.layerless() or self.recurrent_norm == "between_layers"
+        return bare and type(self.norm.wrap(Linear(1, 1))) is Linear
+
     def steps(self, input_shape: tuple[int, ...]) -> int:
         """Return the steps of a training sequence."""
         height, width = (side // self.pooling for side in input_shape[1:])
@@ -90,7 +100,9 @@ class Recurrent(Model):
         channels, _, width = input_shape
         return channels * (width // self.pooling if self.sequence == "rows" else 1)
 
-    def normalizer(self, where: Where, features: int, steps: int, offset: bool = True) -> SequenceLayer | None:
+    def normalizer(
+        self, where: Where, features: int, steps: int, offset: bool = True
+    ) -> SequenceLayer | None:
         """Return the layer that normalizes here, or None."""
         if self.recurrent_norm != where and not (self.recurrent_norm == "full" and where == "input"):
             return None
@@ -124,7 +136,7 @@ class Recurrent(Model):
             nn.Sequential(*self.drop("input").values()),
             nn.Sequential(*hidden),
             nn.Sequential(*self.drop("classifier").values()),
-            self.norm.wrap(Linear(self.width, classes, bias=self.bias is not False)),
+            self.norm.wrap_classifier(Linear(self.width, classes, bias=self.bias is not False)),
         )
 
 
@@ -183,12 +195,7 @@ class Cell(nn.Module):
         self.input_norm = options.normalizer("input", units, steps, offset=False)
         self.recurrent_norm = options.normalizer("full", units, steps, offset=False)
         self.noise = StateNoise(options.state_noise) if options.state_noise else None
-
-    @property
-    def plain(self) -> bool:
-        """Whether nothing is normalized."""
-        layers = type(self.input) is Linear and type(self.recurrent) is Linear
-        return layers and self.input_norm is None and self.recurrent_norm is None
+        self.plain = options.plain_cells()
 
     @torch.no_grad()
     def start(self, init: Init, rng: Callable[[str], torch.Generator]) -> None:
@@ -233,7 +240,12 @@ class RecurrentNet(nn.Module):
     """Maps images (B, C, H, W) to logits (B, classes)."""
 
     def __init__(
-        self, sequences: Sequences, before: nn.Module, hidden: nn.Module, late: nn.Module, classifier: nn.Module
+        self,
+        sequences: Sequences,
+        before: nn.Module,
+        hidden: nn.Module,
+        late: nn.Module,
+        classifier: nn.Module,
     ) -> None:
         super().__init__()
         self.sequences, self.before, self.hidden = sequences, before, hidden

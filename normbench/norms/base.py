@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from normbench.errors import PlanError
 from normbench.layers import Dropout, Noisy
 from normbench.norms.sequence import EachStep, SequenceLayer
 from normbench.options import Named
@@ -21,19 +22,48 @@ class Normalization(Named):
         dropout: the kind of dropout that goes with it.
         subtracts_mean: it removes each feature's own mean over the batch, so that a bias directly before it
             has no effect, and a batch of one value no information.
+        needs_images, needs_branches: it serves only nets on images, only nets with residual branches.
     """
 
     activation: ClassVar[str | None] = None
     recurrent_gain: ClassVar[float] = 1.0
     dropout: ClassVar[type[Noisy]] = Dropout
     subtracts_mean: ClassVar[bool] = False
+    needs_images: ClassVar[bool] = False
+    needs_branches: ClassVar[bool] = False
 
     def wrap(self, layer: nn.Module) -> nn.Module:
         """Return the linear or convolution layer to use in place of this one (weight normalization)."""
         return layer
 
+    def wrap_classifier(self, layer: nn.Module) -> nn.Module:
+        """Return the net's last linear layer; wrapped as all others unless the normalization spares it."""
+        return self.wrap(layer)
+
+    def wrap_in_branch(self, layer: nn.Module, branches: int, layers: int, last: bool) -> nn.Module:
+        """Return a layer of a residual branch: one of `layers` in it, perhaps its `last`, in each of `branches`.
+
+        A net with residual branches asks this in place of `wrap` for the layers of its branches (Fixup).
+        """
+        return self.wrap(layer)
+
+    def branch_scales(self, index: int) -> tuple[float, float]:
+        """Return (alpha, beta) with which a residual block computes x + alpha f(x / beta).
+
+        `index` counts the blocks of the same shape before this one, from 0 (NF-ResNets).
+        """
+        return 1.0, 1.0
+
+    def activation_gain(self, activation: nn.Module) -> float:
+        """Return the number that multiplies the outputs of the activations."""
+        return 1.0
+
     def module(self, features: int) -> nn.Module | None:
-        """Return the layer that normalizes (B, features) or (B, features, H, W), or None if there is none."""
+        """Return the layer that normalizes (B, features) or (B, features, H, W), or None if there is none.
+
+        Raises:
+            PlanError: there can be no such layer for this many features; the text is the reason.
+        """
         return None
 
     def sequence_module(
@@ -60,15 +90,36 @@ class Normalization(Named):
     def sets(self) -> dict[str, str]:
         """Return the dotted keys of the model that the normalization decides, with their values."""
         fixed = {"model.activation": self.activation} if self.activation else {}
-        if self.module(1) is None:
+        try:
+            layer = self.module(1)
+        except PlanError:  # there is one, if not for a single feature
+            return fixed
+        if layer is None:
             fixed["model.norm_position"] = "before_activation"  # there is no layer to place
         return fixed
 
-    def refuses(self, architecture: str, values: int) -> str | None:
+    def refuses(
+        self, architecture: str, values: int, pixels: int | None = None, branches: int = 0
+    ) -> str | None:
         """Return the reason why this architecture cannot have this normalization, or None.
 
-        `values`: of how many values, at least, a batch's statistics of one feature are taken.
+        Args:
+            architecture: its name.
+            values: of how many values, at least, a batch's statistics of one feature are taken.
+            pixels: how many of them, at least, are of one sample; None where features are no images.
+            branches: the residual branches of the net.
         """
+        if self.needs_images and pixels is None:
+            return (
+                f"it takes each feature's statistics over the pixels of one image, and the features of "
+                f"'{architecture}' are single numbers"
+            )
+        if self.needs_images and pixels == 1:
+            return (
+                "it subtracts each image's own mean, and of the single pixel of the last ones nothing is left"
+            )
+        if self.needs_branches and not branches:
+            return f"it is a rule for residual branches, and this '{architecture}' has none"
         if self.subtracts_mean and values < 2:
             return (
                 "it subtracts each unit's mean over the batch, and of a batch of one nothing is left; "

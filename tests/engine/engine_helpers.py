@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 import yaml
+from plain_norms import plain_gain, plain_norm, plain_wrap
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import weight_norm
 
 from normbench.config import parse_config
 from normbench.data import Dataset, batch_order, draw, load
 from normbench.engine.events import Evaluation, RunEnd
 from normbench.engine.loop import StackTrainer
 from normbench.engine.state import initial_model
-from normbench.layers import ACTIVATIONS
+from normbench.layers import ACTIVATIONS, Scaled
 from normbench.plan import Plan, RunSpec, make_plan, stack_key
 from normbench.seeding import generator
 
@@ -91,23 +91,6 @@ class Trained:
 # The plain nets: torch.nn's modules under the names that the engine's parts have.
 
 
-class PlainMeanOnly(nn.Module):
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(features))
-        self.register_buffer("running_mean", torch.zeros(features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        def column(value: Tensor) -> Tensor:
-            return value.view(1, -1, *[1] * (x.dim() - 2))
-
-        if not self.training:
-            return x - column(self.running_mean) + column(self.bias)
-        mean = x.mean((0, *range(2, x.dim())))
-        self.running_mean = 0.9 * self.running_mean + 0.1 * mean.detach()
-        return x - column(mean) + column(self.bias)
-
-
 class PlainDropout(nn.Module):
     """Takes the mask that the seeding says for this run, step and place."""
 
@@ -127,14 +110,6 @@ class PlainDropout(nn.Module):
         return a * (x * keep + low * (1 - keep)) - a * (1 - q) * low
 
 
-def plain_norm(name: str, features: int, images: bool) -> nn.Module | None:
-    if name == "batchnorm":
-        return nn.BatchNorm2d(features) if images else nn.BatchNorm1d(features)
-    if name == "layernorm":
-        return nn.GroupNorm(1, features) if images else nn.LayerNorm(features)
-    return PlainMeanOnly(features) if "mean_only" in name else None
-
-
 class PlainNet(nn.Module):
     def __init__(self, run: RunSpec, dataset: Dataset, clock: dict[str, int]) -> None:
         super().__init__()
@@ -148,15 +123,12 @@ class PlainNet(nn.Module):
                 return []
             return [PlainDropout(dropout.rate, where, norm == "selu", clock)]
 
-        def wrap(layer: nn.Module) -> nn.Module:
-            return weight_norm(layer) if norm.startswith("weightnorm") else layer
-
         self.before = nn.Sequential(*drop("input", "before.0"))
         self.late = nn.Sequential(*drop("classifier", "late.0"))
         self.hidden = nn.Sequential()
         channels, *size = dataset.input_shape
         inputs = channels if images else channels * size[0] * size[1]
-        outputs, bias = options.width, norm != "batchnorm" and "mean_only" not in norm
+        outputs, bias = options.width, not options.norm.subtracts_mean
         bias = bias or dropout.placement == "before_norm"
         for index in range(options.depth):
             at = f"hidden.{len(self.hidden)}.dropout_"
@@ -164,11 +136,13 @@ class PlainNet(nn.Module):
             if not bias:
                 layer.register_parameter("bias", None)
             norm_layer = plain_norm(norm, outputs, images)
-            parts = [("layer", wrap(layer))]
+            parts = [("layer", plain_wrap(norm, layer))]
             parts += [("d1", d) for d in drop("before_norm", at + "before_norm")]
             parts += [] if norm_layer is None else [("norm", norm_layer)]
             parts += [("d2", d) for d in drop("after_norm", at + "after_norm")]
-            parts.append(("activation", getattr(nn, type(ACTIVATIONS[options.activation]()).__name__)()))
+            activation = getattr(nn, type(ACTIVATIONS[options.activation]()).__name__)()
+            gain = plain_gain(norm, activation)
+            parts.append(("activation", activation if gain == 1 else Scaled(activation, gain)))
             parts += [("d3", d) for d in drop("after_activation", at + "after_activation")]
             self.hidden.append(nn.Sequential(OrderedDict(parts)))
             inputs = outputs
@@ -177,7 +151,7 @@ class PlainNet(nn.Module):
                 size, outputs = [side // 2 for side in size], outputs * 2
         if images and not self.average:
             inputs *= size[0] * size[1]
-        self.classifier = wrap(nn.Linear(inputs, dataset.classes))
+        self.classifier = plain_wrap(norm, nn.Linear(inputs, dataset.classes), classifier=True)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.hidden(self.before(x if self.images else x.flatten(1)))
