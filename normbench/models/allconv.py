@@ -43,7 +43,7 @@ class AllConv(Model):
         _, height, width = input_shape
         if min(height, width) < LEAST:
             return (
-                f"two poolings and a 3x3 convolution without padding need images of at least {LEAST}x{LEAST}, "
+                f"two poolings and a convolution without padding need images of at least {LEAST}x{LEAST}, "
                 f"these are {height}x{width}"
             )
         return super().refuses(input_shape, batch_size)

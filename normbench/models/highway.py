@@ -17,7 +17,7 @@ from normbench.models.mlp import MLPNet
 
 
 class Highway(Model):
-    """Highway net: y = H(x) T(x) + x (1 - T(x)), T(x) = sigmoid(W_T x + b_T), in all hidden layers but the first.
+    """Highway net: y = H(x) T(x) + x (1 - T(x)), T(x) = sigmoid(W_T x + b_T); the first layer is plain.
 
     H is a hidden layer with its normalization; the gates T have none. Without gates it is the plain net of
     equal parameters in each of these layers: sqrt(2) `width` units, rounded (the paper's 50 and 71).
@@ -71,4 +71,4 @@ class Gated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, F) to (B, F)."""
-        return torch.lerp(x, self.block(x), self.open(self.gate(x)))
+        return torch.addcmul(x, self.open(self.gate(x)), self.block(x) - x)

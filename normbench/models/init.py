@@ -121,8 +121,9 @@ def initialise_from_batch(model: nn.Module, x: Tensor) -> None:
     if not layers:
         return
     recurrent = {part for module in model.modules() if hasattr(module, "recurs") for part in module.modules()}
-    for layer in recurrent.intersection(layers):
-        layer.initialise(None)
+    for layer in layers:
+        if layer in recurrent:
+            layer.initialise(None)  # type: ignore[operator]
     layers = [layer for layer in layers if layer not in recurrent]
     hooks = [
         layer.register_forward_pre_hook(lambda module, inputs: module.initialise(inputs[0]))

@@ -63,7 +63,9 @@ class LSTMCell(Cell):
         # vmap has no rule for torch's kernel
         if self.fused and self.plain and not torch._C._are_functorch_transforms_active():
             return self.kernel(x, h, c)
-        outputs, of_cell, of_recurrent = [], [], []  # type: list[Tensor], Seen, Seen
+        outputs: list[Tensor] = []
+        of_cell: Seen = []
+        of_recurrent: Seen = []
         for step, z in enumerate(self.inputs(x)):
             c, o = lstm_state(z + self.recur(h, step, of_recurrent), c)
             h = gated_tanh(o, c if self.cell_norm is None else self.cell_norm.at(c, step, of_cell))

@@ -24,7 +24,7 @@ RecurrentStart = Literal["as_input", "orthogonal", "identity"]
 
 
 class Recurrent(Model):
-    """Base of the recurrent nets: `depth` layers of `width` units; the last step's output goes to the classifier.
+    """Base of the recurrent nets: `depth` layers of `width` units; the classifier sees the last output.
 
     Normalizations: `input`: of W_x x alone; `between_layers`: of what a layer hands to the next one at the
     same step; `full`: of W_x x and W_h h apart, and of an LSTM's c where it leaves the cell.
@@ -46,7 +46,7 @@ class Recurrent(Model):
     )
     recurrent_init: RecurrentStart = Field(
         "as_input",
-        description="W_h: by `init`, each gate's block orthogonal, or that with the candidate's block identity",
+        description="W_h: by `init`; each gate's block orthogonal; that, the candidate's block the identity",
     )
     state_noise: float = Field(
         0.0, ge=0, description="standard deviation of uniform noise on the first state, in training"
@@ -55,7 +55,7 @@ class Recurrent(Model):
     gates: ClassVar[int]
 
     def resolve(self) -> Model:
-        """Return what really applies; the norm's wishes for initial weights are those of feed-forward nets."""
+        """Return what really applies; a norm's wishes for initial weights are those of feed-forward nets."""
         resolved = super().resolve()
         fixed: dict[str, object] = {"norm_position": "before_activation", "init": self.init.resolve({})}
         layerless = self.layerless()

@@ -16,11 +16,12 @@ STAGES = 3
 
 
 class ResNet(Model):
-    """Residual net of 6 n + 2 layers: y = activation(x + f(x)), f two 3x3 convolutions; shortcuts have no weights.
+    """Residual net of 6 n + 2 layers: y = activation(x + f(x)), f two 3x3 convolutions.
 
     One convolution, then three stages of n blocks with `width`, 2 `width` and 4 `width` channels, the image
-    halved before the second and the third stage (there the shortcut takes every second pixel and pads the
-    channels with zeros), global average, one dense layer. `norm_position` and dropout act inside of f.
+    halved before the second and the third stage (there the shortcut, which has no weights, takes every second
+    pixel and pads the channels with zeros), global average, one dense layer. `norm_position` and
+    dropout act inside of f.
     """
 
     name: Literal["resnet"] = "resnet"
