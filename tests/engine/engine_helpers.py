@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ def plan_of(
         "name": "test",
         "seeds": seeds,
         "data": {"name": "digits", "train_size": 300, "test_size": 40, "batch_size": 20, **(data or {})},
-        "model": {**MLP, **(model or {})},
+        "model": model if model and model.get("name", "mlp") != "mlp" else {**MLP, **(model or {})},
         "optimizer": {"name": "sgd", "lr": 0.1, **(optimizer or {})},
         "train": {"steps": 100, "eval_every": 1, **(train or {})},
     }
@@ -185,10 +186,9 @@ def cropped(x: Tensor, pad: int, seed: int, step: int, flip: bool) -> Tensor:
     return torch.stack(images)
 
 
-def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Tensor]]:
-    """Train one run with torch.nn and torch.optim; return train and test losses by step, and the tensors."""
-    dataset, settings, clock = data_of(run), run.settings, {"seed": run.seed, "step": 0}
-    x, y = dataset.train.x, dataset.train.y
+def batches_of(run: RunSpec, dataset: Dataset) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """The batch of each step, counted from 0, as the seeding says for this run."""
+    settings, x, y = run.settings, dataset.train.x, dataset.train.y
     size, per_epoch = settings.data.batch_size, len(x) // settings.data.batch_size
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
@@ -200,7 +200,14 @@ def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Ten
             images = cropped(images, augment.pad, run.seed, step, augment.flip)
         return images, y[index]
 
-    net = PlainNet(run, dataset, clock).to(x.dtype)
+    return batch
+
+
+def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Tensor]]:
+    """Train one run with torch.nn and torch.optim; return train and test losses by step, and the tensors."""
+    dataset, settings, clock = data_of(run), run.settings, {"seed": run.seed, "step": 0}
+    batch = batches_of(run, dataset)
+    net = PlainNet(run, dataset, clock).to(dataset.train.x.dtype)
     start = initial_model(run, dataset.input_shape, dataset.classes, batch(0)[0])
     ours = {**dict(start.named_parameters()), **dict(start.named_buffers())}
     with torch.no_grad():

@@ -1,0 +1,104 @@
+"""Every architecture with every normalization that it takes: it learns digits, and a stack is its runs apart.
+
+Each run of a stack against the same net in a plain loop of autograd and torch.optim, in float64; that the nets
+are what their formulas say is held in tests/models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from engine_helpers import batches_of, data_of, plan_of
+from torch.nn import functional as F
+
+from normbench.data import Dataset, Split
+from normbench.engine.events import Evaluation
+from normbench.engine.loop import StackTrainer
+from normbench.engine.state import initial_model
+from normbench.layers import noise
+from normbench.models import MODELS
+from normbench.norms import NORMS
+from normbench.plan import choose_executor, stack_key
+
+STEPS, EVERY = 24, 8
+SMALL = {
+    "resnet": {"depth": 8, "width": 4},
+    "highway": {"depth": 3, "width": 24, "gate_bias": -1.0},
+    "deep_linear": {"depth": 4, "width": 24, "init": {"scheme": "xavier"}},
+    "allconv": {"width": 4, "pool_dropout": 0.0, "init": {"scheme": "he"}},
+    "lstm": {"width": 16, "forget_bias": 1.0, "recurrent_init": "identity"},
+    "rnn": {"width": 16, "recurrent_init": "orthogonal"},
+}
+NORMED = {"width": 12, "norm_gain": 0.3}
+PAIRS = [
+    (model, norm)
+    for model in SMALL
+    for norm in NORMS
+    if MODELS[model]
+    .model_validate({"name": model, "norm": norm, **SMALL[model]})
+    .resolve()
+    .refuses((1, 12, 12), 20)
+    is None
+]
+
+
+def dataset_of(run) -> Dataset:
+    """The digits, with a border where an architecture needs larger images."""
+    dataset = data_of(run)
+    if run.settings.model.name != "allconv":
+        return dataset
+
+    def bordered(part: Split) -> Split:
+        return Split(F.pad(part.x, (2, 2, 2, 2)), part.y)
+
+    return replace(dataset, train=bordered(dataset.train), test=bordered(dataset.test))
+
+
+def check(model, norm, lr=0.02, executor=None, fall=0.7, **fields):
+    """Train a stack of two seeds, then its runs apart; return the settings."""
+    (stack,) = plan_of(
+        seeds=2,
+        data={"test_size": 20},
+        model={"name": model, "norm": norm, **SMALL[model], **fields},
+        optimizer={"name": "adam", "lr": lr},
+        train={"dtype": "float64", "steps": STEPS, "eval_every": EVERY},
+    ).stacks
+    runs, settings = stack.runs, stack.runs[0].settings
+    dataset = dataset_of(runs[0])
+    chosen = executor or choose_executor(settings, "cpu")
+    trainer = StackTrainer(runs, dataset, chosen, stack_key(settings))
+    rows: dict[str, list[Evaluation]] = {run.run_id: [] for run in runs}
+    for event in trainer.events():
+        if isinstance(event, Evaluation):
+            rows[event.run_id].append(event)
+    tensors = {**trainer.state.params, **trainer.state.buffers}
+    for lane, run in enumerate(runs):
+        batch = batches_of(run, dataset)
+        net = initial_model(run, dataset.input_shape, dataset.classes, batch(0)[0])
+        optimizer = torch.optim.Adam(net.parameters(), lr=run.settings.optimizer.lr)
+        losses = []
+        for step in range(STEPS):
+            images, labels = batch(step)
+            optimizer.zero_grad()
+            with noise(trainer.feed.numbers(run.seed, step)):
+                loss = F.cross_entropy(net.train()(images), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        means = torch.tensor(losses, dtype=torch.float64).view(-1, EVERY).mean(1)
+        ours = torch.tensor([row.train_loss for row in rows[run.run_id][1:]], dtype=torch.float64)
+        torch.testing.assert_close(ours, means, rtol=1e-8, atol=0)
+        for key, value in (*net.named_parameters(), *net.named_buffers()):
+            torch.testing.assert_close(tensors[key][lane], value.detach(), rtol=1e-6, atol=1e-9)
+        with torch.no_grad():
+            test = F.cross_entropy(net.eval()(dataset.test.x), dataset.test.y).item()
+        assert rows[run.run_id][-1].test_loss == pytest.approx(test, rel=1e-8)
+    assert sum(losses[-5:]) <= fall * sum(losses[:5]), f"the loss goes from {losses[0]} to {losses[-1]}"
+    return settings
+
+
+@pytest.mark.parametrize(("model", "norm"), PAIRS)
+def test_every_pair_learns_and_a_stack_is_its_runs_apart(model, norm):
+    check(model, norm)
