@@ -31,11 +31,18 @@ def built(*args, seed=0, **fields):
     return net
 
 
+def skip_if_refused(made):
+    reason = made.refuses(SHAPE, 20)
+    if reason:
+        pytest.skip(reason)
+
+
 @pytest.mark.parametrize("position", ["before_activation", "after_activation", "layer_input"])
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_pair_gives_logits_and_finite_gradients(model, norm, position):
     torch.manual_seed(0)
+    skip_if_refused(options(model, norm, norm_position=position))
     net = built(model, norm, norm_position=position)
     x = torch.randn(9, *SHAPE)
     initialise_from_batch(net, x)
@@ -80,8 +87,10 @@ def test_dropout_at_input_and_classifier_stands_once():
 
 
 def test_a_bias_that_the_norm_cancels_is_left_out():
-    for norm in NORMS:
-        cancelled = norm in ("batchnorm", "mean_only_batchnorm", "weightnorm_mean_only_batchnorm")
+    cancelling = {"batchnorm", "mean_only_batchnorm", "weightnorm_mean_only_batchnorm", "batch_renorm"}
+    cancelling |= {"whitening", "whitening_newton", "instancenorm"}
+    for norm in set(NORMS) - {"fixup"}:  # which has scalar biases of its own
+        cancelled = norm in cancelling
         assert (built("mlp", norm).hidden[0].layer.bias is None) == cancelled
         assert built("mlp", norm, bias=True).hidden[0].layer.bias is not None
         assert built("mlp", norm, bias=False).hidden[0].layer.bias is None
@@ -116,6 +125,21 @@ def test_images_too_small_for_the_poolings_are_refused():
     assert cnn.refuses((1, 8, 8), 20) is None
     assert cnn.refuses((1, 8, 7), 20) == "3 poolings need images of at least 8x8, these are 8x7"
     assert options("cnn", depth=2).refuses((1, 4, 4), 20) is None
+
+
+def test_refusals_name_what_is_wrong():
+    assert "single numbers" in options("mlp", "instancenorm").refuses(SHAPE, 20)
+    assert "single pixel" in options("cnn", "instancenorm", depth=7).refuses(SHAPE, 20)
+    assert options("cnn", "instancenorm", depth=6).refuses(SHAPE, 20) is None
+    for norm in ("groupnorm", "weight_standardization"):
+        reason = options("mlp", norm, width=10).refuses(SHAPE, 20)
+        assert reason == "groups: 4 does not divide the 10 features of one of its layers"
+        assert options("mlp", {"name": norm, "groups": 5}, width=10).refuses(SHAPE, 20) is None
+    assert "single numbers" in options("mlp", {"name": "groupnorm", "groups": 12}).refuses(SHAPE, 20)
+    assert options("cnn", {"name": "groupnorm", "groups": 4}).refuses(SHAPE, 20) is None
+    assert "singular" in options("mlp", "whitening").refuses(SHAPE, 15)
+    assert options("mlp", {"name": "whitening", "group_size": 15}).refuses(SHAPE, 15) is None
+    assert "residual" in options("cnn", "fixup").refuses(SHAPE, 20)
 
 
 def test_batch_statistics_of_one_value_are_refused():
@@ -171,6 +195,7 @@ def test_orthogonal_weights(inputs, outputs):
 @pytest.mark.parametrize("model", MODELS)
 def test_equal_names_start_equal_in_every_variant_and_differ_by_seed(model, norm):
     init = {"scheme": "he"}
+    skip_if_refused(options(model, norm))
     plain, other = (dict(built(model, n, init=init).named_parameters()) for n in ("none", norm))
     shared = [key for key in plain if key.endswith("weight") and key in other]
     assert len(shared) == 4
