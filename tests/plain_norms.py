@@ -161,14 +161,14 @@ class PlainStandardised(nn.Module):
         return F.linear(x, w, self.bias) if self.options is None else F.conv2d(x, w, self.bias, *self.options)
 
 
-def plain_norm(name: str, features: int, images: bool) -> nn.Module | None:
-    """The layer that normalizes, at the normalization's default options."""
+def plain_norm(name: str, features: int, images: bool, groups: int | None = 4) -> nn.Module | None:
+    """The layer that normalizes, but for `groups` at the normalization's default options."""
     if name == "batchnorm":
         return nn.BatchNorm2d(features) if images else nn.BatchNorm1d(features)
     if name == "layernorm":
         return nn.GroupNorm(1, features) if images else nn.LayerNorm(features)
     if name in ("groupnorm", "weight_standardization"):
-        return nn.GroupNorm(4, features)
+        return nn.GroupNorm(groups, features)
     if name == "instancenorm":
         return nn.InstanceNorm2d(features, affine=True)
     if name == "rmsnorm":

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from engine_helpers import CNN, Trained, runs_of, train_plainly
-
-from normbench.norms import NORMS
+from engine_helpers import CNN, MLP, Trained, norm_of, runs_of, takes, train_plainly
 
 RATES = [0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.2, 0.3]
 EXECUTORS = ["vectorized", "looped"]
@@ -39,14 +37,14 @@ def check(executor, rate, seeds, rates, **parts):
     return runs
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", takes(MLP))
 def test_mlp(norm):
-    assert len(check("vectorized", 0.1, 4, RATES, model={"norm": norm, "activation": "tanh"})) == 32
+    assert len(check("vectorized", 0.1, 4, RATES, model={"norm": norm_of(norm), "activation": "tanh"})) == 32
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", takes(MLP))
 def test_mlp_looped(norm):
-    check("looped", 0.1, 2, [0.03, 0.1], model={"norm": norm, "activation": "tanh"})
+    check("looped", 0.1, 2, [0.03, 0.1], model={"norm": norm_of(norm), "activation": "tanh"})
 
 
 @pytest.mark.parametrize("norm", ["none", "batchnorm"])
@@ -75,13 +73,13 @@ def test_a_stack_of_one(executor):
     check(executor, 0.2, [5], [0.2], model={"norm": "batchnorm", "activation": "gelu"})
 
 
-FLAT = ("none", "layernorm", "batchnorm")
+FLAT = ("none", "layernorm", "batchnorm", "groupnorm", "instancenorm", "rmsnorm", "dynamic_tanh")
 
 
 def check_cnn(executor, norm, rate, seeds, rates, **model):
     """With augmentation; the flat head where the average one learns too slowly in 100 steps."""
     head = "flatten" if norm in FLAT else "average"
-    model = {**CNN, "head": head, "norm": norm, "init": {"scheme": "he"}, **model}
+    model = {**CNN, "head": head, "norm": norm_of(norm), "init": {"scheme": "he"}, **model}
     return check(
         executor,
         rate,
@@ -93,7 +91,7 @@ def check_cnn(executor, norm, rate, seeds, rates, **model):
     )
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", takes(CNN))
 def test_cnn_looped(norm):
     rate = 0.05 if norm in FLAT else 0.2
     check_cnn("looped", norm, rate, 2, [0.01, rate])
