@@ -36,8 +36,13 @@ def takes(model: dict) -> list[str]:
 
 
 def norm_of(name: str, groups: int = 2) -> dict:
-    """The section of a normalization; with groups of few features training is chaotic in every rounding."""
-    return {"name": name, **({"groups": groups} if "groups" in NORMS[name].model_fields else {})}
+    """The section of a normalization with options that suit small nets and batches.
+
+    Groups of few features, and covariances of nearly as many features as images, make training chaotic:
+    a difference in rounding grows from step to step.
+    """
+    wanted = {"groups": groups, "group_size": 4}
+    return {"name": name, **{key: wanted[key] for key in wanted.keys() & NORMS[name].model_fields.keys()}}
 
 
 def plan_of(
@@ -151,7 +156,7 @@ class PlainNet(nn.Module):
             layer = nn.Conv2d(inputs, outputs, 3, padding=1) if images else nn.Linear(inputs, outputs)
             if not bias:
                 layer.register_parameter("bias", None)
-            norm_layer = plain_norm(norm, outputs, images, getattr(options.norm, "groups", None))
+            norm_layer = plain_norm(norm, outputs, images, options.norm)
             parts = [("layer", plain_wrap(norm, layer))]
             parts += [("d1", d) for d in drop("before_norm", at + "before_norm")]
             parts += [] if norm_layer is None else [("norm", norm_layer)]

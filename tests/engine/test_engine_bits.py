@@ -48,7 +48,7 @@ def check_neighbours(runs, executor="vectorized"):
 def test_neighbours_change_no_bit(norm):
     """They are absent, or diverge at a rate of 1e6 and leave; runs of one seed also come to share a batch."""
     everyone = check_neighbours(odd_runs(model={"norm": norm_of(norm, groups=3)}))
-    if norm != "batchnorm":  # whose loss stays finite at any rate
+    if norm not in ("batchnorm", "rmsnorm", "dynamic_tanh"):  # whose loss stays finite at any rate
         assert "diverged" in {end.status for end in everyone.ends.values()}
 
 
