@@ -16,6 +16,21 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    # Options that came after results were published: at their default they are left out of a run's id, so
+    # that the ids made before stay.
+    late: ClassVar[frozenset[str]] = frozenset()
+
+    def hashed(self) -> dict[str, Any]:
+        """Return the options as plain data, as a run's id hashes them."""
+        content = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name in self.late and value == field.get_default(call_default_factory=True):
+                del content[name]
+            elif isinstance(value, Options):
+                content[name] = value.hashed()
+        return content
+
 
 class Named(Options):
     """A section that a `name` chooses from a registry; its first docstring line is its summary.

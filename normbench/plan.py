@@ -156,9 +156,9 @@ def _canonical(settings: Settings, data: dict[str, Any]) -> str:
     content = {
         "version": ID_VERSION,
         "data": data,
-        "model": settings.model.model_dump(mode="json"),
-        "optimizer": settings.optimizer.model_dump(mode="json"),
-        "train": settings.train.model_dump(mode="json", exclude={"trains_below"}),
+        "model": settings.model.hashed(),
+        "optimizer": settings.optimizer.hashed(),
+        "train": {key: value for key, value in settings.train.hashed().items() if key != "trains_below"},
     }
     plugins = [[plugin.name, plugin.package, plugin.sha256] for plugin in used_by(settings)]
     if plugins:  # another layer under the same name is another run
