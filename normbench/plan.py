@@ -17,6 +17,7 @@ from normbench.config import Experiment, Settings
 from normbench.data import Peek, peek
 from normbench.data.base import DataOptions
 from normbench.errors import PlanError, did_you_mean, one_of
+from normbench.plugins import used_by
 
 ID_VERSION = 1  # raise it when the same settings come to mean other numbers
 EXECUTOR_CHOICES = ("auto", "vectorized", "looped")
@@ -155,10 +156,13 @@ def _canonical(settings: Settings, data: dict[str, Any]) -> str:
     content = {
         "version": ID_VERSION,
         "data": data,
-        "model": settings.model.model_dump(mode="json"),
-        "optimizer": settings.optimizer.model_dump(mode="json"),
-        "train": settings.train.model_dump(mode="json", exclude={"trains_below"}),
+        "model": settings.model.hashed(),
+        "optimizer": settings.optimizer.hashed(),
+        "train": {key: value for key, value in settings.train.hashed().items() if key != "trains_below"},
     }
+    plugins = [[plugin.name, plugin.package, plugin.sha256] for plugin in used_by(settings)]
+    if plugins:  # another layer under the same name is another run
+        content["plugins"] = plugins
     return json.dumps(content, sort_keys=True)
 
 

@@ -7,6 +7,7 @@ does not say is constant. `FEATURES` suits all of them.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -105,10 +106,10 @@ class PlainBatchRenorm(Plain):
 
 
 class PlainWhitening(Plain):
-    """Group by group, with the eigenvectors' own gradients, or with Newton's iteration as the paper has it."""
+    """Group by group, with the exact inverse root, or with Newton's iteration as the paper writes it."""
 
-    def __init__(self, features: int, newton: bool) -> None:
-        self.size = next(size for size in range(16, 0, -1) if features % size == 0)
+    def __init__(self, features: int, newton: bool, most: int) -> None:
+        self.size = next(size for size in range(most, 0, -1) if features % size == 0)
         matrix = torch.eye(self.size).repeat(features // self.size, 1, 1)
         super().__init__(
             features, "weight", "bias", running_mean=torch.zeros(features), running_matrix=matrix
@@ -116,10 +117,13 @@ class PlainWhitening(Plain):
         self.newton = newton
 
     def matrix(self, sigma: Tensor) -> Tensor:
-        if not self.newton:
-            values, vectors = torch.linalg.eigh(sigma)
-            return vectors @ torch.diag(values**-0.5) @ vectors.T
         p, scaled = torch.eye(self.size, dtype=sigma.dtype), sigma / sigma.trace()
+        if not self.newton:  # the exact root: the coupled iteration, which is stable, to its end
+            q = scaled
+            for _ in range(40):
+                step = (3 * torch.eye(self.size, dtype=sigma.dtype) - p @ q) / 2
+                p, q = step @ p, q @ step
+            return p / sigma.trace().sqrt()
         for _ in range(5):
             p = (3 * p - torch.linalg.matrix_power(p, 3) @ scaled) / 2
         return p / sigma.trace().sqrt()
@@ -161,14 +165,14 @@ class PlainStandardised(nn.Module):
         return F.linear(x, w, self.bias) if self.options is None else F.conv2d(x, w, self.bias, *self.options)
 
 
-def plain_norm(name: str, features: int, images: bool) -> nn.Module | None:
-    """The layer that normalizes, at the normalization's default options."""
+def plain_norm(name: str, features: int, images: bool, options: Any = None) -> nn.Module | None:
+    """The layer that normalizes: at the default options, but for the sizes of groups."""
     if name == "batchnorm":
         return nn.BatchNorm2d(features) if images else nn.BatchNorm1d(features)
     if name == "layernorm":
         return nn.GroupNorm(1, features) if images else nn.LayerNorm(features)
     if name in ("groupnorm", "weight_standardization"):
-        return nn.GroupNorm(4, features)
+        return nn.GroupNorm(getattr(options, "groups", 4), features)
     if name == "instancenorm":
         return nn.InstanceNorm2d(features, affine=True)
     if name == "rmsnorm":
@@ -176,7 +180,7 @@ def plain_norm(name: str, features: int, images: bool) -> nn.Module | None:
     if name == "batch_renorm":
         return PlainBatchRenorm(features)
     if name.startswith("whitening"):
-        return PlainWhitening(features, newton="newton" in name)
+        return PlainWhitening(features, "newton" in name, getattr(options, "group_size", 16))
     if name == "dynamic_tanh":
         return PlainDynamicTanh(features)
     return PlainMeanOnly(features) if "mean_only" in name else None

@@ -25,6 +25,7 @@ from normbench.launch.checkpoints import Checkpoints, Schedule
 from normbench.launch.local import Tally, after_failure, begins_anew, resumes, stack_name
 from normbench.launch.reporter import Reporter
 from normbench.plan import Plan, Stack
+from normbench.plugins import Plugin, load_again, loaded
 from normbench.records import ResultsFolder, StackWriter
 
 TRIES = 3  # a stack whose worker was killed so often (out of memory?) is an error
@@ -45,7 +46,7 @@ def train_in_processes(
     """Train the stacks by so many workers of so many threads each; as `local.train_stacks` else."""
     left = list(stacks)
     tries: dict[str, int] = {}
-    job = Job(plan.data_dir, plan.device, threads, checkpoints.every)
+    job = Job(plan.data_dir, plan.device, threads, checkpoints.every, loaded())
     pool = [Worker(job) for _ in range(min(workers, len(left)))]
     told = False
     try:
@@ -165,12 +166,13 @@ class Worker:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told once: where the data are, and on what, with how many threads to train."""
+    """What a worker is told once: where the data are, on what and how to train, and the user's own code."""
 
     data_dir: Path | None
     device: str
     threads: int
     checkpoint_every: float | None
+    plugins: tuple[Plugin, ...]
 
 
 def _work(pipe: Connection, job: Job) -> None:
@@ -181,6 +183,11 @@ def _work(pipe: Connection, job: Job) -> None:
 
     torch.set_num_threads(job.threads)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
+        try:
+            load_again(job.plugins)  # before a stack comes, whose settings are made of their classes
+        except NormbenchError as error:
+            pipe.send(("refused", str(error)))
+            return
         while True:
             given = pipe.recv()
             if given is None:

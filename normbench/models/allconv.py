@@ -18,7 +18,8 @@ class AllConv(Model):
     """All-convolutional net: two times three 3x3 convolutions and 2x2 max pooling, one 3x3 valid, two 1x1.
 
     `width` channels before the first pooling, 2 `width` after it (the paper: 96 and 192); dropout after each
-    pooling; global average, one dense layer. The paper's Gaussian noise on the input is `data.noise`.
+    pooling; global average, one dense layer. The paper's Gaussian noise on the input is
+    `data.augment.noise`.
     """
 
     name: Literal["allconv"] = "allconv"

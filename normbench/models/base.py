@@ -105,6 +105,13 @@ class Model(Named):
         """Return the activation without any gain."""
         return ACTIVATIONS[self.activation]()
 
+    def norm_layer(self, features: int) -> nn.Module | None:
+        """Return the normalization's layer, or None; a `PlanError` where it refuses so many features."""
+        reason = self.norm.refuses_features(features, self.images)
+        if reason:
+            raise PlanError(reason)
+        return self.norm.module(features)
+
     def activate(self) -> nn.Module:
         """Return the activation, with the gain that the normalization asks for."""
         activation = self.bare_activation()
@@ -135,7 +142,7 @@ class Model(Named):
         of the normalization's own.
         """
         at_input = self.norm_position == "layer_input"
-        norm = self.norm.module(inputs if at_input else features)
+        norm = self.norm_layer(inputs if at_input else features)
         normalize: dict[str, nn.Module] = {
             **self.drop("before_norm"),
             **({} if norm is None else {"norm": norm}),

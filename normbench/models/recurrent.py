@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from normbench.errors import PlanError
 from normbench.layers import Linear, Noisy
 from normbench.models.base import Model
 from normbench.models.init import Init
@@ -79,7 +80,7 @@ class Recurrent(Model):
             return f"pooling {self.pooling} does not divide images of {height}x{width}"
         if self.recurrent_norm == "between_layers" and self.depth < 2:
             return "recurrent_norm 'between_layers' needs at least 2 layers; raise model.depth"
-        return self.norm.refuses_sequences() or super().refuses(input_shape, batch_size)
+        return super().refuses(input_shape, batch_size) or self.norm.refuses_sequences()
 
     def layerless(self) -> bool:
         """Tell whether the normalization has no layer of its own."""
@@ -106,6 +107,9 @@ class Recurrent(Model):
         """Return the layer that normalizes here, or None."""
         if self.recurrent_norm != where and not (self.recurrent_norm == "full" and where == "input"):
             return None
+        reason = self.norm.refuses_features(features, self.images)
+        if reason:
+            raise PlanError(reason)
         layer = self.norm.sequence_module(features, steps, self.statistics == "shared", offset)
         if layer is not None and self.norm_gain is not None:
             for part in layer.modules():

@@ -7,7 +7,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from normbench.errors import PlanError
 from normbench.layers import Dropout, Noisy
 from normbench.norms.sequence import EachStep, SequenceLayer
 from normbench.options import Named
@@ -59,11 +58,7 @@ class Normalization(Named):
         return 1.0
 
     def module(self, features: int) -> nn.Module | None:
-        """Return the layer that normalizes (B, features) or (B, features, H, W), or None if there is none.
-
-        Raises:
-            PlanError: there can be no such layer for this many features; the text is the reason.
-        """
+        """Return the layer that normalizes (B, features) or (B, features, H, W), or None if there is none."""
         return None
 
     def sequence_module(
@@ -90,11 +85,7 @@ class Normalization(Named):
     def sets(self) -> dict[str, str]:
         """Return the dotted keys of the model that the normalization decides, with their values."""
         fixed = {"model.activation": self.activation} if self.activation else {}
-        try:
-            layer = self.module(1)
-        except PlanError:  # there is one, if not for a single feature
-            return fixed
-        if layer is None:
+        if self.module(1) is None:
             fixed["model.norm_position"] = "before_activation"  # there is no layer to place
         return fixed
 
@@ -125,6 +116,10 @@ class Normalization(Named):
                 "it subtracts each unit's mean over the batch, and of a batch of one nothing is left; "
                 "data.batch_size must be at least 2"
             )
+        return None
+
+    def refuses_features(self, features: int, images: bool) -> str | None:
+        """Return the reason why a layer of this many features cannot be normalized, or None."""
         return None
 
 

@@ -53,8 +53,6 @@ class BatchRenormLayer(Affine):
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_std", torch.ones(features))
         self.register_buffer("steps", torch.zeros(()))  # a tensor: each run of a stack has its own
-        self.register_buffer("one", torch.ones(features), persistent=False)
-        self.register_buffer("zero", torch.zeros(features), persistent=False)
 
     def bound(self, start: float, end: float, until: int) -> Tensor:
         """Return the bound of this step, on its way from start (at `plain_steps`) to end (at `until`)."""
@@ -70,7 +68,8 @@ class BatchRenormLayer(Affine):
             shift = self.bias - self.running_mean * scale
             return torch.addcmul(shift.view(shape), x, scale.view(shape))
         options = self.options
-        xhat, mean, var = functional.batch_norm(x, self.one, self.zero, options.eps)
+        one, zero = torch.ones_like(self.running_std), torch.zeros_like(self.running_mean)
+        xhat, mean, var = functional.batch_norm(x, one, zero, options.eps)
         with torch.no_grad():
             std = (var + options.eps).sqrt()
             r_max = self.bound(1.0, options.r_max, options.r_steps)

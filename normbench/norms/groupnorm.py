@@ -8,7 +8,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from normbench.errors import PlanError
 from normbench.norms.base import Affine, Normalization
 
 
@@ -28,20 +27,20 @@ class GroupNorm(Normalization):
 
     def module(self, features: int) -> nn.Module:
         """Return the layer for this many features."""
-        check_groups(self.groups, features)
         return GroupNormLayer(features, self.groups, self.eps, self.affine)
 
-    def refuses(
-        self, architecture: str, values: int, pixels: int | None = None, branches: int = 0
-    ) -> str | None:
-        """Refuse nothing here: what matters are the features of each layer, which `module` is told."""
-        return None
+    def refuses_features(self, features: int, images: bool) -> str | None:
+        """Refuse features that do not make equal groups, and groups of a single number."""
+        return refuses_groups(self.groups, features, images)
 
 
-def check_groups(groups: int, features: int) -> None:
-    """Raise if the features cannot be divided into so many groups."""
+def refuses_groups(groups: int, features: int, images: bool) -> str | None:
+    """Return why so many features, each an image or a single number, cannot be normalized by groups."""
     if features % groups:
-        raise PlanError(f"groups: {groups} does not divide the {features} features of one of its layers")
+        return f"groups: {groups} does not divide the {features} features of one of its layers"
+    if features == groups and not images:
+        return f"groups: {groups} leaves single numbers of {features} features, whose deviation is 0"
+    return None
 
 
 class GroupNormLayer(Affine):

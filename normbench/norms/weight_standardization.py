@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from normbench.norms.base import Normalization
-from normbench.norms.groupnorm import GroupNormLayer, check_groups
+from normbench.norms.groupnorm import GroupNormLayer, refuses_groups
 from normbench.norms.wrapped import Wrapped
 
 
@@ -40,8 +40,11 @@ class WeightStandardization(Normalization):
         """Return the group normalization for this many features, or none."""
         if self.groups is None:
             return None
-        check_groups(self.groups, features)
         return GroupNormLayer(features, self.groups, 1e-5, affine=True)
+
+    def refuses_features(self, features: int, images: bool) -> str | None:
+        """Refuse features that do not make equal groups, and groups of a single number."""
+        return None if self.groups is None else refuses_groups(self.groups, features, images)
 
 
 class StandardisedWeights(Wrapped):

@@ -65,7 +65,6 @@ class WhiteningLayer(Affine):
         self.groups, self.size = features // size, size
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_matrix", torch.eye(size).repeat(self.groups, 1, 1))
-        self.register_buffer("eye", torch.eye(size), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Whiten x (B, F) or (B, F, H, W)."""
@@ -75,7 +74,8 @@ class WhiteningLayer(Affine):
             options, count = self.options, rows.shape[-2]
             mean = rows.mean(-2, keepdim=True)
             centred = rows - mean
-            sigma = centred.mT @ centred / count + options.eps * self.eye
+            eye = torch.eye(self.size, dtype=x.dtype, device=x.device)
+            sigma = centred.mT @ centred / count + options.eps * eye
             matrix = options.inverse_root(sigma)
             with torch.no_grad():
                 self.running_mean.mul_(1 - options.momentum).add_(mean.flatten(), alpha=options.momentum)

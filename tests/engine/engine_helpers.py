@@ -18,11 +18,32 @@ from normbench.engine.events import Evaluation, RunEnd
 from normbench.engine.loop import StackTrainer
 from normbench.engine.state import initial_model
 from normbench.layers import ACTIVATIONS, Scaled
+from normbench.models import MODELS
+from normbench.norms import NORMS
 from normbench.plan import Plan, RunSpec, make_plan, stack_key
 from normbench.seeding import generator
 
 MLP = {"name": "mlp", "depth": 2, "width": 16}
 CNN = {"name": "cnn", "depth": 2, "width": 8}
+
+
+def takes(model: dict) -> list[str]:
+    """The normalizations that do not refuse this net."""
+
+    def made(name: str) -> Any:
+        return MODELS[model["name"]].model_validate({**model, "norm": norm_of(name)})
+
+    return [name for name in NORMS if made(name).refuses((1, 8, 8), 20) is None]
+
+
+def norm_of(name: str, groups: int = 2) -> dict:
+    """The section of a normalization with options that suit small nets and batches.
+
+    Groups of few features, and covariances of nearly as many features as images, make training chaotic:
+    a difference in rounding grows from step to step.
+    """
+    wanted = {"groups": groups, "group_size": 4}
+    return {"name": name, **{key: wanted[key] for key in wanted.keys() & NORMS[name].model_fields.keys()}}
 
 
 def plan_of(
@@ -136,7 +157,7 @@ class PlainNet(nn.Module):
             layer = nn.Conv2d(inputs, outputs, 3, padding=1) if images else nn.Linear(inputs, outputs)
             if not bias:
                 layer.register_parameter("bias", None)
-            norm_layer = plain_norm(norm, outputs, images)
+            norm_layer = plain_norm(norm, outputs, images, options.norm)
             parts = [("layer", plain_wrap(norm, layer))]
             parts += [("d1", d) for d in drop("before_norm", at + "before_norm")]
             parts += [] if norm_layer is None else [("norm", norm_layer)]

@@ -116,10 +116,10 @@ def test_dropout_at_input_and_classifier_stands_once():
 
 
 def test_a_bias_that_the_norm_cancels_is_left_out():
-    for norm in NORMS:
-        if NORMS[norm].needs_branches:
-            continue
-        cancelled = NORMS[norm].subtracts_mean
+    cancelling = {"batchnorm", "mean_only_batchnorm", "weightnorm_mean_only_batchnorm", "batch_renorm"}
+    cancelling |= {"whitening", "whitening_newton", "instancenorm"}
+    for norm in set(NORMS) - {"fixup"}:  # which has scalar biases of its own
+        cancelled = norm in cancelling
         assert (built("mlp", norm).hidden[0].layer.bias is None) == cancelled
         assert built("mlp", norm, bias=True).hidden[0].layer.bias is not None
         assert built("mlp", norm, bias=False).hidden[0].layer.bias is None
@@ -154,6 +154,21 @@ def test_images_too_small_for_the_poolings_are_refused():
     assert cnn.refuses((1, 8, 8), 20) is None
     assert cnn.refuses((1, 8, 7), 20) == "3 poolings need images of at least 8x8, these are 8x7"
     assert options("cnn", depth=2).refuses((1, 4, 4), 20) is None
+
+
+def test_refusals_name_what_is_wrong():
+    assert "single numbers" in options("mlp", "instancenorm").refuses(SHAPE, 20)
+    assert "single pixel" in options("cnn", "instancenorm", depth=7).refuses(SHAPE, 20)
+    assert options("cnn", "instancenorm", depth=6).refuses(SHAPE, 20) is None
+    for norm in ("groupnorm", "weight_standardization"):
+        reason = options("mlp", norm, width=10).refuses(SHAPE, 20)
+        assert reason == "groups: 4 does not divide the 10 features of one of its layers"
+        assert options("mlp", {"name": norm, "groups": 5}, width=10).refuses(SHAPE, 20) is None
+    assert "single numbers" in options("mlp", {"name": "groupnorm", "groups": 12}).refuses(SHAPE, 20)
+    assert options("cnn", {"name": "groupnorm", "groups": 4}).refuses(SHAPE, 20) is None
+    assert "singular" in options("mlp", "whitening").refuses(SHAPE, 15)
+    assert options("mlp", {"name": "whitening", "group_size": 15}).refuses(SHAPE, 15) is None
+    assert "residual" in options("cnn", "fixup").refuses(SHAPE, 20)
 
 
 def test_batch_statistics_of_one_value_are_refused():
