@@ -1,7 +1,7 @@
 """Every architecture with every normalization that it takes: it learns digits, and a stack is its runs apart.
 
-Each run of a stack against the same net in a plain loop of autograd and torch.optim, in float64; that the nets
-are what their formulas say is held in tests/models.
+Each run of a stack against the same net in a plain loop of autograd and torch.optim, in float64; that the
+nets are what their formulas say is held in tests/models.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engine_helpers import batches_of, data_of, plan_of
+import yaml
+from engine_helpers import batches_of, data_of
 from torch.nn import functional as F
 
+from normbench.config import parse_config
 from normbench.data import Dataset, Split
 from normbench.engine.events import Evaluation
 from normbench.engine.loop import StackTrainer
@@ -20,18 +22,18 @@ from normbench.engine.state import initial_model
 from normbench.layers import noise
 from normbench.models import MODELS
 from normbench.norms import NORMS
-from normbench.plan import choose_executor, stack_key
+from normbench.plan import RunSpec, choose_executor, stack_key
 
-STEPS, EVERY = 24, 8
+EVERY = 8
 SMALL = {
     "resnet": {"depth": 8, "width": 4},
     "highway": {"depth": 3, "width": 24, "gate_bias": -1.0},
     "deep_linear": {"depth": 4, "width": 24, "init": {"scheme": "xavier"}},
     "allconv": {"width": 4, "pool_dropout": 0.0, "init": {"scheme": "he"}},
-    "lstm": {"width": 16, "forget_bias": 1.0, "recurrent_init": "identity"},
-    "rnn": {"width": 16, "recurrent_init": "orthogonal"},
+    "lstm": {"width": 16, "forget_bias": 1.0, "recurrent_init": "identity", "norm_gain": 0.5},
+    "rnn": {"width": 16, "recurrent_init": "orthogonal", "norm_gain": 0.5},
 }
-NORMED = {"width": 12, "norm_gain": 0.3}
+PATIENT = {"resnet": ("layernorm", "groupnorm", "instancenorm", "rmsnorm", "dynamic_tanh")}  # more steps
 PAIRS = [
     (model, norm)
     for model in SMALL
@@ -56,16 +58,17 @@ def dataset_of(run) -> Dataset:
     return replace(dataset, train=bordered(dataset.train), test=bordered(dataset.test))
 
 
-def check(model, norm, lr=0.02, executor=None, fall=0.7, **fields):
-    """Train a stack of two seeds, then its runs apart; return the settings."""
-    (stack,) = plan_of(
-        seeds=2,
-        data={"test_size": 20},
-        model={"name": model, "norm": norm, **SMALL[model], **fields},
-        optimizer={"name": "adam", "lr": lr},
-        train={"dtype": "float64", "steps": STEPS, "eval_every": EVERY},
-    ).stacks
-    runs, settings = stack.runs, stack.runs[0].settings
+def check(model, norm, lr=0.02, steps=24, executor=None, **fields):
+    """Train a stack of two seeds, then its runs apart; all agree, and the loss falls by 30 %."""
+    config = {
+        "name": "test",
+        "data": {"name": "digits", "train_size": 300, "test_size": 20, "batch_size": 20},
+        "model": {"name": model, "norm": norm, **SMALL[model], **fields},
+        "optimizer": {"name": "adam", "lr": lr},
+        "train": {"steps": steps, "eval_every": EVERY, "dtype": "float64"},
+    }
+    settings = parse_config(yaml.safe_dump(config)).settings  # not by a plan: the images get a border
+    runs = [RunSpec(f"{seed}", seed, settings, {}) for seed in (0, 1)]
     dataset = dataset_of(runs[0])
     chosen = executor or choose_executor(settings, "cpu")
     trainer = StackTrainer(runs, dataset, chosen, stack_key(settings))
@@ -79,7 +82,7 @@ def check(model, norm, lr=0.02, executor=None, fall=0.7, **fields):
         net = initial_model(run, dataset.input_shape, dataset.classes, batch(0)[0])
         optimizer = torch.optim.Adam(net.parameters(), lr=run.settings.optimizer.lr)
         losses = []
-        for step in range(STEPS):
+        for step in range(steps):
             images, labels = batch(step)
             optimizer.zero_grad()
             with noise(trainer.feed.numbers(run.seed, step)):
@@ -89,16 +92,45 @@ def check(model, norm, lr=0.02, executor=None, fall=0.7, **fields):
             losses.append(loss.item())
         means = torch.tensor(losses, dtype=torch.float64).view(-1, EVERY).mean(1)
         ours = torch.tensor([row.train_loss for row in rows[run.run_id][1:]], dtype=torch.float64)
-        torch.testing.assert_close(ours, means, rtol=1e-8, atol=0)
+        torch.testing.assert_close(ours, means, rtol=1e-6, atol=0)
         for key, value in (*net.named_parameters(), *net.named_buffers()):
-            torch.testing.assert_close(tensors[key][lane], value.detach(), rtol=1e-6, atol=1e-9)
+            torch.testing.assert_close(tensors[key][lane], value.detach(), rtol=1e-5, atol=1e-6)
         with torch.no_grad():
             test = F.cross_entropy(net.eval()(dataset.test.x), dataset.test.y).item()
-        assert rows[run.run_id][-1].test_loss == pytest.approx(test, rel=1e-8)
-    assert sum(losses[-5:]) <= fall * sum(losses[:5]), f"the loss goes from {losses[0]} to {losses[-1]}"
-    return settings
+        assert rows[run.run_id][-1].test_loss == pytest.approx(test, rel=1e-6)
+        assert sum(losses[-5:]) <= 0.7 * sum(losses[:5]), f"the loss goes from {losses[0]} to {losses[-1]}"
 
 
 @pytest.mark.parametrize(("model", "norm"), PAIRS)
 def test_every_pair_learns_and_a_stack_is_its_runs_apart(model, norm):
-    check(model, norm)
+    recurrent = model in ("lstm", "rnn")
+    patient = recurrent or norm in PATIENT.get(model, ())
+    check(model, norm, lr=0.04 if recurrent else 0.02, steps=56 if patient else 24)
+
+
+@pytest.mark.parametrize("where", ["input", "between_layers"])
+@pytest.mark.parametrize("model", ["lstm", "rnn"])
+def test_the_other_forms_of_batch_normalization_in_a_recurrent_net(model, where):
+    check(model, "batchnorm", lr=0.04, steps=56, recurrent_norm=where, depth=2, width=12)
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        ("lstm", {"statistics": "shared", "norm": "batchnorm", "state_noise": 0.1, "extra_test_steps": 2}),
+        ("rnn", {"sequence": "permuted_pixels", "pooling": 4}),
+        ("resnet", {"residual": False, "norm": "batchnorm"}),
+        ("highway", {"gates": False, "norm": "batchnorm"}),
+        ("allconv", {"pool_dropout": 0.1, "norm": "batchnorm"}),
+    ],
+)
+def test_other_options(model, fields):
+    dropout = {"rate": 0.05, "placement": "after_activation"}
+    check(model, fields.pop("norm", "none"), lr=0.04, steps=56, dropout=dropout, **fields)
+
+
+@pytest.mark.parametrize(
+    ("model", "executor"), [("lstm", "vectorized"), ("rnn", "looped"), ("resnet", "vectorized")]
+)
+def test_the_executor_that_the_plan_would_not_choose(model, executor):
+    check(model, "none", lr=0.04 if model != "resnet" else 0.02, steps=56, executor=executor)
