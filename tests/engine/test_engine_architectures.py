@@ -33,7 +33,10 @@ SMALL = {
     "lstm": {"width": 16, "forget_bias": 1.0, "recurrent_init": "identity", "norm_gain": 0.5},
     "rnn": {"width": 16, "recurrent_init": "orthogonal", "norm_gain": 0.5},
 }
-PATIENT = {"resnet": ("layernorm", "groupnorm", "instancenorm", "rmsnorm", "dynamic_tanh")}  # more steps
+PATIENT = {  # these learn more slowly
+    "resnet": ("layernorm", "groupnorm", "instancenorm", "rmsnorm", "dynamic_tanh"),
+    "allconv": ("none", "layernorm", "groupnorm", "rmsnorm", "weight_standardization", "dynamic_tanh"),
+}
 PAIRS = [
     (model, norm)
     for model in SMALL

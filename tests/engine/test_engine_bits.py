@@ -63,6 +63,14 @@ def test_neighbours_change_no_bit_with_dropout(placement):
     check_neighbours(odd_runs(model={"norm": "layernorm", "dropout": dropout}))
 
 
+@pytest.mark.parametrize("norm", ["none", "batchnorm", "layernorm"])
+@pytest.mark.parametrize("name", ["highway", "lstm", "rnn"])
+def test_neighbours_change_no_bit_in_other_architectures(name, norm):
+    depth = 3 if name == "highway" else 1
+    model = {"name": name, "depth": depth, "width": 15, "norm": norm}
+    check_neighbours(odd_runs(model=model, rates=[0.05, 0.1, 1e6], steps=20))
+
+
 @pytest.mark.parametrize("norm", ["none", "batchnorm", "weightnorm"])
 def test_neighbours_change_no_bit_in_the_looped_executor(norm):
     check_neighbours(odd_runs(model={"norm": norm}, rates=[0.05, 0.1, 1e6]), "looped")
