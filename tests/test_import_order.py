@@ -11,7 +11,7 @@ ROOT = Path(normbench.__file__).parent
 ORDER = (
     *("errors", "options", "seeding", "stats", "edge", "functional", "layers"),
     *("data", "norms", "models", "optimizers", "probes", "measures", "expectations"),
-    *("config", "plan", "engine", "preview", "records", "launch"),  # a preview counts by the engine's rules
+    *("config", "plugins", "plan", "engine", "preview", "records", "launch"),  # a preview counts by the engine's rules
     *(
         "tables",
         "groups",

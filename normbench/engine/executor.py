@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from normbench.engine.randomness import NoHiddenRandomness
 from normbench.engine.state import StackState, Tensors
 from normbench.engine.trace import FlatFunction, traced
 from normbench.functional import cross_entropy
@@ -62,7 +63,7 @@ class Executor:
         self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor, numbers: Tensors
     ) -> tuple[Tensor, Tensor]:
         """Run the net of one run; under vmap, of all."""
-        with noise(numbers):
+        with noise(numbers), NoHiddenRandomness():
             logits = functional_call(self.model, (params, buffers), (x,))
         correct = (logits.argmax(-1) == y).to(logits.dtype).mean()
         return cross_entropy(logits, y), correct

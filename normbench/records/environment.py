@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench import __version__
+from normbench.plugins import loaded
 from normbench.records.files import read_small, write_file
 
 PACKAGES = (
@@ -53,6 +54,7 @@ def facts(
         "workers": workers,
         "device": device,
         "executors": [],
+        "plugins": [plugin.record() for plugin in loaded()],
         "git": git_state(),
         "command": command_line(sys.argv if command is None else command),
         "start": now(),
