@@ -218,6 +218,16 @@ def gelu(x: Tensor) -> Tensor:
     return _Gelu.apply(x)
 
 
+def batch_norm_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch normalization at each step of a sequence x (T, B, F), gain and offset (F) shared by the steps.
+
+    Returns y, the mean and the biased variance of each step, (T, F), without a gradient.
+    """
+    steps = len(x)
+    y, mean, var, *_ = _BatchNorm.apply(x, weight.expand(steps, -1), bias.expand(steps, -1), eps)
+    return y, mean, var
+
+
 class _InverseSqrt(_Stackable):
     """S^(-1/2) of symmetric (..., G, G); also returns what the backward needs."""
 

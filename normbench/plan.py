@@ -217,10 +217,8 @@ def split_stack(stack: Stack, runs: Sequence[RunSpec] | None = None) -> tuple[St
 
 
 def choose_executor(settings: Settings, device: str) -> str:
-    """Return the executor by rule (benchmarks/executors.py): on a CPU a stack of convolutional nets is
-    faster run by run in channels_last, since vmap makes of them grouped convolutions; all else is vectorized.
-    """
-    return "looped" if settings.model.images and device == "cpu" else "vectorized"
+    """Return the executor by rule: vectorized but for architectures that say that they run faster apart."""
+    return "looped" if settings.model.runs_apart(device) else "vectorized"
 
 
 def stack_size(settings: Settings, device: str, data_dir: Path | None) -> int:

@@ -9,7 +9,7 @@ import normbench
 
 ROOT = Path(normbench.__file__).parent
 ORDER = (
-    *("errors", "options", "seeding", "stats", "functional", "layers"),
+    *("errors", "options", "seeding", "stats", "functional", "layers", "gates"),
     *("data", "norms", "models", "optimizers", "probes", "measures"),
     *("config", "plugins", "plan", "engine", "preview", "records", "launch"),  # a preview counts by the engine's rules
     *("tables", "groups", "claims", "plots", "report", "summary"),

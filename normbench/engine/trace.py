@@ -38,10 +38,11 @@ def traced(key: Hashable, function: FlatFunction, example: Sequence[Tensor]) -> 
         warnings.simplefilter("ignore")  # a tracer's notes on its own internals are not for our users
         graph = make_fx(function)(*copies)
     _simplify(graph)
-    _cache[key] = graph.forward
+    # torch's recurrent kernels keep what their backward needs only where gradients are on; the inputs need none
+    _cache[key] = torch.enable_grad()(graph.forward)
     if len(_cache) > _KEPT:
         _cache.popitem(last=False)
-    return graph.forward
+    return _cache[key]
 
 
 _aten = torch.ops.aten

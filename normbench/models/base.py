@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
@@ -78,6 +79,13 @@ class Model(Named):
         """Return the number of residual branches."""
         return 0
 
+    def runs_apart(self, device: str) -> bool:
+        """Tell whether a stack is faster run by run than as one program (benchmarks/executors.py).
+
+        On a CPU convolutional nets are, in channels_last, since vmap makes of them grouped convolutions.
+        """
+        return self.images and device == "cpu"
+
     def fewest_values(self, input_shape: tuple[int, ...], batch_size: int) -> int:
         """Return the least number of values in a batch from which a unit's own statistics are taken."""
         return batch_size
@@ -100,9 +108,13 @@ class Model(Named):
             raise PlanError(reason)
         return self.norm.module(features)
 
+    def bare_activation(self) -> nn.Module:
+        """Return the activation without any gain."""
+        return ACTIVATIONS[self.activation]()
+
     def activate(self) -> nn.Module:
         """Return the activation, with the gain that the normalization asks for."""
-        activation = ACTIVATIONS[self.activation]()
+        activation = self.bare_activation()
         gain = self.norm.activation_gain(activation)
         return activation if gain == 1.0 else Scaled(activation, gain)
 
@@ -115,12 +127,19 @@ class Model(Named):
         )
         return not (directly_before and self.norm.subtracts_mean)
 
-    def block(self, layer: nn.Module, inputs: int, features: int) -> nn.Sequential:
+    def block(
+        self,
+        layer: nn.Module,
+        inputs: int,
+        features: int,
+        wrap: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> nn.Sequential:
         """Return a hidden layer with its normalization, activation and dropout, each in its place.
 
         before_activation: layer, norm, activation; after_activation: layer, activation, norm;
         layer_input: norm, layer, activation. Dropout sits directly before or after the norm (where there is
-        none: before the activation), or after the activation and whatever follows it.
+        none: before the activation), or after the activation and whatever follows it. `wrap` serves in place
+        of the normalization's own.
         """
         at_input = self.norm_position == "layer_input"
         norm = self.norm_layer(inputs if at_input else features)
@@ -129,7 +148,7 @@ class Model(Named):
             **({} if norm is None else {"norm": norm}),
             **self.drop("after_norm"),
         }
-        main: dict[str, nn.Module] = {"layer": self.norm.wrap(layer)}
+        main: dict[str, nn.Module] = {"layer": (wrap or self.norm.wrap)(layer)}
         activate: dict[str, nn.Module] = {"activation": self.activate()}
         order = {
             "before_activation": (main, normalize, activate),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.layers import Dropout, Noisy
+from normbench.norms.sequence import EachStep, SequenceLayer
 from normbench.options import Named
 
 
@@ -16,6 +17,7 @@ class Normalization(Named):
 
     Class attributes:
         activation: the activation that the normalization must set, in place of `model.activation`.
+        recurrent_gain: the gain that its layers start with in a recurrent net.
         dropout: the kind of dropout that goes with it.
         subtracts_mean: it removes each feature's own mean over the batch, so that a bias directly before it
             has no effect, and a batch of one value no information.
@@ -23,6 +25,7 @@ class Normalization(Named):
     """
 
     activation: ClassVar[str | None] = None
+    recurrent_gain: ClassVar[float] = 1.0
     dropout: ClassVar[type[Noisy]] = Dropout
     subtracts_mean: ClassVar[bool] = False
     needs_images: ClassVar[bool] = False
@@ -58,6 +61,23 @@ class Normalization(Named):
         """Return the layer that normalizes (B, features) or (B, features, H, W), or None if there is none."""
         return None
 
+    def sequence_module(
+        self, features: int, steps: int, shared: bool = False, offset: bool = True
+    ) -> SequenceLayer | None:
+        """Return the layer that normalizes a sequence, (B, features) at each of `steps` steps, or None.
+
+        `shared`: one set of running statistics for all steps, not one for each. `offset`: with a learned
+        offset of its own, where the norm's formula in a recurrent cell has it only in places.
+        """
+        layer = self.module(features)
+        return None if layer is None else EachStep(layer)
+
+    def refuses_sequences(self) -> str | None:
+        """Return the reason why a recurrent net cannot have this normalization, or None."""
+        if self.subtracts_mean:
+            return "its running statistics have no form for the steps of a sequence"
+        return None
+
     def init(self) -> dict[str, object]:
         """Return the options of `model.init` that the normalization asks for where the user wrote none."""
         return {}
@@ -86,7 +106,9 @@ class Normalization(Named):
                 f"'{architecture}' are single numbers"
             )
         if self.needs_images and pixels == 1:
-            return "it subtracts each image's own mean, and of the single pixel of the last ones nothing is left"
+            return (
+                "it subtracts each image's own mean, and of the single pixel of the last ones nothing is left"
+            )
         if self.needs_branches and not branches:
             return f"it is a rule for residual branches, and this '{architecture}' has none"
         if self.subtracts_mean and values < 2:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from normbench import functional
 from normbench.norms.base import Affine, Normalization
+from normbench.norms.sequence_batchnorm import SequenceBatchNorm
 
 
 class BatchNorm(Normalization):
@@ -26,10 +27,23 @@ class BatchNorm(Normalization):
 
     paper: ClassVar[str] = "Ioffe & Szegedy 2015, arXiv:1502.03167"
     subtracts_mean: ClassVar[bool] = True
+    recurrent_gain: ClassVar[float] = 0.1  # Cooijmans et al. 2017: with 1, tanh saturates in every step
 
     def module(self, features: int) -> nn.Module:
         """Return the layer for this many features."""
         return BatchNormLayer(features, self)
+
+    def sequence_module(
+        self, features: int, steps: int, shared: bool = False, offset: bool = True
+    ) -> SequenceBatchNorm:
+        """Return the layer that keeps running statistics for each step of a sequence, or for all."""
+        return SequenceBatchNorm(
+            features, 1 if shared else steps, self.eps, self.momentum, self.affine, offset
+        )
+
+    def refuses_sequences(self) -> str | None:
+        """Return None: there is a form for sequences."""
+        return None
 
 
 class BatchNormLayer(Affine):
