@@ -11,7 +11,15 @@ ROOT = Path(normbench.__file__).parent
 ORDER = (
     *("errors", "options", "seeding", "stats", "functional", "layers", "gates"),
     *("data", "norms", "models", "optimizers", "probes", "measures"),
-    *("config", "plugins", "plan", "engine", "preview", "records", "launch"),  # a preview counts by the engine's rules
+    *(
+        "config",
+        "plugins",
+        "plan",
+        "engine",
+        "preview",
+        "records",
+        "launch",
+    ),  # a preview counts by the engine's rules
     *("tables", "groups", "claims", "plots", "report", "summary"),
     *("recipes", "progress", "api", "cli", "__main__"),
 )

@@ -38,7 +38,7 @@ def traced(key: Hashable, function: FlatFunction, example: Sequence[Tensor]) -> 
         warnings.simplefilter("ignore")  # a tracer's notes on its own internals are not for our users
         graph = make_fx(function)(*copies)
     _simplify(graph)
-    # torch's recurrent kernels keep what their backward needs only where gradients are on; the inputs need none
+    # torch's recurrent kernels keep what their backward needs only where gradients are on; inputs need none
     _cache[key] = torch.enable_grad()(graph.forward)
     if len(_cache) > _KEPT:
         _cache.popitem(last=False)

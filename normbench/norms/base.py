@@ -40,7 +40,7 @@ class Normalization(Named):
         return self.wrap(layer)
 
     def wrap_in_branch(self, layer: nn.Module, branches: int, layers: int, last: bool) -> nn.Module:
-        """Return a layer of a residual branch: one of `layers` in it, perhaps its `last`, in each of `branches`.
+        """Return a layer of a residual branch, of `layers` in each of `branches`, perhaps its `last`.
 
         A net with residual branches asks this in place of `wrap` for the layers of its branches (Fixup).
         """

@@ -13,7 +13,7 @@ from normbench.norms.wrapped import Wrapped
 
 
 class WeightStandardization(Normalization):
-    """Weight standardization: w = (v - mean_v) / sqrt(var_v + eps), for each output unit; then group normalization.
+    """Weight standardization: w = (v - mean_v) / sqrt(var_v + eps), for each output unit; then groupnorm.
 
     v is (out, in, ...); mean and biased variance are over the inputs of a unit (and the kernel). The weights
     have variance 1, so that a unit's output grows with the root of its inputs: as in the paper, a

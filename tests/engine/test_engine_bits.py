@@ -82,7 +82,12 @@ def test_the_same_twice_gives_equal_bits(executor):
 @pytest.mark.parametrize("norm", takes(MLP))
 def test_the_traced_step_equals_the_untraced_one_bit_for_bit(norm, executor, monkeypatch):
     dropout = {"rate": 0.2, "placement": "after_norm"}
-    runs = odd_runs(model={"norm": norm_of(norm, groups=3), "dropout": dropout}, rates=[0.05, 0.1], steps=8, dtype="float64")
+    runs = odd_runs(
+        model={"norm": norm_of(norm, groups=3), "dropout": dropout},
+        rates=[0.05, 0.1],
+        steps=8,
+        dtype="float64",
+    )
     traced = Trained(runs, executor)
 
     def untraced(key, function, example):
