@@ -186,6 +186,13 @@ def test_a_fault_after_a_registration_takes_it_back(tmp_path):
     assert "clip" in NORMS
 
 
+def test_a_layer_that_cannot_be_made_is_said_by_the_plan(tmp_path):
+    code = NORM.replace("torch.ones(features)", "torch.ones(features, 'x')")
+    plugins.load_plugins([written(tmp_path, code)])
+    with pytest.raises(NormbenchError, match=r"^my_norm.py:\d+: TypeError: .*'mlp' with 'clip'"):
+        ids(config(sweep={"model.norm": ["none", "clip"]}))
+
+
 HIDDEN = {
     "nn.functional.dropout(x, 0.5)": "dropout",
     "nn.functional.dropout(x, 0.5, self.training)": "dropout",

@@ -12,7 +12,7 @@ from normbench.norms.base import Affine, Normalization
 
 
 class GroupNorm(Normalization):
-    """Group normalization: y = gamma (x - mean_g) / sqrt(var_g + eps) + beta, over groups of a sample's features.
+    """Group normalization: y = gamma (x - mean_g) / sqrt(var_g + eps) + beta, over groups of features.
 
     Neighbouring features (or channels, with all their pixels) form `groups` groups of equal size, as in
     `torch.nn.GroupNorm`; gamma and beta are one for each feature.

@@ -42,6 +42,10 @@ class WeightStandardization(Normalization):
             return None
         return GroupNormLayer(features, self.groups, 1e-5, affine=True)
 
+    def has_layer(self) -> bool:
+        """Tell whether a group normalization follows."""
+        return self.groups is not None
+
     def refuses_features(self, features: int, images: bool) -> str | None:
         """Refuse features that do not make equal groups, and groups of a single number."""
         return None if self.groups is None else refuses_groups(self.groups, features, images)
