@@ -255,7 +255,7 @@ class _InverseSqrt(_Stackable):
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         root, vectors = ctx.saved_tensors
         p, q = root.unsqueeze(-1), root.unsqueeze(-2)
-        # (f(a) - f(b)) / (a - b) for f(l) = l^(-1/2), p = f(a), q = f(b), without a difference: finite at a = b
+        # (f(a) - f(b)) / (a - b) for f(l) = l^(-1/2), p = f(a), q = f(b), with no difference: finite at a = b
         slope = -(p * q).square() / (p + q)
         inner = vectors.mT @ ((grad + grad.mT) / 2) @ vectors
         return vectors @ (slope * inner) @ vectors.mT, None

@@ -48,16 +48,20 @@ class Noisy(nn.Module):
 
     rate: Tensor
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float = 0.0) -> None:
         super().__init__()
         self.place = ""
         self.register_buffer("rate", torch.tensor(float(rate), dtype=torch.float64), persistent=False)
 
+    def draws(self, shape: torch.Size) -> tuple[int, ...]:
+        """Return the shape of the numbers that the layer draws for inputs of this shape."""
+        return tuple(shape)
+
     def uniform(self, x: Tensor) -> Tensor:
-        """Return numbers in [0, 1) of the shape of x: the engine's, or torch's own outside of it."""
+        """Return numbers in [0, 1) for the inputs x: the engine's, or torch's own outside of it."""
         numbers = _noise.get()
         if numbers is None:
-            return torch.rand_like(x)
+            return torch.rand(self.draws(x.shape), dtype=x.dtype, device=x.device)
         return numbers[self.place]
 
 

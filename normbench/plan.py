@@ -18,8 +18,8 @@ from normbench.config import Experiment, Settings
 from normbench.data import Peek, peek
 from normbench.data.base import DataOptions
 from normbench.edge import Search, rehearse
-from normbench.errors import PlanError, did_you_mean, one_of
-from normbench.plugins import used_by
+from normbench.errors import NormbenchError, PlanError, did_you_mean, one_of
+from normbench.plugins import blame, used_by
 
 ID_VERSION = 1  # raise it when the same settings come to mean other numbers
 EXECUTOR_CHOICES = ("auto", "vectorized", "looped")
@@ -188,7 +188,7 @@ def _refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
     for cell in experiment.cells:
         model, data = cell.settings.model, cell.settings.data
         if (model, data) not in judged:
-            judged[model, data] = model.refuses(_peek(data, data_dir).input_shape, data.batch_size)
+            judged[model, data] = _refusal(model, data, data_dir)
         reason = judged[model, data]
         if reason:
             norm, depth = model.norm.name, getattr(model, "depth", "")
@@ -199,6 +199,19 @@ def _refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
         raise PlanError(
             "\n".join(["these combinations cannot be trained; leave them out with `exclude`:", *lines])
         )
+
+
+def _refusal(model: Any, data: DataOptions, data_dir: Path | None) -> str | None:
+    shape = _peek(data, data_dir).input_shape
+    try:
+        return model.refuses(shape, data.batch_size)
+    except NormbenchError:
+        raise
+    except Exception as error:
+        fault = blame(error)
+        if fault is None:
+            raise
+        raise PlanError(f"{fault} (while '{model.name}' with '{model.norm.name}' is built)") from error
 
 
 @lru_cache(maxsize=256)

@@ -102,6 +102,16 @@ def used_by(settings: Settings) -> list[Plugin]:
     return sorted(found, key=lambda plugin: plugin.sha256)
 
 
+def blame(error: Exception) -> str | None:
+    """Return `my_norm.py:12: TypeError: ...` if the error comes out of a loaded file, else None."""
+    files = {str(plugin.path): plugin.name for plugin in loaded()}
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        place = str(Path(frame.filename).resolve())
+        if place in files:
+            return f"{files[place]}:{frame.lineno}: {type(error).__name__}: {error}"
+    return None
+
+
 def _load_file(path: Path) -> None:
     try:
         place, source = path.resolve(), path.read_bytes()

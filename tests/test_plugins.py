@@ -157,7 +157,10 @@ FAULTS = {
     "error": ("import torch\n\ntorch.nothing\n", r"my_norm.py:3: AttributeError: .*nothing"),
     "exit": ("raise SystemExit(3)\n", r"my_norm.py:1: SystemExit: 3"),
     "nothing": ("x = 1\n", r"my_norm.py: it registers nothing"),
-    "a name taken": (NORM.replace('"clip"', '"batchnorm"'), r"my_norm.py:\d+: .*'batchnorm' is there already"),
+    "a name taken": (
+        NORM.replace('"clip"', '"batchnorm"'),
+        r"my_norm.py:\d+: .*'batchnorm' is there already",
+    ),
     "no name": (NORM.replace('Literal["clip"] = "clip"', "str"), r"my_norm.py:\d+: ClipNorm has no name"),
     "no docstring": (re.sub(r'    """.*?"""\n', "", NORM), r"my_norm.py:\d+: ClipNorm has no docstring"),
     "another kind": (NORM.replace("(Normalization)", ""), r"my_norm.py:\d+: .* is no normalization; derive"),
@@ -181,6 +184,13 @@ def test_a_fault_after_a_registration_takes_it_back(tmp_path):
     assert "clip" not in NORMS
     plugins.load_plugins([written(tmp_path, NORM)])
     assert "clip" in NORMS
+
+
+def test_a_layer_that_cannot_be_made_is_said_by_the_plan(tmp_path):
+    code = NORM.replace("torch.ones(features)", "torch.ones(features, 'x')")
+    plugins.load_plugins([written(tmp_path, code)])
+    with pytest.raises(NormbenchError, match=r"^my_norm.py:\d+: TypeError: .*'mlp' with 'clip'"):
+        ids(config(sweep={"model.norm": ["none", "clip"]}))
 
 
 HIDDEN = {
@@ -211,9 +221,7 @@ def test_parameters_that_a_layer_draws_itself_come_from_the_seed(tmp_path):
     rows = []
     for place in ("a", "b"):
         torch.manual_seed(len(rows))
-        finished = api.run(
-            path, results=tmp_path / place, device="cpu", plugins=[written(tmp_path, code)]
-        )
+        finished = api.run(path, results=tmp_path / place, device="cpu", plugins=[written(tmp_path, code)])
         rows.append((finished.folder / "metrics.csv").read_bytes())
     assert rows[0] == rows[1]
 

@@ -110,7 +110,10 @@ class DataOptions(Named):
         0.0, ge=0, le=10, description="multiply each feature by a fixed 10^u, u uniform in +- this"
     )
     label_noise: float = Field(
-        0.0, ge=0, le=1, description="share of training labels replaced by another class, chosen by split_seed"
+        0.0,
+        ge=0,
+        le=1,
+        description="share of training labels replaced by another class, chosen by split_seed",
     )
     binarize: bool = Field(False, description="inputs above 0.5 become 1, others 0, before standardize")
     split_seed: int = Field(0, ge=0, description="chooses the images of train_size, val_size and test_size")

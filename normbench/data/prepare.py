@@ -3,7 +3,7 @@
     z = (x - mean) / max(std, floor)
 
 with x in [0, 1]; mean and std (population, in float64) come from the training images in use alone. With
-`zca`, z = (S + eps I)^(-1/2) (x - mean), S their covariance over all features of an image (LeCun et al. 1998).
+`zca`, z = (S + eps I)^(-1/2) (x - mean), S the covariance of all features of an image (LeCun et al. 1998).
 """
 
 from __future__ import annotations

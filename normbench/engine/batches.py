@@ -20,7 +20,7 @@ def noise_shapes(model: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(module, Noisy)
-        shapes[module.place] = tuple(inputs[0].shape)
+        shapes[module.place] = module.draws(inputs[0].shape)
 
     hooks = [m.register_forward_pre_hook(record) for m in model.modules() if isinstance(m, Noisy)]
     if hooks:

@@ -40,7 +40,7 @@ class Normalization(Named):
         return self.wrap(layer)
 
     def wrap_in_branch(self, layer: nn.Module, branches: int, layers: int, last: bool) -> nn.Module:
-        """Return a layer of a residual branch: one of `layers` in it, perhaps its `last`, in each of `branches`.
+        """Return a layer of a residual branch, of `layers` in each of `branches`, perhaps its `last`.
 
         A net with residual branches asks this in place of `wrap` for the layers of its branches (Fixup).
         """
@@ -78,6 +78,10 @@ class Normalization(Named):
             return "its running statistics have no form for the steps of a sequence"
         return None
 
+    def has_layer(self) -> bool:
+        """Tell whether `module` returns layers at these options."""
+        return type(self).module is not Normalization.module
+
     def init(self) -> dict[str, object]:
         """Return the options of `model.init` that the normalization asks for where the user wrote none."""
         return {}
@@ -85,7 +89,7 @@ class Normalization(Named):
     def sets(self) -> dict[str, str]:
         """Return the dotted keys of the model that the normalization decides, with their values."""
         fixed = {"model.activation": self.activation} if self.activation else {}
-        if self.module(1) is None:
+        if not self.has_layer():
             fixed["model.norm_position"] = "before_activation"  # there is no layer to place
         return fixed
 

@@ -13,7 +13,7 @@ from normbench.norms.base import Affine, Normalization
 
 
 class BatchRenorm(Normalization):
-    """Batch renormalization: y = gamma ((x - mean_B) / s_B r + d) + beta, so that training sees the running statistics.
+    """Batch renormalization: y = gamma ((x - mean_B) / s_B r + d) + beta, near the running statistics.
 
     s_B = sqrt(var_B + eps); r = s_B / s clipped to [1/r_max, r_max], d = (mean_B - mean) / s clipped to
     [-d_max, d_max], both without gradient; mean and s run on as mean <- mean + momentum (mean_B - mean), s

@@ -12,7 +12,7 @@ from normbench.norms.wrapped import Wrapped
 
 
 class Fixup(Normalization):
-    """Fixup: residual nets without normalization, by initialisation: w *= L^(-1/(2m-2)) in L branches of m layers.
+    """Fixup: residual nets without normalization, w *= L^(-1/(2m-2)) at the start, L branches of m layers.
 
     The last layer of each branch and the classifier start at 0, all others as He. Each layer becomes
     y = a w.(x + b1) + b2 with scalars b1 (before the layer), b2 (before the activation or the sum) and, for

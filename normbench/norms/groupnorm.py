@@ -12,7 +12,7 @@ from normbench.norms.base import Affine, Normalization
 
 
 class GroupNorm(Normalization):
-    """Group normalization: y = gamma (x - mean_g) / sqrt(var_g + eps) + beta, over groups of each sample's features.
+    """Group normalization: y = gamma (x - mean_g) / sqrt(var_g + eps) + beta, over groups of features.
 
     Neighbouring features (or channels, with all their pixels) form `groups` groups of equal size, as in
     `torch.nn.GroupNorm`; gamma and beta are one for each feature.
@@ -55,7 +55,5 @@ class GroupNormLayer(Affine):
         if x.dim() == 4:  # the kernel keeps channels_last, with the gain for each channel
             return F.group_norm(x, self.groups, self.weight, self.bias, self.eps)
         # the gain is applied apart: under vmap it differs between runs, the kernel's must not
-        xhat = F.layer_norm(
-            x.unflatten(1, (self.groups, -1)), (self.features // self.groups,), eps=self.eps
-        )
+        xhat = F.layer_norm(x.unflatten(1, (self.groups, -1)), (self.features // self.groups,), eps=self.eps)
         return self.scale_and_shift(xhat.flatten(1))

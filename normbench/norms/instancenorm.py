@@ -12,7 +12,7 @@ from normbench.norms.groupnorm import GroupNormLayer
 
 
 class InstanceNorm(Normalization):
-    """Instance normalization: y = gamma (x - mean_i) / sqrt(var_i + eps) + beta, over each image's channel's pixels.
+    """Instance normalization: y = gamma (x - mean_i) / sqrt(var_i + eps) + beta, over a channel's pixels.
 
     x is (B, C, H, W), mean and biased variance are over (H, W), the same in training and at inference. Only
     for images: of a single number nothing would be left.

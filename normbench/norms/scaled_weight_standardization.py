@@ -14,7 +14,7 @@ from normbench.norms.wrapped import Wrapped
 
 
 class ScaledWeightStandardization(Normalization):
-    """Scaled weight standardization: w = g (v - mean_v) / sqrt(n (var_v + eps)), for each output unit, n inputs.
+    """Scaled weight standardization: w = g (v - mean_v) / sqrt(n (var_v + eps)), for units of n inputs.
 
     Without any statistics of the data, a layer keeps variance 1 of independent inputs; activations are
     multiplied by 1 / std(activation(z)), z standard normal (1.71 for ReLU), to give it back to the next. In

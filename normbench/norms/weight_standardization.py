@@ -13,7 +13,7 @@ from normbench.norms.wrapped import Wrapped
 
 
 class WeightStandardization(Normalization):
-    """Weight standardization: w = (v - mean_v) / sqrt(var_v + eps), for each output unit; then group normalization.
+    """Weight standardization: w = (v - mean_v) / sqrt(var_v + eps), for each output unit; then groupnorm.
 
     v is (out, in, ...); mean and biased variance are over the inputs of a unit (and the kernel). The weights
     have variance 1, so that a unit's output grows with the root of its inputs: as in the paper, a
@@ -41,6 +41,10 @@ class WeightStandardization(Normalization):
         if self.groups is None:
             return None
         return GroupNormLayer(features, self.groups, 1e-5, affine=True)
+
+    def has_layer(self) -> bool:
+        """Tell whether a group normalization follows."""
+        return self.groups is not None
 
     def refuses_features(self, features: int, images: bool) -> str | None:
         """Refuse features that do not make equal groups, and groups of a single number."""

@@ -12,11 +12,12 @@ from normbench.norms.whitening import Whitening
 
 
 class WhiteningNewton(Whitening):
-    """Iterative whitening: as `whitening`, S^(-1/2) = P_T / sqrt(tr S), P_k = (3 P_(k-1) - P_(k-1)^3 S / tr S) / 2.
+    """Iterative whitening: as `whitening`, with S^(-1/2) = P_T / sqrt(tr S) by T Newton steps.
 
-    P_0 = I. A few iterations (5) whiten large eigenvalues and leave small ones smaller than 1, which the
-    paper counts as a merit. Cost for each step and layer of F features in groups of G: 3 T products of
-    G x G for each group, O(T F G^2), beside O(B F G) for covariance and product.
+    P_0 = I, P_k = (3 P_(k-1) - P_(k-1)^3 S / tr S) / 2. A few iterations (5) whiten large eigenvalues and
+    leave small ones smaller than 1, which the paper counts as a merit. Cost for each step and layer of F
+    features in groups of G: 3 T products of G x G for each group, O(T F G^2), beside O(B F G) for covariance
+    and product.
     """
 
     name: Literal["whitening_newton"] = "whitening_newton"  # type: ignore[assignment]

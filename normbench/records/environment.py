@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from normbench import __version__
-from normbench.plugins import loaded
 from normbench.records.files import read_small, write_file
 
 PACKAGES = (
@@ -45,6 +44,8 @@ def facts(
     device: str, threads: int | None, command: Sequence[str] | None = None, workers: int = 1
 ) -> dict[str, Any]:
     """Return what is known when a session starts; `command` is sys.argv unless given."""
+    from normbench.plugins import loaded  # with torch: whoever only reads records need not wait for it
+
     return {
         "versions": {"normbench": __version__, "python": platform.python_version(), **_versions()},
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",

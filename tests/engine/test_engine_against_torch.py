@@ -83,7 +83,14 @@ def check_cnn(executor, norm, rate, seeds, rates, **model):
     head = "flatten" if norm in FLAT else "average"
     # weights of sum 0 give 0 for a patch of equal pixels, up to rounding: with ReLU that decides the gradient
     activation = "tanh" if norm in ("scaled_weight_standardization", "dynamic_tanh") else "relu"
-    model = {**CNN, "head": head, "activation": activation, "norm": norm_of(norm), "init": {"scheme": "he"}, **model}
+    model = {
+        **CNN,
+        "head": head,
+        "activation": activation,
+        "norm": norm_of(norm),
+        "init": {"scheme": "he"},
+        **model,
+    }
     return check(
         executor,
         rate,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from plain_norms import FEATURES, plain_norm, plain_wrap
+from plain_norms import FEATURES, plain_norm
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
@@ -56,8 +56,7 @@ def test_layers_follow_their_formulas_over_several_batches_in_both_modes(name, s
         names = [key for key, _ in ours.named_parameters()]
         own = [dict(layer.named_parameters())[key] for layer in (ours, theirs) for key in names]
         mine, its = (
-            grads(y, upstream, x, *params)
-            for y, params in ((a, own[: len(names)]), (b, own[len(names) :]))
+            grads(y, upstream, x, *params) for y, params in ((a, own[: len(names)]), (b, own[len(names) :]))
         )
         for one, other in zip(mine, its, strict=True):
             torch.testing.assert_close(one, other, **close)

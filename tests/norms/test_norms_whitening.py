@@ -73,7 +73,9 @@ def test_the_gradient_holds_where_eigenvalues_coincide(spread, stacked):
     if stacked:
         sigma = torch.stack([sigma, sigma + torch.eye(5, dtype=F64)])
     sigma.requires_grad_()
-    assert torch.autograd.gradcheck(vmap(root) if stacked else root, (sigma,), eps=1e-5, atol=1e-6, check_undefined_grad=False)
+    assert torch.autograd.gradcheck(
+        vmap(root) if stacked else root, (sigma,), eps=1e-5, atol=1e-6, check_undefined_grad=False
+    )
 
 
 def test_a_run_that_has_diverged_gives_nan_and_disturbs_no_other():
