@@ -4,7 +4,7 @@
 
 What `plan` says of each pair at default options, for images of 3x32x32 in batches of 60. That a pair which
 is not refused trains (its training loss falls by 30 % at least) is tested on the embedded digits, in stacks
-and against plain torch (tests/engine).
+and against plain torch: some pairs by the suite (tests/engine), all by `make pairs`.
 """
 
 from __future__ import annotations

@@ -66,11 +66,17 @@ def test_neighbours_change_no_bit_with_dropout(placement):
     check_neighbours(odd_runs(model={"norm": "layernorm", "dropout": dropout}))
 
 
-@pytest.mark.parametrize("norm", ["none", "batchnorm", "layernorm"])
-@pytest.mark.parametrize("name", ["highway", "lstm", "rnn"])
-def test_neighbours_change_no_bit_in_other_architectures(name, norm):
-    depth = 3 if name == "highway" else 1
-    model = {"name": name, "depth": depth, "width": 15, "norm": norm}
+@pytest.mark.parametrize(
+    ("name", "norm", "more"),
+    [
+        ("highway", "batchnorm", {"depth": 3}),
+        ("lstm", "none", {"pooling": 2}),
+        ("lstm", "batchnorm", {"pooling": 4}),
+        ("rnn", "layernorm", {"pooling": 2}),
+    ],
+)
+def test_neighbours_change_no_bit_in_other_architectures(name, norm, more):
+    model = {"name": name, "width": 15, "norm": norm, **more}
     check_neighbours(odd_runs(model=model, rates=[0.05, 0.1, 1e6], steps=20))
 
 
