@@ -67,13 +67,16 @@ def dataset_of(run) -> Dataset:
     return replace(dataset, train=bordered(dataset.train), test=bordered(dataset.test))
 
 
-def check(model, norm, lr, steps, executor=None, **fields):
+OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+
+def check(model, norm, lr, steps, executor=None, optimizer="adam", falls_to=0.7, **fields):
     """Train a stack of two seeds, then its runs apart: the losses agree, and fall by 30 %."""
     config = {
         "name": "test",
         "data": {"name": "digits", "train_size": 300, "test_size": 20, "batch_size": 20},
         "model": {"name": model, "norm": norm, **SMALL[model], **fields},
-        "optimizer": {"name": "adam", "lr": lr},
+        "optimizer": {"name": optimizer, "lr": lr},
         "train": {"steps": steps, "eval_every": EVERY, "dtype": "float64"},
     }
     settings = parse_config(yaml.safe_dump(config)).settings  # not by a plan: the images get a border
@@ -88,15 +91,15 @@ def check(model, norm, lr, steps, executor=None, **fields):
     for run in runs:
         batch, mine = batches_of(run, dataset), rows[run.run_id]
         net = initial_model(run, dataset.input_shape, dataset.classes, batch(0)[0])
-        optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+        updates = OPTIMIZERS[optimizer](net.parameters(), lr=lr)
         losses = []
         for step in range(COMPARED):
             images, labels = batch(step)
-            optimizer.zero_grad()
+            updates.zero_grad()
             with noise(trainer.feed.numbers(run.seed, step)):
                 loss = F.cross_entropy(net.train()(images), labels)
             loss.backward()
-            optimizer.step()
+            updates.step()
             losses.append(loss.item())
             if (step + 1) % EVERY == 0:
                 row = mine[(step + 1) // EVERY]
@@ -105,7 +108,7 @@ def check(model, norm, lr, steps, executor=None, **fields):
                 assert row.train_loss == pytest.approx(sum(losses[-EVERY:]) / EVERY, rel=1e-6)
                 assert row.test_loss == pytest.approx(test, rel=1e-6)
         last = mine[-1].train_loss
-        assert last <= 0.7 * losses[0], f"the loss only goes from {losses[0]} to {last}"
+        assert last <= falls_to * losses[0], f"the loss only goes from {losses[0]} to {last}"
 
 
 def learns(model, norm):
@@ -156,3 +159,18 @@ def test_other_options(model, fields):
 )
 def test_the_executor_that_the_plan_would_not_choose(model, executor):
     check(model, "none", lr=0.04 if model != "resnet" else 0.02, steps=56, executor=executor)
+
+
+@pytest.mark.parametrize(
+    ("model", "norm", "executor"),
+    [
+        ("lstm", "batchnorm", "vectorized"),
+        ("lstm", "none", "looped"),
+        ("rnn", "none", "vectorized"),
+        ("highway", "none", "vectorized"),
+        ("resnet", "fixup", "looped"),
+    ],
+)
+def test_updates_by_plain_sgd(model, norm, executor):
+    """Whose products are put into the weights at once, but where a weight has several of them in a step."""
+    check(model, norm, lr=0.05, steps=COMPARED, executor=executor, optimizer="sgd", falls_to=1.0)
