@@ -61,7 +61,12 @@ class LSTMCell(Cell):
         """Map a sequence (T, B, F) to the outputs of all steps, (T, B, H)."""
         h, c = self.first(x), self.first(x)
         # vmap has no rule for torch's kernel
-        if self.fused and self.plain and not torch._C._are_functorch_transforms_active():
+        if (
+            self.fused
+            and self.plain
+            and x.device.type == "cpu"
+            and not torch._C._are_functorch_transforms_active()
+        ):
             return self.kernel(x, h, c)
         outputs: list[Tensor] = []
         of_cell: Seen = []
