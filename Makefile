@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help quickstart test fuzz check lint format types schema schema-check check-quickstart clean
+.PHONY: help quickstart test fuzz pairs check lint format types schema schema-check check-quickstart clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -20,6 +20,9 @@ test: $(VENV)/.installed-test  ## install with what the tests need, and run them
 
 fuzz: $(VENV)/.installed-test  ## the property tests with 1,500 inputs for each kind, about 10 minutes
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz
+
+pairs: $(VENV)/.installed-test  ## train every pair of architecture and normalization, about 4 minutes
+	$(BIN)/python -m pytest tests/engine/test_engine_architectures.py -m "pairs or not pairs"
 
 check: lint types schema-check test check-quickstart  ## all that .ci/run checks
 

@@ -16,6 +16,7 @@ from normbench.launch.local import train_stacks
 from normbench.launch.processes import train_in_processes
 from normbench.launch.reporter import Reporter
 from normbench.plan import Plan, RunSpec, Stack, make_plan
+from normbench.plugins import load_plugins
 from normbench.records import RESULTS, ResultsFolder
 from normbench.tables import Tables, load_tables
 
@@ -40,6 +41,7 @@ def plan(
     data_dir: str | Path | None = None,
     device: str = "auto",
     executor: str = "auto",
+    plugins: Sequence[str | Path] = (),
 ) -> Plan:
     """Return what a config asks for, without training anything.
 
@@ -49,10 +51,12 @@ def plan(
         data_dir: folder of the data, unless the config names one.
         device: auto, cpu, cuda or mps.
         executor: auto (by rule), vectorized or looped.
+        plugins: Python files that register normalizations, models and the like, as `--plugin`.
 
     Raises:
         ConfigError, PlanError: with all problems at once.
     """
+    load_plugins(plugins)
     return make_plan(load_config(config, overrides), data_dir, device, executor)
 
 
@@ -73,11 +77,12 @@ def run(
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] | None = None,
     command: Sequence[str] | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> Finished:
     """Train what a config asks for and the results folder does not have yet.
 
     Args:
-        config, overrides, data_dir, device, executor: as `plan`.
+        config, overrides, data_dir, device, executor, plugins: as `plan`.
         results: the experiment's folder is `results/<name>`.
         threads: of torch on a CPU, of each worker; another number may change rounding.
         launcher: `local` trains in this process, `processes` one stack in each of several workers, `auto`
@@ -95,7 +100,7 @@ def run(
         NormbenchError: config, data or results folder cannot be used; then nothing was written.
     """
     began = time.monotonic()
-    whole = plan(config, overrides, data_dir=data_dir, device=device, executor=executor)
+    whole = plan(config, overrides, data_dir=data_dir, device=device, executor=executor, plugins=plugins)
     _fetch(whole)
     cores = choose_cores(whole, launcher, workers, threads)
     if cores.workers is None and cores.threads is not None:

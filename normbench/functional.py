@@ -218,6 +218,58 @@ def gelu(x: Tensor) -> Tensor:
     return _Gelu.apply(x)
 
 
+def batch_norm_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch normalization at each step of a sequence x (T, B, F), gain and offset (F) shared by the steps.
+
+    Returns y, the mean and the biased variance of each step, (T, F), without a gradient.
+    """
+    steps = len(x)
+    y, mean, var, *_ = _BatchNorm.apply(x, weight.expand(steps, -1), bias.expand(steps, -1), eps)
+    return y, mean, var
+
+
+class _InverseSqrt(_Stackable):
+    """S^(-1/2) of symmetric (..., G, G); also returns what the backward needs."""
+
+    outputs = 3
+
+    @staticmethod
+    def forward(sigma: Tensor, floor: float) -> tuple[Tensor, ...]:
+        # LAPACK raises where a number is not finite, which would end the whole stack: a run that has diverged
+        # gets the identity decomposed, and NaN as its result
+        finite = sigma.isfinite().all(-1, keepdim=True).all(-2, keepdim=True)
+        eye = torch.eye(sigma.shape[-1], dtype=sigma.dtype, device=sigma.device)
+        values, vectors = torch.linalg.eigh(torch.where(finite, sigma, eye))
+        root = torch.rsqrt(values.clamp_min(floor))  # (..., G)
+        inverse = (vectors * root.unsqueeze(-2)) @ vectors.mT
+        return torch.where(finite, inverse, float("nan")), root, vectors
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.save_for_backward(*output[1:])
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        root, vectors = ctx.saved_tensors
+        p, q = root.unsqueeze(-1), root.unsqueeze(-2)
+        # (f(a) - f(b)) / (a - b) for f(l) = l^(-1/2), p = f(a), q = f(b), with no difference: finite at a = b
+        slope = -(p * q).square() / (p + q)
+        inner = vectors.mT @ ((grad + grad.mT) / 2) @ vectors
+        return vectors @ (slope * inner) @ vectors.mT, None
+
+
+def inverse_sqrt(sigma: Tensor, floor: float) -> Tensor:
+    """S^(-1/2) = U diag(max(l, floor))^(-1/2) U' of symmetric S = U diag(l) U', (..., G, G).
+
+    The gradient is finite for every S: it is that of a matrix function (Daleckii & Krein 1965), not that of
+    the eigenvectors, which are not differentiable where eigenvalues coincide.
+    """
+    return _InverseSqrt.apply(sigma, floor)[0]
+
+
 class _CrossEntropy(_Stackable):
     """The loss of each run; the gradient is softmax(logits) minus the one-hot label, over the batch size."""
 

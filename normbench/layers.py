@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench import functional
+from normbench.errors import NormbenchError
 
 # The uniform numbers of the current step by place; set while a model runs, see `noise`.
 _noise: ContextVar[Mapping[str, Tensor] | None] = ContextVar("noise", default=None)
@@ -47,16 +48,20 @@ class Noisy(nn.Module):
 
     rate: Tensor
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float = 0.0) -> None:
         super().__init__()
         self.place = ""
         self.register_buffer("rate", torch.tensor(float(rate), dtype=torch.float64), persistent=False)
 
+    def draws(self, shape: torch.Size) -> tuple[int, ...]:
+        """Return the shape of the numbers that the layer draws for inputs of this shape."""
+        return tuple(shape)
+
     def uniform(self, x: Tensor) -> Tensor:
-        """Return numbers in [0, 1) of the shape of x: the engine's, or torch's own outside of it."""
+        """Return numbers in [0, 1) for the inputs x: the engine's, or torch's own outside of it."""
         numbers = _noise.get()
         if numbers is None:
-            return torch.rand_like(x)
+            return torch.rand(self.draws(x.shape), dtype=x.dtype, device=x.device)
         return numbers[self.place]
 
 
@@ -122,16 +127,47 @@ class GELU(nn.GELU):
         return functional.gelu(x)
 
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "sigmoid": Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": ELU,
-    "selu": SELU,
-    "gelu": GELU,
-    "identity": nn.Identity,
-}
+class Activations(dict[str, type[nn.Module]]):
+    """The activations by name; each is a module class that is made without arguments."""
+
+    def add(self, name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
+        """Return a decorator that registers a class under this name; a name that is taken is an error."""
+
+        def register(cls: type[nn.Module]) -> type[nn.Module]:
+            if name in self:
+                raise NormbenchError(
+                    f"the activation '{name}' is there already; a name is registered once, choose another"
+                )
+            if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+                raise NormbenchError(f"{cls!r} is no activation; derive it from torch.nn.Module")
+            self[name] = cls
+            return cls
+
+        return register
+
+
+ACTIVATIONS = Activations(
+    sigmoid=Sigmoid,
+    tanh=nn.Tanh,
+    relu=nn.ReLU,
+    leaky_relu=nn.LeakyReLU,
+    elu=ELU,
+    selu=SELU,
+    gelu=GELU,
+    identity=nn.Identity,
+)
+
+
+class Scaled(nn.Module):
+    """y = gain activation(x): an activation whose outputs a normalization asks to multiply."""
+
+    def __init__(self, activation: nn.Module, gain: float) -> None:
+        super().__init__()
+        self.activation, self.gain = activation, gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each unit."""
+        return self.activation(x) * self.gain
 
 
 def name_places(model: nn.Module) -> nn.Module:

@@ -18,7 +18,8 @@ from normbench.config import Experiment, Settings
 from normbench.data import Peek, peek
 from normbench.data.base import DataOptions
 from normbench.edge import Search, rehearse
-from normbench.errors import PlanError, did_you_mean, one_of
+from normbench.errors import NormbenchError, PlanError, did_you_mean, one_of
+from normbench.plugins import blame, used_by
 
 ID_VERSION = 1  # raise it when the same settings come to mean other numbers
 EXECUTOR_CHOICES = ("auto", "vectorized", "looped")
@@ -187,7 +188,7 @@ def _refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
     for cell in experiment.cells:
         model, data = cell.settings.model, cell.settings.data
         if (model, data) not in judged:
-            judged[model, data] = model.refuses(_peek(data, data_dir).input_shape, data.batch_size)
+            judged[model, data] = _refusal(model, data, data_dir)
         reason = judged[model, data]
         if reason:
             norm, depth = model.norm.name, getattr(model, "depth", "")
@@ -200,6 +201,19 @@ def _refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
         )
 
 
+def _refusal(model: Any, data: DataOptions, data_dir: Path | None) -> str | None:
+    shape = _peek(data, data_dir).input_shape
+    try:
+        return model.refuses(shape, data.batch_size)
+    except NormbenchError:
+        raise
+    except Exception as error:
+        fault = blame(error)
+        if fault is None:
+            raise
+        raise PlanError(f"{fault} (while '{model.name}' with '{model.norm.name}' is built)") from error
+
+
 @lru_cache(maxsize=256)
 def _peek(data: DataOptions, data_dir: Path | None) -> Peek:
     return peek(data, data_dir)
@@ -210,10 +224,13 @@ def _canonical(settings: Settings, data: dict[str, Any]) -> str:
     content = {
         "version": ID_VERSION,
         "data": data,
-        "model": settings.model.model_dump(mode="json"),
-        "optimizer": settings.optimizer.model_dump(mode="json"),
-        "train": settings.train.model_dump(mode="json", exclude={"trains_below"}),
+        "model": settings.model.hashed(),
+        "optimizer": settings.optimizer.hashed(),
+        "train": {key: value for key, value in settings.train.hashed().items() if key != "trains_below"},
     }
+    plugins = [[plugin.name, plugin.package, plugin.sha256] for plugin in used_by(settings)]
+    if plugins:  # another layer under the same name is another run
+        content["plugins"] = plugins
     return json.dumps(content, sort_keys=True)
 
 
@@ -281,10 +298,8 @@ def split_stack(stack: Stack, runs: Sequence[RunSpec] | None = None) -> tuple[St
 
 
 def choose_executor(settings: Settings, device: str) -> str:
-    """Return the executor by rule (benchmarks/executors.py): on a CPU a stack of convolutional nets is
-    faster run by run in channels_last, since vmap makes of them grouped convolutions; all else is vectorized.
-    """
-    return "looped" if settings.model.images and device == "cpu" else "vectorized"
+    """Return the executor by rule: vectorized but for architectures that say that they run faster apart."""
+    return "looped" if settings.model.runs_apart(device) else "vectorized"
 
 
 def stack_size(settings: Settings, device: str, data_dir: Path | None) -> int:

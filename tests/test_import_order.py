@@ -9,9 +9,17 @@ import normbench
 
 ROOT = Path(normbench.__file__).parent
 ORDER = (
-    *("errors", "options", "seeding", "stats", "edge", "functional", "layers"),
+    *("errors", "options", "seeding", "stats", "edge", "functional", "layers", "gates"),
     *("data", "norms", "models", "optimizers", "probes", "measures", "expectations"),
-    *("config", "plan", "engine", "preview", "records", "launch"),  # a preview counts by the engine's rules
+    *(
+        "config",
+        "plugins",
+        "plan",
+        "engine",
+        "preview",
+        "records",
+        "launch",
+    ),  # a preview counts by the engine's rules
     *(
         "tables",
         "groups",

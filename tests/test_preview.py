@@ -45,6 +45,17 @@ def test_flops_of_a_convolutional_net():
     assert cost.step_flops == 60 * 2 * (2 * first + 3 * second + 3 * head)
 
 
+@pytest.mark.parametrize("norm", ["none", "batchnorm"])
+def test_flops_of_a_recurrent_net(norm):
+    text = TEXT.replace("name: mlp, depth: 3, width: 100, activation: sigmoid", "name: lstm, width: 20")
+    plan = planned(text.replace("[none, batchnorm]", f"[{norm}]"))
+    cost = preview(plan).cost(plan.runs[0].settings)
+    inputs, recurrent, head = 28 * 28 * 80, 28 * 20 * 80, 20 * 10
+    assert cost.forward_flops == 2 * (inputs + recurrent + head)
+    # no gradient in the images, nor in the first state
+    assert cost.step_flops == 60 * 2 * (2 * inputs + 3 * recurrent - 20 * 80 + 3 * head)
+
+
 @pytest.mark.parametrize(
     "norm", ["none", "batchnorm", "layernorm", "weightnorm", "mean_only_batchnorm", "selu"]
 )

@@ -116,4 +116,12 @@ DeviceOption = Annotated[Device, typer.Option(help="Where to train; auto takes a
 ExecutorOption = Annotated[
     Executor, typer.Option(help="How the runs of a stack are computed; auto follows a fixed rule.")
 ]
+Plugins = Annotated[
+    Optional[list[Path]],
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        help="Python file that registers your own normalization, model, activation or data set; repeatable.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer with JSON on stdout.")]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from normbench.cli.app import DataDir, Json, Results
+from normbench.cli.app import DataDir, Json, Plugins, Results
 from normbench.cli.show import amount, print_json, print_table, say
 from normbench.errors import NormbenchError
 
@@ -20,6 +20,7 @@ class Kind(str, Enum):
     models = "models"
     data = "data"
     optimizers = "optimizers"
+    activations = "activations"
     measures = "measures"
     figures = "figures"
     recipes = "recipes"
@@ -181,13 +182,18 @@ def data(
 
 def list_(
     kind: Annotated[Kind, typer.Argument(metavar="KIND", help="|".join(kind.value for kind in Kind))],
+    plugin: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """List norms, models, data sets, optimizers, measures, figures or recipes by the names that configs use.
+    """List norms, models, data sets, activations, optimizers, measures, figures or recipes by their names.
 
     \b
-    Example:  normbench list norms --json
+    Examples: normbench list norms --json
+              normbench list norms --plugin my_norm.py
     """
+    from normbench.plugins import load_plugins
+
+    load_plugins(plugin or ())
     rows = entries(kind)
     if as_json:
         print_json(rows)
@@ -206,6 +212,15 @@ def entries(kind: Kind) -> list[dict[str, Any]]:
         from normbench.recipes import recipes
 
         return [{"name": one.name, "summary": one.summary, "paper": ""} for one in recipes()]
+    if kind is Kind.activations:
+        import inspect
+
+        from normbench.layers import ACTIVATIONS
+
+        return [
+            {"name": name, "summary": (inspect.getdoc(cls) or "").partition("\n")[0], "paper": ""}
+            for name, cls in ACTIVATIONS.items()
+        ]
     return [
         {"name": cls.key(), "summary": cls.summary(), "paper": cls.paper} for cls in _registry(kind).classes()
     ]

@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from normbench.cli.app import Plugins
 from normbench.cli.show import say
 from normbench.errors import NormbenchError
 
@@ -43,7 +44,7 @@ def init(
     say(f"look at it with:  normbench plan {path}\ntrain it with:    normbench run {path}")
 
 
-def schema() -> None:
+def schema(plugin: Plugins = None) -> None:
     """Print the JSON schema of configs, from which editors complete and check.
 
     \b
@@ -52,5 +53,8 @@ def schema() -> None:
     import json
 
     from normbench.config import json_schema
+    from normbench.plugins import load_plugins
+
+    load_plugins(plugin or ())
 
     typer.echo(json.dumps(json_schema(), indent=2))

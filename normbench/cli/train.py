@@ -19,6 +19,7 @@ from normbench.cli.app import (
     Json,
     Launcher,
     Overrides,
+    Plugins,
     Retry,
 )
 from normbench.cli.show import print_json, print_rich, say
@@ -36,6 +37,7 @@ def run(
         "results"
     ),
     data_dir: DataDir = None,
+    plugin: Plugins = None,
     device: DeviceOption = Device.auto,
     executor: ExecutorOption = Executor.auto,
     threads: Annotated[
@@ -79,7 +81,12 @@ def run(
         check_apart(
             [
                 api.plan(
-                    one, overrides or (), data_dir=data_dir, device=device.value, executor=executor.value
+                    one,
+                    overrides or (),
+                    data_dir=data_dir,
+                    device=device.value,
+                    executor=executor.value,
+                    plugins=plugin or (),
                 )
                 for one in configs
             ]
@@ -103,6 +110,7 @@ def run(
                 retry=tuple(one.value for one in retry or ()),
                 reporter=reporter_for(),
                 should_stop=stop,
+                plugins=plugin or (),
             )
         _say_trained(finished)
         if finished.interrupted or (stop() and place + 1 < len(configs)):
@@ -194,6 +202,7 @@ def plan(
     configs: Configs,
     overrides: Overrides = None,
     data_dir: DataDir = None,
+    plugin: Plugins = None,
     device: DeviceOption = Device.auto,
     executor: ExecutorOption = Executor.auto,
     cells: Annotated[
@@ -213,7 +222,12 @@ def plan(
     answers = []
     for config in configs:
         found = api.plan(
-            config, overrides or (), data_dir=data_dir, device=device.value, executor=executor.value
+            config,
+            overrides or (),
+            data_dir=data_dir,
+            device=device.value,
+            executor=executor.value,
+            plugins=plugin or (),
         )
         costs = preview(found)
         if as_json:

@@ -10,6 +10,7 @@ from typing import Any, Union, cast
 
 from pydantic import BaseModel
 
+from normbench.config import keys
 from normbench.config.explain import no_kind, validate
 from normbench.config.keys import Path, assign, canonical, class_of, kinds, unknown_name
 from normbench.config.nodes import Node
@@ -152,6 +153,12 @@ def section_options(
             return None
     cls = class_of(Settings, name, node)
     return validate(cls, node, problems, (name,), ignore_missing) if cls else None
+
+
+def forget_kinds() -> None:
+    """Forget what is known of the options: others were registered."""
+    keys.forget()
+    _is_kind.cache_clear()
 
 
 @cache

@@ -73,6 +73,13 @@ def class_of(cls: type[BaseModel], field: str, node: Node | None) -> type[BaseMo
     return models[0] if models else None
 
 
+def forget() -> None:
+    """Forget which options and kinds there are."""
+    _parts.cache_clear()
+    kinds.cache_clear()
+    item_class.cache_clear()
+
+
 @cache
 def item_class(cls: type[BaseModel], field: str) -> type[BaseModel] | None:
     """Return the class of the items of a list field, or None where they have none."""

@@ -1,4 +1,4 @@
-"""Augmentation on tensors: pad-crop and flip of a whole batch at once, drawn from the run's seed.
+"""Augmentation on tensors: pad-crop, flip and noise of a whole batch at once, drawn from the run's seed.
 
 The draws of a step depend on (seed, step) and the batch's size alone, so that runs of one seed see the
 same images, and a resumed run the same as one that was never stopped.
@@ -7,6 +7,7 @@ same images, and a resumed run the same as one that was never stopped.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -21,11 +22,14 @@ class Augment(Options):
 
     pad: int = Field(0, ge=0, description="pixels added on each side before a random crop to the old size")
     flip: bool = Field(False, description="mirror left and right with probability 1/2")
+    noise: float = Field(0.0, ge=0, description="standard deviation of Gaussian noise added to each input")
+
+    late: ClassVar[frozenset[str]] = frozenset({"noise"})
 
     @property
     def active(self) -> bool:
         """Say whether anything is changed at all."""
-        return self.pad > 0 or self.flip
+        return self.pad > 0 or self.flip or self.noise > 0
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,10 @@ def apply(x: Tensor, draws: Draws, pad: int) -> Tensor:
 
 def augment_batch(x: Tensor, options: Augment, seed: int, step: int) -> Tensor:
     """Return the batch (B, C, H, W) as the run of this seed sees it at this step."""
-    if not options.active:
-        return x
-    return apply(x, draw(options, seed, step, len(x)), options.pad)
+    if options.pad or options.flip:
+        x = apply(x, draw(options, seed, step, len(x)), options.pad)
+    if options.noise:
+        generator = seeding.generator(seed, "input_noise", step)
+        numbers = torch.randn(x.shape, generator=generator)
+        x = torch.add(x, numbers.to(x.device, x.dtype), alpha=options.noise)
+    return x

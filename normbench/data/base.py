@@ -92,6 +92,7 @@ class DataOptions(Named):
 
     layout: ClassVar[str] = ""  # what lies where below the data root, for error messages
     embedded: ClassVar[bool] = False  # comes with an installed package: needs no files
+    late: ClassVar[frozenset[str]] = frozenset({"zca_eps", "unequal_scales", "label_noise"})
 
     name: str
     train_size: int | None = Field(None, ge=1, description="training images, stratified; all if not given")
@@ -100,9 +101,19 @@ class DataOptions(Named):
     batch_size: int = Field(
         60, ge=1, description="images in a step; an epoch's incomplete last batch is dropped"
     )
-    standardize: Literal["none", "channel", "feature"] = Field(
+    standardize: Literal["none", "channel", "feature", "zca"] = Field(
         "channel",
-        description="one mean and deviation for each channel, or for each pixel; none leaves [0, 1]",
+        description="one mean and deviation for each channel, or for each pixel; or ZCA; none leaves [0, 1]",
+    )
+    zca_eps: float = Field(1e-3, gt=0, description="added to the variances of zca, of inputs in [0, 1]")
+    unequal_scales: float = Field(
+        0.0, ge=0, le=10, description="multiply each feature by a fixed 10^u, u uniform in +- this"
+    )
+    label_noise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of training labels replaced by another class, chosen by split_seed",
     )
     binarize: bool = Field(False, description="inputs above 0.5 become 1, others 0, before standardize")
     split_seed: int = Field(0, ge=0, description="chooses the images of train_size, val_size and test_size")
@@ -115,7 +126,7 @@ class DataOptions(Named):
 
     def identity(self, data_dir: Folder = None) -> dict[str, Any]:
         """Return what a run's id hashes of the data: every option except the root."""
-        return self.model_dump(mode="json", exclude={"root"})
+        return {key: value for key, value in self.hashed().items() if key != "root"}
 
     def location(self, root: Path) -> Path:
         """Return the folder below the root that holds this set's files."""

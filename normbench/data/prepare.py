@@ -2,12 +2,14 @@
 
     z = (x - mean) / max(std, floor)
 
-with x in [0, 1]; mean and std (population, in float64) come from the training images in use alone.
+with x in [0, 1]; mean and std (population, in float64) come from the training images in use alone. With
+`zca`, z = (S + eps I)^(-1/2) (x - mean), S the covariance of all features of an image (LeCun et al. 1998).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -107,6 +109,59 @@ def statistics(x: Tensor, standardize: str, top: int) -> tuple[Tensor, Tensor]:
     return mean / top, (variance.sqrt() / top).clamp(min=STD_FLOOR)
 
 
+Scaling = Callable[[Tensor], Tensor]  # images uint8 (n, C, H, W) -> float64, as the net sees them
+
+
+def scaling(x: Tensor, options: DataOptions, top: int) -> Scaling:
+    """Return how the images of all parts are scaled, given the training images uint8 (N, C, H, W)."""
+    factors = unequal_factors(x.shape[1:], options.unequal_scales)
+    if options.standardize == "zca":
+        mean, matrix = zca(x, top, options.zca_eps)
+
+        def white(chunk: Tensor) -> Tensor:
+            rows = (chunk.double() / top).flatten(1) - mean
+            return (rows @ matrix).view(chunk.shape) * factors
+
+        return white
+    mean, std = statistics(x, options.standardize, top)
+    return lambda chunk: (chunk.double() / top).sub_(mean).div_(std) * factors
+
+
+def zca(x: Tensor, top: int, eps: float) -> tuple[Tensor, Tensor]:
+    """Return the mean (D,) and (S + eps I)^(-1/2) (D, D) in float64 of images scaled to [0, 1], D = C H W."""
+    mean = x.flatten(1).double().mean(0) / top
+    covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
+    for chunk in x.split(CHUNK):
+        rows = (chunk.double() / top).flatten(1) - mean
+        covariance.addmm_(rows.T, rows, alpha=1 / len(x))
+    values, vectors = torch.linalg.eigh(covariance)
+    return mean, (vectors * (values.clamp_min(0) + eps).rsqrt()) @ vectors.T
+
+
+def unequal_factors(shape: tuple[int, ...], spread: float) -> Tensor:
+    """Return 10^u for each feature, u uniform in +-spread: the same for every seed, run and machine."""
+    uniform = torch.rand(shape, generator=seeding.generator(0, "unequal_scales"), dtype=torch.float64)
+    return torch.pow(10.0, spread * (2 * uniform - 1))
+
+
+def noisy_labels(y: Tensor, classes: int, options: DataOptions) -> Tensor:
+    """Return the labels with round(label_noise N) of them replaced, each by one of the other classes.
+
+    `split_seed` chooses them: they belong to the data, the same for all runs that are compared.
+    """
+    count = round(options.label_noise * len(y))
+    if not count:
+        return y
+    if classes < 2:
+        raise DataError("data.label_noise: with a single class there is no other label; set it to 0")
+    generator = seeding.generator(options.split_seed, "label_noise")
+    chosen = torch.randperm(len(y), generator=generator)[:count]
+    shift = torch.randint(1, classes, (count,), generator=generator)
+    noisy = y.clone()
+    noisy[chosen] = (y[chosen] + shift) % classes
+    return noisy
+
+
 def prepare(
     raw: RawData,
     options: DataOptions,
@@ -133,10 +188,9 @@ def prepare(
         _pick(raw.train, val_index, options.binarize, raw.top),
         _pick(raw.test, test_index, options.binarize, raw.top),
     ]
-    mean, std = statistics(parts[0].x, options.standardize, top)
-    train, val, test = (
-        Split(_scale(part.x, mean, std, top, dtype).to(device), part.y.to(device)) for part in parts
-    )
+    parts[0] = RawPart(parts[0].x, noisy_labels(parts[0].y, info.classes, options))
+    scale = scaling(parts[0].x, options, top)
+    train, val, test = (Split(_scaled(part.x, scale, dtype).to(device), part.y.to(device)) for part in parts)
     return Dataset(
         name=options.name,
         train=train,
@@ -154,8 +208,8 @@ def _pick(part: RawPart, index: Tensor, binarize: bool, top: int) -> RawPart:
     return RawPart((x > top // 2).to(torch.uint8) if binarize else x, y)  # x > top // 2 is x / top > 0.5
 
 
-def _scale(x: Tensor, mean: Tensor, std: Tensor, top: int, dtype: torch.dtype) -> Tensor:
+def _scaled(x: Tensor, scale: Scaling, dtype: torch.dtype) -> Tensor:
     out = torch.empty(x.shape, dtype=dtype)
     for chunk, target in zip(x.split(CHUNK), out.split(CHUNK), strict=True):
-        target.copy_((chunk.double() / top).sub_(mean).div_(std))  # in float64, rounded once
+        target.copy_(scale(chunk))  # in float64, rounded once
     return out

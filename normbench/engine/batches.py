@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from normbench.data import Augment, Batches, Dataset, augment_batch
 from normbench.engine.executor import Batch
 from normbench.layers import Noisy
+from normbench.models.init import as_trained
 from normbench.seeding import generator
 
 
@@ -19,14 +20,12 @@ def noise_shapes(model: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(module, Noisy)
-        shapes[module.place] = tuple(inputs[0].shape)
+        shapes[module.place] = module.draws(inputs[0].shape)
 
     hooks = [m.register_forward_pre_hook(record) for m in model.modules() if isinstance(m, Noisy)]
     if hooks:
-        training = model.training
-        with torch.no_grad():
-            model.eval()(x)
-        model.train(training)
+        with torch.no_grad(), as_trained(model):  # at inference a sequence may be longer
+            model(x)
     for hook in hooks:
         hook.remove()
     return shapes

@@ -6,12 +6,13 @@ Both run the same single-run module, take the same state, and give the same numb
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from normbench.engine.randomness import NoHiddenRandomness
 from normbench.engine.state import StackState, Tensors
 from normbench.engine.trace import FlatFunction, traced
 from normbench.functional import cross_entropy
@@ -43,7 +44,7 @@ class Executor:
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, key: Hashable) -> None:
         self.model, self.optimizer, self.key = model, optimizer, key
-        self._params: Tensors = {}
+        self._laid: tuple[Tensors, Tensors] = {}, {}
         self._programs: dict[Hashable, FlatFunction] = {}
 
     def step(self, state: StackState, batch: Batch, hyper: Tensors) -> tuple[Tensor, Tensor]:
@@ -54,23 +55,33 @@ class Executor:
         """
         raise NotImplementedError
 
+    def forward(self, state: StackState, batch: Batch, training: bool) -> tuple[Tensor, Tensor]:
+        """Return mean loss and share of correct answers, (R,), without an update.
+
+        With `training` the nets behave as in training, so that the normalizations' buffers change in place.
+        """
+        raise NotImplementedError
+
     def evaluate(self, state: StackState, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sums over the images of loss and of correct answers, (R,), at inference."""
-        raise NotImplementedError
+        loss, correct = self.forward(state, Batch(x, y, {}, True), training=False)
+        dtype = state.train_loss.dtype
+        return loss.to(dtype) * len(y), correct.to(dtype) * len(y)
 
     def _forward(
         self, params: Tensors, buffers: Tensors, x: Tensor, y: Tensor, numbers: Tensors
     ) -> tuple[Tensor, Tensor]:
         """Run the net of one run; under vmap, of all."""
-        with noise(numbers):
+        with noise(numbers), NoHiddenRandomness():
             logits = functional_call(self.model, (params, buffers), (x,))
         correct = (logits.argmax(-1) == y).to(logits.dtype).mean()
         return cross_entropy(logits, y), correct
 
     def _lay_out(self, state: StackState) -> None:
         """Prepare what stays the same until a run leaves the stack, for which the state has new tensors."""
-        if self._params is not state.params:
-            self._params, self._programs = state.params, {}
+        params, buffers = self._laid
+        if params is not state.params or buffers is not state.buffers:
+            self._laid, self._programs = (state.params, state.buffers), {}
             self._layouts(state)
 
     def _layouts(self, state: StackState) -> None:
@@ -117,21 +128,23 @@ class Vectorized(Executor):
         loss, correct = self._program(step, inputs, "step", batch.shared, *hyper)(*inputs)
         return loss, correct
 
-    def evaluate(self, state: StackState, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sums of loss and correct answers; all runs see the same images."""
+    def forward(self, state: StackState, batch: Batch, training: bool) -> tuple[Tensor, Tensor]:
+        """Return loss and share of correct answers of all runs at once."""
         self._lay_out(state)
-        given = Layout({"x": x, "y": y})
+        given = Layout({"x": batch.x, "y": batch.y}, batch.noise)
+        data = None if batch.shared else 0
 
-        def evaluate(*tensors: Tensor) -> list[Tensor]:
-            self.model.eval()
-            params, buffers, images = (self._net + given).named(tensors)
-            run = vmap(self._forward, in_dims=(0, 0, None, None, None))
-            return list(run(params, buffers, images["x"], images["y"], {}))
+        def forward(*tensors: Tensor) -> list[Tensor]:
+            params, buffers, images, numbers = (self._net + given).named(tensors)
+            self.model.train(training)
+            run = vmap(self._forward, in_dims=(0, 0, data, data, data), randomness="different")
+            return list(run(params, buffers, images["x"], images["y"], numbers))
 
         inputs = [*self._net.tensors, *given.tensors]
-        loss, correct = self._program(evaluate, inputs, "evaluate", x.shape)(*inputs)
-        dtype = state.train_loss.dtype
-        return loss.to(dtype) * len(y), correct.to(dtype) * len(y)
+        loss, correct = self._program(forward, inputs, "forward", training, batch.shared, batch.x.shape)(
+            *inputs
+        )
+        return loss, correct
 
 
 class Looped(Executor):
@@ -180,21 +193,28 @@ class Looped(Executor):
             loss[1:], correct[1:] = loss[0], correct[0]
         return loss, correct
 
-    def evaluate(self, state: StackState, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sums of loss and correct answers, run by run."""
+    def forward(self, state: StackState, batch: Batch, training: bool) -> tuple[Tensor, Tensor]:
+        """Return loss and share of correct answers, run by run."""
         self._lay_out(state)
-        given = Layout({"x": channels_last(x), "y": y})
-
-        def evaluate(*tensors: Tensor) -> list[Tensor]:
-            self.model.eval()
-            params, buffers, images = (self._nets[0] + given).named(tensors)
-            return list(self._forward(params, buffers, images["x"], images["y"], {}))
-
-        sums = torch.zeros(2, *state.train_loss.shape, dtype=state.train_loss.dtype, device=x.device)
+        if batch.shared:
+            batch = replace(batch, x=channels_last(batch.x))
+        runs = state.train_loss.shape[0]
+        some = next(iter(state.params.values()))
+        loss, correct = some.new_zeros(runs), some.new_zeros(runs)
         for lane, net in enumerate(self._nets):
+            one = batch.of(lane)
+            given = Layout({"x": channels_last(one.x), "y": one.y}, one.noise)
+
+            def forward(*tensors: Tensor, groups: Layout = net + given) -> list[Tensor]:
+                self.model.train(training)
+                params, buffers, images, numbers = groups.named(tensors)
+                return list(self._forward(params, buffers, images["x"], images["y"], numbers))
+
             inputs = [*net.tensors, *given.tensors]
-            sums[0, lane], sums[1, lane] = self._program(evaluate, inputs, "evaluate", x.shape)(*inputs)
-        return sums[0] * len(y), sums[1] * len(y)
+            loss[lane], correct[lane] = self._program(forward, inputs, "forward", training, one.x.shape)(
+                *inputs
+            )
+        return loss, correct
 
 
 class Layout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,7 @@ from normbench.engine.checkpoint import UnfitError
 from normbench.engine.events import Evaluation, RunEnd
 from normbench.engine.executor import EXECUTORS
 from normbench.engine.state import StackState, holds, initial_model, initial_state, pad
+from normbench.norms.batchnorm import BatchNormLayer
 from normbench.seeding import generator
 
 if TYPE_CHECKING:
@@ -176,9 +178,9 @@ class StackTrainer:
 
     def _evaluate(self, full: bool) -> Iterator[Evaluation | RunEnd]:
         """Measure all runs of the stack, and begin the next means over training batches."""
-        state = self.state
-        val = self._measure(self.dataset.val)
-        test = self._measure(self.dataset.test if full else self._some(self.dataset.test))
+        state, measured = self.state, self._population()
+        val = self._measure(measured, self.dataset.val)
+        test = self._measure(measured, self.dataset.test if full else self._some(self.dataset.test))
         train: tuple[list[float] | None, list[float] | None] = (None, None)
         if state.since:
             train = (state.train_loss / state.since).tolist(), (state.train_correct / state.since).tolist()
@@ -214,7 +216,31 @@ class StackTrainer:
             self._subset = Split(part.x[chosen], part.y[chosen])
         return self._subset
 
-    def _measure(self, part: Split | None) -> tuple[list[float] | None, list[float] | None]:
+    def _population(self) -> StackState:
+        """Return the state to measure: where a normalization asks for it, with statistics made anew.
+
+        They are means over training batches at the present weights; the training goes on with its own.
+        """
+        layers = {
+            f"{name}.momentum": layer.options.reestimate
+            for name, layer in self.executor.model.named_modules()
+            if isinstance(layer, BatchNormLayer) and layer.options.reestimate is not None
+        }
+        if not layers:
+            return self.state
+        buffers = {name: tensor.clone() for name, tensor in self.state.buffers.items()}
+        state = replace(self.state, buffers=buffers)
+        seeds = [self.runs[run].seed for run in pad(state.lanes)]
+        with torch.no_grad():
+            for index in range(min(self.feed.steps_per_epoch, max(layers.values()))):
+                for name in layers:
+                    buffers[name].fill_(1 / (index + 1))  # (1 - 1/k) old + 1/k new: the mean of k batches
+                self.executor.forward(state, self.feed.batch(seeds, index), training=True)
+        return state
+
+    def _measure(
+        self, state: StackState, part: Split | None
+    ) -> tuple[list[float] | None, list[float] | None]:
         """Return mean loss and accuracy of every run on a part of the data, at inference."""
         if part is None or not len(part):
             return None, None
@@ -225,7 +251,7 @@ class StackTrainer:
         with torch.no_grad():
             for start in range(0, len(part), rows):
                 sums = self.executor.evaluate(
-                    self.state, part.x[start : start + rows], part.y[start : start + rows]
+                    state, part.x[start : start + rows], part.y[start : start + rows]
                 )
                 loss, correct = loss + sums[0], correct + sums[1]
         return (loss / len(part)).tolist(), (correct / len(part)).tolist()

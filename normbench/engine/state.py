@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.models.init import initialise, initialise_from_batch
+from normbench.seeding import key
 
 if TYPE_CHECKING:
     from normbench.plan import RunSpec
@@ -89,7 +90,9 @@ def pad(lanes: Sequence[int]) -> list[int]:
 def initial_model(run: RunSpec, input_shape: tuple[int, ...], classes: int, batch: Tensor) -> nn.Module:
     """Return the run's untrained net in the dtype of its first batch."""
     options = run.settings.model
-    model = options.build(input_shape, classes)
+    with torch.random.fork_rng(devices=[]):  # for what a user's layer draws when it is made
+        torch.manual_seed(key(run.seed, "build"))
+        model = options.build(input_shape, classes)
     initialise(model, options.init, run.seed)
     model = model.to(batch.dtype)
     initialise_from_batch(model, batch)

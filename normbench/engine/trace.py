@@ -40,14 +40,16 @@ def traced(key: Hashable, function: FlatFunction, example: Sequence[Tensor]) -> 
         graph = make_fx(function)(*copies)
     _simplify(graph)
     _fuse_updates(graph)
+    # torch's recurrent kernel keeps what its backward needs only where gradients are on; the inputs need none
+    kernel = any(node.target is _aten.mkldnn_rnn_layer.default for node in graph.graph.nodes)
     for node in graph.graph.nodes:
         node.meta.clear()  # the tracer's notes would keep its tensors alive
     _bind(graph)
     graph.recompile()
-    _cache[key] = graph.forward
+    _cache[key] = torch.enable_grad()(graph.forward) if kernel else graph.forward
     if len(_cache) > _KEPT:
         _cache.popitem(last=False)
-    return graph.forward
+    return _cache[key]
 
 
 _aten = torch.ops.aten

@@ -22,6 +22,7 @@ from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Schedule
 from normbench.launch.launch import Launch, stack_name
 from normbench.plan import Stack
+from normbench.plugins import Plugin, load_again, loaded
 from normbench.records import StackWriter
 
 TRIES = 3  # a stack whose worker was killed so often (out of memory?) is an error
@@ -32,7 +33,7 @@ def train_in_processes(launch: Launch, stacks: Sequence[Stack], *, workers: int,
     plan, checkpoints, tally = launch.plan, launch.checkpoints, launch.tally
     left = list(stacks)
     tries: dict[str, int] = {}
-    job = Job(plan.data_dir, plan.device, threads, checkpoints.every)
+    job = Job(plan.data_dir, plan.device, threads, checkpoints.every, loaded())
     pool = [Worker(job) for _ in range(min(workers, len(left)))]
     told = False
     try:
@@ -147,12 +148,13 @@ class Worker:
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told once: where the data are, and on what, with how many threads to train."""
+    """What a worker is told once: where the data are, on what and how to train, and the user's own code."""
 
     data_dir: Path | None
     device: str
     threads: int
     checkpoint_every: float | None
+    plugins: tuple[Plugin, ...]
 
 
 def _work(pipe: Connection, job: Job) -> None:
@@ -163,6 +165,11 @@ def _work(pipe: Connection, job: Job) -> None:
 
     torch.set_num_threads(job.threads)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
+        try:
+            load_again(job.plugins)  # before a stack comes, whose settings are made of their classes
+        except NormbenchError as error:
+            pipe.send(("refused", str(error)))
+            return
         while True:
             given = pipe.recv()
             if given is None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
+import torch
 from pydantic import Field, field_validator
 from torch import nn
 
-from normbench.layers import ACTIVATIONS, Noisy, name_places
+from normbench.errors import PlanError
+from normbench.layers import ACTIVATIONS, Noisy, Scaled, name_places
 from normbench.models.init import Init
 from normbench.norms import NORMS, Normalization
 from normbench.options import Named, Options
@@ -64,7 +68,23 @@ class Model(Named):
 
     def refuses(self, input_shape: tuple[int, ...], batch_size: int) -> str | None:
         """Return the reason why this net cannot be trained on such inputs, or None."""
-        return self.norm.refuses(self.name, self.fewest_values(input_shape, batch_size))
+        pixels = self.fewest_values(input_shape, 1) if self.images else None
+        values = self.fewest_values(input_shape, batch_size)
+        reason = self.norm.refuses(self.name, values, pixels, self.branches())
+        return reason or _cannot_build(
+            self.model_copy(update={"init": Init(), "dropout": Dropout()}), input_shape
+        )
+
+    def branches(self) -> int:
+        """Return the number of residual branches."""
+        return 0
+
+    def runs_apart(self, device: str) -> bool:
+        """Tell whether a stack is faster run by run than as one program (benchmarks/executors.py).
+
+        On a CPU convolutional nets are, in channels_last, since vmap makes of them grouped convolutions.
+        """
+        return self.images and device == "cpu"
 
     def fewest_values(self, input_shape: tuple[int, ...], batch_size: int) -> int:
         """Return the least number of values in a batch from which a unit's own statistics are taken."""
@@ -81,6 +101,23 @@ class Model(Named):
         norm: Normalization = self.norm
         return norm.dropout(self.dropout.rate)
 
+    def bare_activation(self) -> nn.Module:
+        """Return the activation without any gain."""
+        return ACTIVATIONS[self.activation]()
+
+    def norm_layer(self, features: int) -> nn.Module | None:
+        """Return the normalization's layer, or None; a `PlanError` where it refuses so many features."""
+        reason = self.norm.refuses_features(features, self.images)
+        if reason:
+            raise PlanError(reason)
+        return self.norm.module(features)
+
+    def activate(self) -> nn.Module:
+        """Return the activation, with the gain that the normalization asks for."""
+        activation = self.bare_activation()
+        gain = self.norm.activation_gain(activation)
+        return activation if gain == 1.0 else Scaled(activation, gain)
+
     def needs_bias(self) -> bool:
         """Tell whether a hidden layer has a bias: not directly before a norm that would cancel it."""
         if self.bias is not None:
@@ -90,22 +127,29 @@ class Model(Named):
         )
         return not (directly_before and self.norm.subtracts_mean)
 
-    def block(self, layer: nn.Module, inputs: int, features: int) -> nn.Sequential:
+    def block(
+        self,
+        layer: nn.Module,
+        inputs: int,
+        features: int,
+        wrap: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> nn.Sequential:
         """Return a hidden layer with its normalization, activation and dropout, each in its place.
 
         before_activation: layer, norm, activation; after_activation: layer, activation, norm;
         layer_input: norm, layer, activation. Dropout sits directly before or after the norm (where there is
-        none: before the activation), or after the activation and whatever follows it.
+        none: before the activation), or after the activation and whatever follows it. `wrap` serves in place
+        of the normalization's own.
         """
         at_input = self.norm_position == "layer_input"
-        norm = self.norm.module(inputs if at_input else features)
+        norm = self.norm_layer(inputs if at_input else features)
         normalize: dict[str, nn.Module] = {
             **self.drop("before_norm"),
             **({} if norm is None else {"norm": norm}),
             **self.drop("after_norm"),
         }
-        main: dict[str, nn.Module] = {"layer": self.norm.wrap(layer)}
-        activate: dict[str, nn.Module] = {"activation": ACTIVATIONS[self.activation]()}
+        main: dict[str, nn.Module] = {"layer": (wrap or self.norm.wrap)(layer)}
+        activate: dict[str, nn.Module] = {"activation": self.activate()}
         order = {
             "before_activation": (main, normalize, activate),
             "after_activation": (main, activate, normalize),
@@ -115,3 +159,14 @@ class Model(Named):
         for part in (*order, self.drop("after_activation")):
             parts.update(part)
         return nn.Sequential(parts)
+
+
+@lru_cache(maxsize=1024)
+def _cannot_build(model: Model, input_shape: tuple[int, ...]) -> str | None:
+    """Return why one of the net's layers cannot be made, or None; built on a device without storage."""
+    try:
+        with torch.device("meta"):
+            model.assemble(input_shape, 2)
+    except PlanError as error:
+        return str(error)
+    return None

@@ -66,7 +66,7 @@ class CNN(Model):
             nn.Sequential(*self.drop("input").values()),
             hidden,
             nn.Sequential(*self.drop("classifier").values()),
-            self.norm.wrap(Linear(features, classes, bias=self.bias is not False)),
+            self.norm.wrap_classifier(Linear(features, classes, bias=self.bias is not False)),
             average=self.head == "average",
         )
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from normbench.layers import Noisy
 from normbench.options import Options
 from normbench.seeding import generator
 
@@ -72,15 +74,39 @@ def initialise(model: nn.Module, init: Init, seed: int) -> None:
 
     A layer is whatever has a `weight` of two or more dimensions; gains and offsets of normalizations keep the
     values that they were made with. Equal names and shapes start equal in every variant with this seed.
+    Then a module with a method `start(init, rng)` sets what starts in another way (a gate's bias);
+    `rng(part)` returns the generator for its part of this name.
     """
     for name, module in model.named_modules():
         weight = getattr(module, "weight", None)
         if not isinstance(weight, nn.Parameter) or weight.dim() < 2:
             continue
-        weight.copy_(init.weights(weight.shape, generator(seed, "init", f"{name}.weight")))
+        drawn = init.weights(weight.shape, generator(seed, "init", f"{name}.weight"))
+        weight.copy_(drawn * getattr(module, "init_scale", 1.0))  # a factor of the layer's own (Fixup)
         if isinstance(getattr(module, "bias", None), nn.Parameter):
             fan_in = math.prod(weight.shape[1:])
             module.bias.copy_(init.bias(module.bias.shape, fan_in, generator(seed, "init", f"{name}.bias")))
+    for name, module in model.named_modules():
+        if hasattr(module, "start"):
+            module.start(init, lambda part, name=name: generator(seed, "init", f"{name}.{part}"))
+
+
+@contextmanager
+def as_trained(model: nn.Module) -> Iterator[None]:
+    """Put the model into training mode but for its noisy layers; then restore all modes and buffers."""
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    training = {module: module.training for module in model.modules()}
+    model.train()
+    for module in model.modules():
+        if isinstance(module, Noisy):
+            module.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
 
 
 @torch.no_grad()
@@ -88,25 +114,22 @@ def initialise_from_batch(model: nn.Module, x: Tensor) -> None:
     """Let every layer that has an `initialise` method set itself from the batch x, layer after layer.
 
     Each layer sees the outputs of the layers below after these were set. Dropout is off, and running
-    statistics stay as they were.
+    statistics stay as they were. Layers inside of a module with `recurs` see no one batch, but another at
+    each step of a sequence: they get None.
     """
     layers = [module for module in model.modules() if hasattr(module, "initialise")]
     if not layers:
         return
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    training = {module: module.training for module in model.modules()}
+    recurrent = {part for module in model.modules() if hasattr(module, "recurs") for part in module.modules()}
+    for layer in layers:
+        if layer in recurrent:
+            layer.initialise(None)  # type: ignore[operator]
+    layers = [layer for layer in layers if layer not in recurrent]
     hooks = [
         layer.register_forward_pre_hook(lambda module, inputs: module.initialise(inputs[0]))
         for layer in layers
     ]
-    model.train()
-    for module in model.modules():
-        if hasattr(module, "uniform"):
-            module.eval()
-    model(x)
+    with as_trained(model):
+        model(x)
     for hook in hooks:
         hook.remove()
-    for module, mode in training.items():
-        module.training = mode
-    for name, buffer in model.named_buffers():
-        buffer.copy_(buffers[name])

@@ -30,7 +30,7 @@ class MLP(Model):
             self.block(Linear(inputs, outputs, bias=self.needs_bias()), inputs, outputs)
             for inputs, outputs in itertools.pairwise(sizes)
         ]
-        head = self.norm.wrap(Linear(self.width, classes, bias=self.bias is not False))
+        head = self.norm.wrap_classifier(Linear(self.width, classes, bias=self.bias is not False))
         return MLPNet(
             nn.Sequential(*self.drop("input").values()),
             nn.Sequential(*hidden),

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from normbench import functional
+from normbench.layers import Noisy
 from normbench.norms.base import Affine, Normalization
+from normbench.norms.sequence_batchnorm import SequenceBatchNorm
 
 
 class BatchNorm(Normalization):
@@ -17,6 +19,11 @@ class BatchNorm(Normalization):
 
     In training the mean and the biased variance are the batch's; at inference running averages serve,
     running <- (1 - momentum) running + momentum batch, with the unbiased variance, as `torch.nn.BatchNorm`.
+
+    The noise after it (Santurkar et al. 2018: offset 0.5, scale 1.25) is drawn anew for each feature at each
+    training step. `reestimate` leaves training as it is: before each evaluation the statistics become means
+    over so many batches (an epoch's at most) at the weights of that moment. Of ghost batches (Hoffer et al.
+    2017) the mean of their statistics goes into the running ones.
     """
 
     name: Literal["batchnorm"] = "batchnorm"
@@ -24,12 +31,70 @@ class BatchNorm(Normalization):
     momentum: float = Field(0.1, ge=0, le=1, description="weight of the new batch in the running statistics")
     affine: bool = Field(True, description="learn the gain gamma and the offset beta")
 
+    inference: Literal["running", "batch"] = Field(
+        "running", description="at inference: running statistics, or those of the evaluated batch"
+    )
+    reestimate: int | None = Field(
+        None, ge=1, description="training batches over which each evaluation averages its statistics anew"
+    )
+    frozen_from: int | None = Field(
+        None, ge=0, description="the step from which on training uses the running statistics, which stay"
+    )
+    noise_offset: float = Field(0.0, ge=0, description="add m ~ U(-this, this) to each feature's outputs")
+    noise_scale: float = Field(1.0, ge=1, description="multiply each feature's outputs by s ~ U(1, this)")
+    detached: bool = Field(False, description="the gradient takes the batch's statistics for constants")
+    ghost: int | None = Field(
+        None, ge=1, description="images in each part of the batch that has its own statistics in training"
+    )
+
     paper: ClassVar[str] = "Ioffe & Szegedy 2015, arXiv:1502.03167"
+    late: ClassVar[frozenset[str]] = frozenset(
+        {"inference", "reestimate", "frozen_from", "noise_offset", "noise_scale", "detached", "ghost"}
+    )
     subtracts_mean: ClassVar[bool] = True
+    recurrent_gain: ClassVar[float] = 0.1  # Cooijmans et al. 2017: with 1, tanh saturates in every step
+
+    @model_validator(mode="after")
+    def _one_source(self) -> BatchNorm:
+        if self.reestimate is not None and (self.frozen_from is not None or self.inference == "batch"):
+            raise ValueError(
+                "'reestimate' makes running statistics anew for inference; found with it 'frozen_from' or "
+                "'inference: batch', which leave none to make; allowed: one of them"
+            )
+        return self
+
+    @property
+    def noisy(self) -> bool:
+        """Tell whether noise comes after the normalization."""
+        return self.noise_offset > 0 or self.noise_scale > 1
+
+    def refuses(
+        self, architecture: str, values: int, pixels: int | None = None, branches: int = 0
+    ) -> str | None:
+        """Refuse ghost batches that do not divide the batch, or have a single value of a feature."""
+        if self.ghost is not None:
+            batch = values // (pixels or 1)
+            if batch % self.ghost:
+                return f"ghost: {self.ghost} does not divide the batch of {batch}"
+            values = self.ghost * (pixels or 1)
+        return super().refuses(architecture, values, pixels, branches)
 
     def module(self, features: int) -> nn.Module:
         """Return the layer for this many features."""
         return BatchNormLayer(features, self)
+
+    def sequence_module(
+        self, features: int, steps: int, shared: bool = False, offset: bool = True
+    ) -> SequenceBatchNorm:
+        """Return the layer that keeps running statistics for each step of a sequence, or for all."""
+        return SequenceBatchNorm(
+            features, 1 if shared else steps, self.eps, self.momentum, self.affine, offset
+        )
+
+    def refuses_sequences(self) -> str | None:
+        """Refuse the options that have no form for the steps of a sequence."""
+        used = [name for name in sorted(self.late) if name in self.hashed()]
+        return f"its option {used[0]} has no form for the steps of a sequence" if used else None
 
 
 class BatchNormLayer(Affine):
@@ -37,27 +102,113 @@ class BatchNormLayer(Affine):
 
     running_mean: Tensor
     running_var: Tensor
+    steps: Tensor
+    momentum: float | Tensor
 
     def __init__(self, features: int, options: BatchNorm) -> None:
         super().__init__(features, options.affine)
-        self.eps, self.momentum = options.eps, options.momentum
+        self.options, self.eps = options, options.eps
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
+        if options.reestimate is None:
+            self.momentum = options.momentum
+        else:  # the engine sets it to 1/k for the k-th batch of an average
+            self.register_buffer("momentum", torch.tensor(options.momentum, dtype=torch.float64))
+        if options.frozen_from is not None:
+            self.register_buffer("steps", torch.zeros(()))  # a tensor: each run of a stack has its own
+        if options.noisy:
+            self.noise = ActivationNoise(options.noise_offset, options.noise_scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x (B, F) or (B, F, H, W)."""
-        if not self.training:
-            return self.inference(x)
-        y, mean, var = functional.batch_norm(x, self.weight, self.bias, self.eps)
-        count = x.numel() // self.features
+        options = self.options
+        if not self.training and options.inference == "running":
+            y = self.inference(x)
+        else:
+            parts = len(x) // options.ghost if self.training and options.ghost is not None else 1
+            y, mean, var = self.standardise(x, parts)
+            if self.training:
+                count = x.numel() // self.features // parts
+                y = self.remember(x, y, mean, var * (count / (count - 1)))
+        return self.noise(y) if options.noisy else y
+
+    def standardise(self, x: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return y, and mean and biased variance (the averages over the parts, which stand by themselves)."""
+        whole, weight, bias = x, self.weight, self.bias
+        if parts > 1:  # the parts of the batch side by side, as features of their own
+            x = x.unflatten(0, (parts, -1)).movedim(0, 1).flatten(1, 2)  # (B/parts, parts F, ...)
+            weight, bias = weight.repeat(parts), bias.repeat(parts)
+        if self.options.detached:
+            y, mean, var = self.detached(x, weight, bias)
+        else:
+            y, mean, var = functional.batch_norm(x, weight, bias, self.eps)
+        if parts > 1:
+            y = y.unflatten(1, (parts, self.features)).movedim(1, 0).reshape(whole.shape)
+            mean, var = mean.view(parts, -1).mean(0), var.view(parts, -1).mean(0)
+        return y, mean, var
+
+    def detached(self, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the same with a gradient that takes mean and variance for constants."""
+        shape = (-1, *[1] * (x.dim() - 2))
         with torch.no_grad():
-            self.running_mean.mul_(1 - self.momentum).add_(mean, alpha=self.momentum)
-            self.running_var.mul_(1 - self.momentum).add_(var, alpha=self.momentum * count / (count - 1))
+            _, mean, var = functional.batch_norm(x, weight, bias, self.eps)
+        xhat = (x - mean.view(shape)) * torch.rsqrt(var + self.eps).view(shape)
+        return torch.addcmul(bias.view(shape), xhat, weight.view(shape)), mean, var
+
+    def remember(self, x: Tensor, y: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        """Move the running statistics towards the batch's; if frozen, keep them and use them on x."""
+        frozen_from = self.options.frozen_from
+        if frozen_from is None:
+            with torch.no_grad():
+                self.move(self.running_mean, mean)
+                self.move(self.running_var, var)
+            return y
+        frozen = self.steps >= frozen_from
+        before = self.running_mean.clone(), self.running_var.clone()  # the gradient needs them as they are
+        y = torch.where(frozen, self.with_statistics(x, *before), y)
+        with torch.no_grad():
+            pairs = ((self.running_mean, mean), (self.running_var, var))
+            for kept, (running, now) in zip(before, pairs, strict=True):
+                self.move(running, now)
+                running.copy_(torch.where(frozen, kept, running))
+            self.steps.add_(1)
         return y
 
+    def move(self, running: Tensor, now: Tensor) -> None:
+        """Set running <- (1 - momentum) running + momentum now."""
+        if isinstance(self.momentum, Tensor):
+            running.mul_(1 - self.momentum).add_(now * self.momentum)
+        else:
+            running.mul_(1 - self.momentum).add_(now, alpha=self.momentum)
+
     def inference(self, x: Tensor) -> Tensor:
-        """Normalize with the running statistics, folded into one multiplication and one addition."""
+        """Normalize with the running statistics."""
+        return self.with_statistics(x, self.running_mean, self.running_var)
+
+    def with_statistics(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        """Normalize with given statistics, folded into one multiplication and one addition."""
         shape = (-1, *[1] * (x.dim() - 2))
-        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
-        shift = self.bias - self.running_mean * scale
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        shift = self.bias - mean * scale
         return torch.addcmul(shift.view(shape), x, scale.view(shape))
+
+
+class ActivationNoise(Noisy):
+    """y = s x + m in training: s ~ U(1, scale), m ~ U(-offset, offset) for each feature, anew each step."""
+
+    def __init__(self, offset: float, scale: float) -> None:
+        super().__init__()
+        self.offset, self.scale = offset, scale
+
+    def draws(self, shape: torch.Size) -> tuple[int, ...]:
+        """Return two numbers for each feature of inputs (B, F, ...)."""
+        return 2, shape[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Disturb (B, F) or (B, F, H, W)."""
+        if not self.training:
+            return x
+        shape = (-1, *[1] * (x.dim() - 2))
+        scale, offset = self.uniform(x).unbind(0)
+        scale, offset = 1 + (self.scale - 1) * scale, self.offset * (2 * offset - 1)
+        return torch.addcmul(offset.view(shape), x, scale.view(shape))

@@ -24,3 +24,7 @@ class Selu(Normalization):
     def init(self) -> dict[str, object]:
         """Return LeCun's initialisation, which the fixed point needs."""
         return {"scheme": "lecun"}
+
+    def refuses_sequences(self) -> str | None:
+        """Refuse recurrent cells: they add two sums, whose variances add up to 2."""
+        return "a recurrent cell adds two sums of variance 1, so that mean 0 and variance 1 is no fixed point"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from normbench.layers import Conv2d, Linear
 from normbench.norms.base import Normalization
+from normbench.norms.wrapped import Wrapped
 
 
 class WeightNorm(Normalization):
@@ -27,35 +27,25 @@ class WeightNorm(Normalization):
 
     def wrap(self, layer: nn.Module) -> nn.Module:
         """Return the layer with normalized weights."""
-        if isinstance(layer, Linear):
-            return WeightNormLinear(layer, self.init_from_data)
-        return WeightNormConv2d(cast("Conv2d", layer), self.init_from_data)
+        return WeightNormed(layer, self.init_from_data)
 
     def init(self) -> dict[str, object]:
         """Return the paper's start for v, N(0, 0.05^2), when the data set the scale."""
         return {"scheme": "normal", "std": 0.05} if self.init_from_data else {}
 
 
-class WeightNormed(nn.Module):
-    """What the linear and the convolution layer share: direction `weight` (v), length `gain` (g), `bias`.
+class WeightNormed(Wrapped):
+    """y = g (v.x) / ||v|| + b, v (out, in, ...) under the name `weight`, g (out,) under `gain`.
 
-    v keeps the name `weight`, so that it starts from the same numbers as the plain net's weights.
+    For a convolution ||v|| runs over input channels and the kernel.
     """
 
-    weight: Tensor
     gain: Tensor
-    bias: Tensor | None
 
-    def __init__(self, layer: nn.Linear | nn.Conv2d, init_from_data: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(layer.weight.detach().clone())
+    def __init__(self, layer: nn.Module, init_from_data: bool) -> None:
+        super().__init__(layer)
         self.gain = nn.Parameter(torch.ones(self.weight.shape[0]))
-        self.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach().clone())
         self.init_from_data = init_from_data
-
-    def directions(self, x: Tensor) -> Tensor:
-        """Return v.x without the bias."""
-        raise NotImplementedError
 
     def norm(self) -> Tensor:
         """Return ||v|| of each output unit, (out,)."""
@@ -63,7 +53,7 @@ class WeightNormed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (g / ||v||) v.x + b; scaling the outputs spares a copy of the weights."""
-        t = self.directions(x)
+        t = self.product(x, self.weight)
         shape = (-1, *[1] * (t.dim() - 2))
         scale = (self.gain / self.norm()).view(shape)
         return t * scale if self.bias is None else torch.addcmul(self.bias.view(shape), t, scale)
@@ -74,31 +64,10 @@ class WeightNormed(nn.Module):
         if not self.init_from_data or x is None:
             self.gain.copy_(self.norm())
             return
-        t = self.directions(x).movedim(1, 0).flatten(1) / self.norm().unsqueeze(-1)  # (out, B or B*H*W)
+        t = self.product(x, self.weight)
+        t = t.movedim(1, 0).flatten(1) / self.norm().unsqueeze(-1)  # (out, B or B*H*W)
         mean, std = t.mean(1), t.std(1, correction=0)
         # a unit that is the same for the whole batch has no scale; its g stays 1
         self.gain.copy_(torch.where(std > 1e-12, 1 / std, torch.ones_like(std)))
         if self.bias is not None:
             self.bias.copy_(-mean * self.gain)
-
-
-class WeightNormLinear(WeightNormed):
-    """y = g (v.x) / ||v|| + b, v (out, in)."""
-
-    def directions(self, x: Tensor) -> Tensor:
-        """Return v.x, (B, out)."""
-        from normbench.functional import linear
-
-        return linear(x, self.weight)
-
-
-class WeightNormConv2d(WeightNormed):
-    """The same for a convolution; ||v|| runs over input channels and the kernel."""
-
-    def __init__(self, layer: Conv2d, init_from_data: bool) -> None:
-        super().__init__(layer, init_from_data)
-        self.stride, self.padding = layer.stride, layer.padding
-
-    def directions(self, x: Tensor) -> Tensor:
-        """Return v * x, (B, out, H, W)."""
-        return nn.functional.conv2d(x, self.weight, None, self.stride, self.padding)

@@ -44,6 +44,8 @@ def facts(
     device: str, threads: int | None, command: Sequence[str] | None = None, workers: int = 1
 ) -> dict[str, Any]:
     """Return what is known when a session starts; `command` is sys.argv unless given."""
+    from normbench.plugins import loaded  # with torch: whoever only reads records need not wait for it
+
     return {
         "versions": {"normbench": __version__, "python": platform.python_version(), **_versions()},
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -53,6 +55,7 @@ def facts(
         "workers": workers,
         "device": device,
         "executors": [],
+        "plugins": [plugin.record() for plugin in loaded()],
         "git": git_state(),
         "command": command_line(sys.argv if command is None else command),
         "start": now(),

@@ -142,7 +142,8 @@ def test_the_identity_has_every_option_but_the_root():
     identity = Mnist(root="/somewhere", batch_size=7).identity()
     assert "root" not in identity
     assert identity["batch_size"] == 7
-    assert set(identity) == set(Mnist.model_fields) - {"root"}
+    assert set(identity) == set(Mnist.model_fields) - {"root"} - Mnist.late
+    assert "label_noise" in Mnist(label_noise=0.1).identity()
 
 
 @pytest.mark.real_data

@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import yaml
+from plain_norms import plain_gain, plain_norm, plain_wrap
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import weight_norm
 
 from normbench.config import parse_config
 from normbench.data import Dataset, batch_order, draw, load
 from normbench.engine.events import Evaluation, RunEnd
 from normbench.engine.loop import StackTrainer
 from normbench.engine.state import initial_model
-from normbench.layers import ACTIVATIONS
+from normbench.layers import ACTIVATIONS, Scaled
+from normbench.models import MODELS
+from normbench.norms import NORMS
 from normbench.plan import Plan, RunSpec, make_plan, stack_key
 from normbench.seeding import generator
 
 MLP = {"name": "mlp", "depth": 2, "width": 16}
 CNN = {"name": "cnn", "depth": 2, "width": 8}
+
+
+def takes(model: dict) -> list[str]:
+    """The normalizations that do not refuse this net."""
+
+    def made(name: str) -> Any:
+        return MODELS[model["name"]].model_validate({**model, "norm": norm_of(name)})
+
+    return [name for name in NORMS if made(name).refuses((1, 8, 8), 20) is None]
+
+
+def norm_of(name: str, groups: int = 2) -> dict:
+    """The section of a normalization with options that suit small nets and batches.
+
+    Groups of few features, and covariances of nearly as many features as images, make training chaotic:
+    a difference in rounding grows from step to step.
+    """
+    wanted = {"groups": groups, "group_size": 4}
+    return {"name": name, **{key: wanted[key] for key in wanted.keys() & NORMS[name].model_fields.keys()}}
 
 
 def plan_of(
@@ -38,7 +60,7 @@ def plan_of(
         "name": "test",
         "seeds": seeds,
         "data": {"name": "digits", "train_size": 300, "test_size": 40, "batch_size": 20, **(data or {})},
-        "model": {**MLP, **(model or {})},
+        "model": model if model and model.get("name", "mlp") != "mlp" else {**MLP, **(model or {})},
         "optimizer": {"name": "sgd", "lr": 0.1, **(optimizer or {})},
         "train": {"steps": 100, "eval_every": 1, **(train or {})},
     }
@@ -91,23 +113,6 @@ class Trained:
 # The plain nets: torch.nn's modules under the names that the engine's parts have.
 
 
-class PlainMeanOnly(nn.Module):
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(features))
-        self.register_buffer("running_mean", torch.zeros(features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        def column(value: Tensor) -> Tensor:
-            return value.view(1, -1, *[1] * (x.dim() - 2))
-
-        if not self.training:
-            return x - column(self.running_mean) + column(self.bias)
-        mean = x.mean((0, *range(2, x.dim())))
-        self.running_mean = 0.9 * self.running_mean + 0.1 * mean.detach()
-        return x - column(mean) + column(self.bias)
-
-
 class PlainDropout(nn.Module):
     """Takes the mask that the seeding says for this run, step and place."""
 
@@ -127,14 +132,6 @@ class PlainDropout(nn.Module):
         return a * (x * keep + low * (1 - keep)) - a * (1 - q) * low
 
 
-def plain_norm(name: str, features: int, images: bool) -> nn.Module | None:
-    if name == "batchnorm":
-        return nn.BatchNorm2d(features) if images else nn.BatchNorm1d(features)
-    if name == "layernorm":
-        return nn.GroupNorm(1, features) if images else nn.LayerNorm(features)
-    return PlainMeanOnly(features) if "mean_only" in name else None
-
-
 class PlainNet(nn.Module):
     def __init__(self, run: RunSpec, dataset: Dataset, clock: dict[str, int]) -> None:
         super().__init__()
@@ -148,27 +145,26 @@ class PlainNet(nn.Module):
                 return []
             return [PlainDropout(dropout.rate, where, norm == "selu", clock)]
 
-        def wrap(layer: nn.Module) -> nn.Module:
-            return weight_norm(layer) if norm.startswith("weightnorm") else layer
-
         self.before = nn.Sequential(*drop("input", "before.0"))
         self.late = nn.Sequential(*drop("classifier", "late.0"))
         self.hidden = nn.Sequential()
         channels, *size = dataset.input_shape
         inputs = channels if images else channels * size[0] * size[1]
-        outputs, bias = options.width, norm != "batchnorm" and "mean_only" not in norm
+        outputs, bias = options.width, not options.norm.subtracts_mean
         bias = bias or dropout.placement == "before_norm"
         for index in range(options.depth):
             at = f"hidden.{len(self.hidden)}.dropout_"
             layer = nn.Conv2d(inputs, outputs, 3, padding=1) if images else nn.Linear(inputs, outputs)
             if not bias:
                 layer.register_parameter("bias", None)
-            norm_layer = plain_norm(norm, outputs, images)
-            parts = [("layer", wrap(layer))]
+            norm_layer = plain_norm(norm, outputs, images, options.norm)
+            parts = [("layer", plain_wrap(norm, layer))]
             parts += [("d1", d) for d in drop("before_norm", at + "before_norm")]
             parts += [] if norm_layer is None else [("norm", norm_layer)]
             parts += [("d2", d) for d in drop("after_norm", at + "after_norm")]
-            parts.append(("activation", getattr(nn, type(ACTIVATIONS[options.activation]()).__name__)()))
+            activation = getattr(nn, type(ACTIVATIONS[options.activation]()).__name__)()
+            gain = plain_gain(norm, activation)
+            parts.append(("activation", activation if gain == 1 else Scaled(activation, gain)))
             parts += [("d3", d) for d in drop("after_activation", at + "after_activation")]
             self.hidden.append(nn.Sequential(OrderedDict(parts)))
             inputs = outputs
@@ -177,7 +173,7 @@ class PlainNet(nn.Module):
                 size, outputs = [side // 2 for side in size], outputs * 2
         if images and not self.average:
             inputs *= size[0] * size[1]
-        self.classifier = wrap(nn.Linear(inputs, dataset.classes))
+        self.classifier = plain_wrap(norm, nn.Linear(inputs, dataset.classes), classifier=True)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.hidden(self.before(x if self.images else x.flatten(1)))
@@ -211,10 +207,9 @@ def cropped(x: Tensor, pad: int, seed: int, step: int, flip: bool) -> Tensor:
     return torch.stack(images)
 
 
-def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Tensor]]:
-    """Train one run with torch.nn and torch.optim; return train and test losses by step, and the tensors."""
-    dataset, settings, clock = data_of(run), run.settings, {"seed": run.seed, "step": 0}
-    x, y = dataset.train.x, dataset.train.y
+def batches_of(run: RunSpec, dataset: Dataset) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """The batch of each step, counted from 0, as the seeding says for this run."""
+    settings, x, y = run.settings, dataset.train.x, dataset.train.y
     size, per_epoch = settings.data.batch_size, len(x) // settings.data.batch_size
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
@@ -226,7 +221,14 @@ def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Ten
             images = cropped(images, augment.pad, run.seed, step, augment.flip)
         return images, y[index]
 
-    net = PlainNet(run, dataset, clock).to(x.dtype)
+    return batch
+
+
+def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Tensor]]:
+    """Train one run with torch.nn and torch.optim; return train and test losses by step, and the tensors."""
+    dataset, settings, clock = data_of(run), run.settings, {"seed": run.seed, "step": 0}
+    batch = batches_of(run, dataset)
+    net = PlainNet(run, dataset, clock).to(dataset.train.x.dtype)
     start = initial_model(run, dataset.input_shape, dataset.classes, batch(0)[0])
     ours = {**dict(start.named_parameters()), **dict(start.named_buffers())}
     with torch.no_grad():

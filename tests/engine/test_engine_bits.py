@@ -12,13 +12,12 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from engine_helpers import CNN, Trained, runs_of, trainer
+from engine_helpers import CNN, MLP, Trained, norm_of, runs_of, takes, trainer
 
 from normbench.engine import executor as executors
 from normbench.engine import trace
 from normbench.engine.events import RunEnd
 from normbench.layers import ACTIVATIONS
-from normbench.norms import NORMS
 
 # sizes that fill no vector register, so that every kernel has a rest at its end
 ODD = {"data": {"batch_size": 21, "test_size": 39}, "model": {"width": 15}}
@@ -48,11 +47,11 @@ def check_neighbours(runs, executor="vectorized"):
     return everyone
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", takes(MLP))
 def test_neighbours_change_no_bit(norm):
     """They are absent, or diverge at a rate of 1e6 and leave; runs of one seed also come to share a batch."""
-    everyone = check_neighbours(odd_runs(model={"norm": norm}))
-    if norm != "batchnorm":  # whose loss stays finite at any rate
+    everyone = check_neighbours(odd_runs(model={"norm": norm_of(norm, groups=3)}))
+    if norm not in ("batchnorm", "rmsnorm", "dynamic_tanh"):  # whose loss stays finite at any rate
         assert "diverged" in {end.status for end in everyone.ends.values()}
 
 
@@ -65,6 +64,20 @@ def test_neighbours_change_no_bit_with_any_activation(activation):
 def test_neighbours_change_no_bit_with_dropout(placement):
     dropout = {"rate": 0.2, "placement": placement}
     check_neighbours(odd_runs(model={"norm": "layernorm", "dropout": dropout}))
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "more"),
+    [
+        ("highway", "batchnorm", {"depth": 3}),
+        ("lstm", "none", {"pooling": 2}),
+        ("lstm", "batchnorm", {"pooling": 4}),
+        ("rnn", "layernorm", {"pooling": 2}),
+    ],
+)
+def test_neighbours_change_no_bit_in_other_architectures(name, norm, more):
+    model = {"name": name, "width": 15, "norm": norm, **more}
+    check_neighbours(odd_runs(model=model, rates=[0.05, 0.1, 1e6], steps=20))
 
 
 @pytest.mark.parametrize("norm", ["none", "batchnorm", "weightnorm"])
@@ -89,10 +102,15 @@ def without_fusion(monkeypatch):
 
 
 @pytest.mark.parametrize("executor", ["vectorized", "looped"])
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", takes(MLP))
 def test_the_traced_step_equals_the_untraced_one_bit_for_bit(norm, executor, monkeypatch):
     dropout = {"rate": 0.2, "placement": "after_norm"}
-    runs = odd_runs(model={"norm": norm, "dropout": dropout}, rates=[0.05, 0.1], steps=8, dtype="float64")
+    runs = odd_runs(
+        model={"norm": norm_of(norm, groups=3), "dropout": dropout},
+        rates=[0.05, 0.1],
+        steps=8,
+        dtype="float64",
+    )
     without_fusion(monkeypatch)
     traced = Trained(runs, executor)
     monkeypatch.setattr(executors, "traced", lambda key, function, example: torch.enable_grad()(function))

@@ -1,0 +1,74 @@
+"""Highway nets (Srivastava, Greff & Schmidhuber 2015, arXiv:1505.00387)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from normbench.layers import Linear, Sigmoid
+from normbench.models.base import Model
+from normbench.models.init import Init
+from normbench.models.mlp import MLPNet
+
+
+class Highway(Model):
+    """Highway net: y = H(x) T(x) + x (1 - T(x)), T(x) = sigmoid(W_T x + b_T); the first layer is plain.
+
+    H is a hidden layer with its normalization; the gates T have none. Without gates it is the plain net of
+    equal parameters in each of these layers: sqrt(2) `width` units, rounded (the paper's 50 and 71).
+    """
+
+    name: Literal["highway"] = "highway"
+    depth: int = Field(10, ge=2, le=1000, description="hidden layers: one plain, the others with gates")
+    width: int = Field(50, ge=1, description="units of a hidden layer of the net with gates")
+    gates: bool = Field(True, description="false: the plain net of equal parameters")
+    gate_bias: float = Field(-2.0, description="initial b_T; below 0 the layers start by handing x on")
+
+    paper: ClassVar[str] = "Srivastava, Greff & Schmidhuber 2015, arXiv:1505.00387"
+
+    def resolve(self) -> Model:
+        """Return what really applies."""
+        resolved = super().resolve()
+        default = type(self).model_fields["gate_bias"].default
+        return resolved if self.gates else resolved.model_copy(update={"gate_bias": default})
+
+    def units(self) -> int:
+        """Return the units of a hidden layer."""
+        return self.width if self.gates else round(math.sqrt(2) * self.width)
+
+    def assemble(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """Put the net together."""
+        units, inputs = self.units(), math.prod(input_shape)
+        hidden = nn.Sequential(self.block(Linear(inputs, units, bias=self.needs_bias()), inputs, units))
+        for _ in range(self.depth - 1):
+            block = self.block(Linear(units, units, bias=self.needs_bias()), units, units)
+            hidden.append(Gated(block, units, self.gate_bias) if self.gates else block)
+        return MLPNet(
+            nn.Sequential(*self.drop("input").values()),
+            hidden,
+            nn.Sequential(*self.drop("classifier").values()),
+            self.norm.wrap_classifier(Linear(units, classes, bias=self.bias is not False)),
+        )
+
+
+class Gated(nn.Module):
+    """y = H(x) T(x) + x (1 - T(x))."""
+
+    def __init__(self, block: nn.Module, units: int, gate_bias: float) -> None:
+        super().__init__()
+        self.block, self.gate, self.open = block, Linear(units, units), Sigmoid()
+        self.gate_bias = gate_bias
+
+    @torch.no_grad()
+    def start(self, init: Init, rng: Callable[[str], torch.Generator]) -> None:
+        """Set the gates' bias."""
+        self.gate.bias.fill_(self.gate_bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, F) to (B, F)."""
+        return torch.addcmul(x, self.open(self.gate(x)), self.block(x) - x)

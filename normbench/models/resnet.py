@@ -1,0 +1,155 @@
+"""Residual nets for small images (He et al. 2016, arXiv:1512.03385, section 4.2)."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from normbench.layers import Conv2d, Linear
+from normbench.models.base import Model
+
+STAGES = 3
+
+
+class ResNet(Model):
+    """Residual net of 6 n + 2 layers: y = activation(x + f(x)), f two 3x3 convolutions.
+
+    One convolution, then three stages of n blocks with `width`, 2 `width` and 4 `width` channels, the image
+    halved before the second and the third stage (there the shortcut, which has no weights, takes every second
+    pixel and pads the channels with zeros), global average, one dense layer. `norm_position` and
+    dropout act inside of f.
+    """
+
+    name: Literal["resnet"] = "resnet"
+    depth: int = Field(
+        20, ge=8, le=1202, description="layers with weights, 6 n + 2: 8, 14, 20, 32, 44, 56, 110"
+    )
+    width: int = Field(16, ge=1, description="channels of the first stage")
+    residual: bool = Field(True, description="false: the same net without shortcuts, y = f(x)")
+
+    paper: ClassVar[str] = "He et al. 2016, arXiv:1512.03385"
+    images: ClassVar[bool] = True
+
+    def blocks(self) -> int:
+        """Return n, the blocks of a stage."""
+        return (self.depth - 2) // 6
+
+    def branches(self) -> int:
+        """Return the number of residual branches."""
+        return STAGES * self.blocks() if self.residual else 0
+
+    def refuses(self, input_shape: tuple[int, ...], batch_size: int) -> str | None:
+        """Refuse depths that no whole number of blocks gives."""
+        if self.depth % 6 != 2:
+            below = 6 * self.blocks() + 2
+            return f"depth {self.depth} is not 6 n + 2; the nearest are {below} and {below + 6}"
+        return super().refuses(input_shape, batch_size)
+
+    def fewest_values(self, input_shape: tuple[int, ...], batch_size: int) -> int:
+        """Return the pixels in a batch of the last stage's images."""
+        return batch_size * math.prod(-(-side // 4) for side in input_shape[1:])
+
+    def assemble(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+        """Put the net together."""
+        inputs, hidden = self.width, nn.Sequential()
+        for stage in range(STAGES):
+            outputs = self.width * 2**stage
+            for index in range(self.blocks()):
+                hidden.append(self.residual_block(inputs, outputs, stage, index))
+                inputs = outputs
+        channels = input_shape[0]
+        first = Conv2d(channels, self.width, 3, padding=1, bias=self.needs_bias())
+        return ResNetNet(
+            nn.Sequential(*self.drop("input").values()),
+            self.block(first, channels, self.width),
+            hidden,
+            nn.Sequential(*self.drop("classifier").values()),
+            self.norm.wrap_classifier(Linear(inputs, classes, bias=self.bias is not False)),
+        )
+
+    def residual_block(self, inputs: int, outputs: int, stage: int, index: int) -> Block:
+        """Return block `index` of a stage, the first of which may halve the image."""
+        stride = 2 if stage and not index else 1
+
+        def wrap(last: bool):  # type: ignore[no-untyped-def]
+            return lambda layer: (
+                self.norm.wrap_in_branch(layer, self.branches(), 2, last)
+                if self.residual
+                else self.norm.wrap(layer)
+            )
+
+        bias = self.needs_bias()
+        lower = Conv2d(inputs, outputs, 3, stride, padding=1, bias=bias)
+        upper = Conv2d(outputs, outputs, 3, padding=1, bias=bias)
+        linear = self.model_copy(update={"activation": "identity"})  # the sum comes before the activation
+        branch = nn.Sequential(
+            self.block(lower, inputs, outputs, wrap(False)), linear.block(upper, outputs, outputs, wrap(True))
+        )
+        if not self.residual:
+            return Block(branch, None, self.activate())
+        alpha, beta = self.norm.branch_scales(index)
+        # at the change of shapes the shortcut, too, is scaled back to variance 1
+        scale = self.norm.branch_scales(self.blocks())[1] if stride == 2 else 1.0
+        return Block(branch, Shortcut(stride, outputs - inputs), self.activate(), alpha, beta, scale)
+
+
+class Shortcut(nn.Module):
+    """Every `stride`-th pixel, and so many channels of zeros around (option A)."""
+
+    def __init__(self, stride: int, more: int) -> None:
+        super().__init__()
+        self.stride, self.more = stride, more
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C + more, ceil(H / stride), ceil(W / stride))."""
+        if self.stride > 1:
+            x = x[..., :: self.stride, :: self.stride]
+        if self.more:
+            x = F.pad(x, (0, 0, 0, 0, self.more // 2, self.more - self.more // 2))
+        return x
+
+
+class Block(nn.Module):
+    """y = activation(s(x / scale) + alpha f(x / (scale beta))), s the shortcut; f(x) alone without one."""
+
+    def __init__(
+        self,
+        branch: nn.Module,
+        shortcut: nn.Module | None,
+        activation: nn.Module,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.branch, self.shortcut, self.activation = branch, shortcut, activation
+        self.alpha, self.beta, self.scale = alpha, beta, scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images to images."""
+        if self.shortcut is None:
+            return self.activation(self.branch(x))
+        if self.scale != 1.0:
+            x = x / self.scale
+        y = self.branch(x if self.beta == 1.0 else x / self.beta)
+        return self.activation(self.shortcut(x) + (y if self.alpha == 1.0 else y * self.alpha))
+
+
+class ResNetNet(nn.Module):
+    """Maps images (B, C, H, W) to logits (B, classes)."""
+
+    def __init__(
+        self, before: nn.Module, first: nn.Module, hidden: nn.Module, late: nn.Module, classifier: nn.Module
+    ) -> None:
+        super().__init__()
+        self.before, self.first, self.hidden = before, first, hidden
+        self.late, self.classifier = late, classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        x = self.hidden(self.first(self.before(x)))
+        return self.classifier(self.late(x.mean((2, 3))))

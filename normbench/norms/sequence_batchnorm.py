@@ -1,0 +1,86 @@
+"""Batch normalization over the steps of a sequence (Cooijmans et al. 2017, arXiv:1603.09025)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from normbench import functional
+from normbench.norms.sequence import Seen, SequenceLayer
+
+
+class SequenceBatchNorm(SequenceLayer):
+    """y_t = gamma (x_t - mean_t) / sqrt(var_t + eps) + beta, the batch's statistics of each step t.
+
+    Gamma and beta are shared by the steps. At inference running averages of each step's statistics serve,
+    beyond the longest training sequence those of its last step; with `rows` 1, one average over all steps.
+
+    Args:
+        features: F.
+        rows: sets of running statistics: one for each step of a training sequence, or 1, shared by all.
+        eps: added to the variance.
+        momentum: weight of the new batch in the running statistics.
+        affine: learn gamma (1) and, with `offset`, beta (0), both (F,).
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self, features: int, rows: int, eps: float, momentum: float, affine: bool, offset: bool
+    ) -> None:
+        super().__init__()
+        self.rows, self.eps, self.momentum = rows, eps, momentum
+        for name, value, learned in (
+            ("weight", torch.ones(features), affine),
+            ("bias", torch.zeros(features), affine and offset),
+        ):
+            if learned:
+                self.register_parameter(name, nn.Parameter(value))
+            else:
+                self.register_buffer(name, value, persistent=False)
+        self.register_buffer("running_mean", torch.zeros(rows, features))
+        self.register_buffer("running_var", torch.ones(rows, features))
+
+    def at(self, x: Tensor, step: int, seen: Seen) -> Tensor:
+        """Normalize x (B, F) of this step."""
+        if self.training:
+            y, mean, var = functional.batch_norm(x, self.weight, self.bias, self.eps)
+            seen.append((mean, var * (len(x) / (len(x) - 1))))
+            return y
+        row = min(step, self.rows - 1)
+        scale = self.weight * torch.rsqrt(self.running_var[row] + self.eps)
+        return torch.addcmul(self.bias - self.running_mean[row] * scale, x, scale)
+
+    def remember(self, seen: Seen) -> None:
+        """Move each step's running statistics, or the shared ones by the mean over the steps."""
+        if seen:
+            means, variances = zip(*seen, strict=True)
+            self._move(torch.stack(means), torch.stack(variances))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize a whole sequence x (T, B, F)."""
+        if self.training:
+            y, mean, var = functional.batch_norm_steps(x, self.weight, self.bias, self.eps)
+            self._move(mean, var * (x.shape[1] / (x.shape[1] - 1)))
+            return y
+        mean, var = self._rows(self.running_mean, len(x)), self._rows(self.running_var, len(x))
+        scale = self.weight * torch.rsqrt(var + self.eps)
+        return torch.addcmul(self.bias - mean * scale, x, scale)
+
+    def _rows(self, statistics: Tensor, steps: int) -> Tensor:
+        """Return the running statistics of so many steps, (steps, 1, F) or, shared by all, (1, 1, F)."""
+        if self.rows > 1:
+            beyond = statistics[-1:].expand(max(0, steps - self.rows), -1)
+            statistics = torch.cat([statistics[:steps], beyond])
+        return statistics.unsqueeze(1)
+
+    @torch.no_grad()
+    def _move(self, mean: Tensor, var: Tensor) -> None:
+        """Move the running statistics by (T, F) of one batch, the variance unbiased."""
+        if self.rows == 1:
+            mean, var = mean.mean(0, keepdim=True), var.mean(0, keepdim=True)
+        self.running_mean.mul_(1 - self.momentum).add_(mean, alpha=self.momentum)
+        self.running_var.mul_(1 - self.momentum).add_(var, alpha=self.momentum)

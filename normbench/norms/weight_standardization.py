@@ -1,0 +1,63 @@
+"""Weight standardization (Qiao et al. 2019, arXiv:1903.10520)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from normbench.norms.base import Normalization
+from normbench.norms.groupnorm import GroupNormLayer, refuses_groups
+from normbench.norms.wrapped import Wrapped
+
+
+class WeightStandardization(Normalization):
+    """Weight standardization: w = (v - mean_v) / sqrt(var_v + eps), for each output unit; then groupnorm.
+
+    v is (out, in, ...); mean and biased variance are over the inputs of a unit (and the kernel). The weights
+    have variance 1, so that a unit's output grows with the root of its inputs: as in the paper, a
+    normalization of the activations follows, here by groups. The classifier stays plain.
+    """
+
+    name: Literal["weight_standardization"] = "weight_standardization"
+    eps: float = Field(1e-5, gt=0, description="added to the variance of the weights")
+    groups: int | None = Field(
+        4, ge=1, description="groups of the group normalization behind each layer; null: none"
+    )
+
+    paper: ClassVar[str] = "Qiao et al. 2019, arXiv:1903.10520"
+
+    def wrap(self, layer: nn.Module) -> nn.Module:
+        """Return the layer with standardised weights."""
+        return StandardisedWeights(layer, self.eps)
+
+    def wrap_classifier(self, layer: nn.Module) -> nn.Module:
+        """Leave the classifier as it is."""
+        return layer
+
+    def module(self, features: int) -> nn.Module | None:
+        """Return the group normalization for this many features, or none."""
+        if self.groups is None:
+            return None
+        return GroupNormLayer(features, self.groups, 1e-5, affine=True)
+
+    def has_layer(self) -> bool:
+        """Tell whether a group normalization follows."""
+        return self.groups is not None
+
+    def refuses_features(self, features: int, images: bool) -> str | None:
+        """Refuse features that do not make equal groups, and groups of a single number."""
+        return None if self.groups is None else refuses_groups(self.groups, features, images)
+
+
+class StandardisedWeights(Wrapped):
+    """y = w.x + b, w = (v - mean_v) / sqrt(var_v + eps)."""
+
+    def __init__(self, layer: nn.Module, eps: float) -> None:
+        super().__init__(layer)
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in, ...) to (B, out, ...)."""
+        return self.product(x, self.standardised(self.eps), self.bias)

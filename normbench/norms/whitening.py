@@ -1,0 +1,87 @@
+"""Whitening of a batch's features by eigendecomposition (Huang et al. 2018, arXiv:1804.08450)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from normbench import functional
+from normbench.norms.base import Affine, Normalization
+
+
+class Whitening(Normalization):
+    """ZCA whitening: y = gamma S^(-1/2) (x - mean_B) + beta, S = cov_B + eps I, for each group of features.
+
+    S^(-1/2) = U diag(l)^(-1/2) U' by eigendecomposition, with a gradient that stays finite where eigenvalues
+    coincide. Features that stand together form equal groups of at most `group_size` (the largest divisor of
+    their number up to it); gamma and beta are one for each feature. At inference running averages of the
+    mean and of S^(-1/2) serve. Cost for each step and layer of F features: F/G eigendecompositions of G x G,
+    O(F G^2), beside O(B F G) for covariance and product, where batch normalization takes O(B F).
+    """
+
+    name: Literal["whitening"] = "whitening"
+    eps: float = Field(1e-3, gt=0, description="added to the variances")
+    momentum: float = Field(0.1, ge=0, le=1, description="weight of the new batch in the running statistics")
+    affine: bool = Field(True, description="learn the gain gamma and the offset beta")
+    group_size: int = Field(16, ge=1, description="features whitened together, at most")
+
+    paper: ClassVar[str] = "Huang et al. 2018, arXiv:1804.08450"
+    subtracts_mean: ClassVar[bool] = True
+
+    def module(self, features: int) -> nn.Module:
+        """Return the layer for this many features."""
+        return WhiteningLayer(features, self)
+
+    def inverse_root(self, sigma: Tensor) -> Tensor:
+        """Return S^(-1/2) of (groups, G, G)."""
+        return functional.inverse_sqrt(sigma, self.eps)
+
+    def refuses(
+        self, architecture: str, values: int, pixels: int | None = None, branches: int = 0
+    ) -> str | None:
+        """Refuse batches from which no covariance of a group can be taken."""
+        reason = super().refuses(architecture, values, pixels, branches)
+        if reason is None and values < self.group_size:
+            return (
+                f"a covariance of up to {self.group_size} features (group_size) from {values} values is "
+                f"singular; set model.norm.group_size to at most {values}, or data.batch_size higher"
+            )
+        return reason
+
+
+class WhiteningLayer(Affine):
+    """Decorrelates each group of features over the batch, and over the pixels of images."""
+
+    running_mean: Tensor
+    running_matrix: Tensor
+
+    def __init__(self, features: int, options: Whitening) -> None:
+        super().__init__(features, options.affine)
+        self.options = options
+        size = next(g for g in range(min(options.group_size, features), 0, -1) if features % g == 0)
+        self.groups, self.size = features // size, size
+        self.register_buffer("running_mean", torch.zeros(features))
+        self.register_buffer("running_matrix", torch.eye(size).repeat(self.groups, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Whiten x (B, F) or (B, F, H, W)."""
+        last = x.movedim(1, -1)  # (B, ..., F)
+        rows = last.reshape(-1, self.groups, self.size).movedim(0, 1)  # (groups, n, G)
+        if self.training:
+            options, count = self.options, rows.shape[-2]
+            mean = rows.mean(-2, keepdim=True)
+            centred = rows - mean
+            eye = torch.eye(self.size, dtype=x.dtype, device=x.device)
+            sigma = centred.mT @ centred / count + options.eps * eye
+            matrix = options.inverse_root(sigma)
+            with torch.no_grad():
+                self.running_mean.mul_(1 - options.momentum).add_(mean.flatten(), alpha=options.momentum)
+                self.running_matrix.mul_(1 - options.momentum).add_(matrix, alpha=options.momentum)
+        else:
+            centred = rows - self.running_mean.view(self.groups, 1, self.size)
+            matrix = self.running_matrix
+        white = (centred @ matrix).movedim(0, 1).reshape(last.shape)  # S^(-1/2) is symmetric
+        return self.scale_and_shift(white.movedim(-1, 1))
