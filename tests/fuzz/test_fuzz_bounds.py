@@ -11,11 +11,15 @@ from fuzz_bounds import BYTES, TookTooLongError, bounded, note, tried
 from normbench.errors import ConfigError
 
 
+def hang():
+    while True:
+        pass
+
+
 def test_a_hang_is_stopped(monkeypatch):
     monkeypatch.setattr("fuzz_bounds.SECONDS", 0.05)
     with pytest.raises(TookTooLongError), bounded():
-        while True:
-            pass
+        hang()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of the address space as on Linux")
