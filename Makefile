@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help quickstart test fuzz pairs check lint format types schema schema-check check-quickstart clean
+.PHONY: help quickstart test fuzz pairs check lint format types schema schema-check check-quickstart benchmark-peers benchmarks clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -51,6 +51,13 @@ check-quickstart: $(VENV)/.installed  ## the quickstart from config to figures, 
 	  test -s "$$folder/quickstart/$$file" || { echo "the quickstart left no $$file"; exit 1; }; \
 	done
 
+benchmark-peers: $(VENV)/.installed-peers  ## against torch loops, DataLoader, Lightning and JAX, about 20 minutes
+	$(BIN)/python benchmarks/against_peers.py mlp
+	$(BIN)/python benchmarks/against_peers.py others
+
+benchmarks: $(VENV)/.installed  ## all other tables of docs/benchmarks.md, about 15 minutes
+	for table in share executors stack_size growth around; do $(BIN)/python benchmarks/$$table.py || exit 1; done
+
 clean:  ## remove the virtual environment and the tools' caches; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
@@ -64,6 +71,10 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/.installed
 	$(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/.installed-peers: pyproject.toml | $(VENV)/.installed
+	$(PIP) -e '.[peers]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed

@@ -29,7 +29,7 @@ def write(name: str, rows: Sequence[Mapping[str, object]]) -> None:
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     print(table)
     page = PAGE.read_text(encoding="utf-8")
-    marked = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+    marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not marked.search(page):
         raise SystemExit(f"{PAGE.name} has no place for it: <!-- {name} --> ... <!-- end -->")
-    PAGE.write_text(marked.sub(lambda match: match[1] + table + match[2], page, count=1), encoding="utf-8")
+    PAGE.write_text(marked.sub(lambda match: match[1] + table + "\n" + match[2], page, count=1), encoding="utf-8")
