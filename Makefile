@@ -16,7 +16,7 @@ quickstart: $(VENV)/.installed  ## install, train the quickstart's sweep on embe
 	@echo "Look at the figures in my_results/quickstart/plots/, first at largest_rate.png and rate.png"
 
 test: $(VENV)/.installed-test  ## install with what the tests need, and run them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 fuzz: $(VENV)/.installed-test  ## the property tests with 1,500 inputs for each kind, about 10 minutes
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz
