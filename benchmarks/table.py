@@ -32,4 +32,6 @@ def write(name: str, rows: Sequence[Mapping[str, object]]) -> None:
     marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not marked.search(page):
         raise SystemExit(f"{PAGE.name} has no place for it: <!-- {name} --> ... <!-- end -->")
-    PAGE.write_text(marked.sub(lambda match: match[1] + table + "\n" + match[2], page, count=1), encoding="utf-8")
+    PAGE.write_text(
+        marked.sub(lambda match: match[1] + table + "\n" + match[2], page, count=1), encoding="utf-8"
+    )

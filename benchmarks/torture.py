@@ -128,9 +128,14 @@ class Sweep:
         files = [*self.folder.glob("parts/*.metrics.csv"), self.folder / "metrics.csv"]
         return sum(max(0, file.read_bytes().count(b"\n") - 1) for file in files if file.exists())
 
-    def in_training(self) -> tuple[str, int]:
-        """Return the stack in training (after a kill: the last one) and the step of its last row."""
+    def in_training(self) -> tuple[str, int] | None:
+        """Return the stack in training (after a kill: the last one) and the step of its last row.
+
+        None while the finished parts are merged: nothing is left to train.
+        """
         parts = sorted(self.folder.glob("parts/*.metrics.csv"), key=lambda path: path.stat().st_mtime_ns)
+        if not parts:
+            return None
         steps = [line.split(b",")[1] for line in parts[-1].read_bytes().split(b"\n")[1:-1]]
         return parts[-1].name.split(".")[0], max(map(int, steps), default=0)
 
@@ -185,9 +190,10 @@ def kill_and_go_on(sweep: Sweep, whole: Sweep, steps: int, moment: float, in_a_w
         "checkpoint_there": any(sweep.folder.glob("checkpoints/*.pt")),
         "during_write": during_write,
     }
-    stack, step = sweep.in_training()
+    training = sweep.in_training()
     sweep.finish()
     once, again = whole.session(0)["run_steps_of"], sweep.session(1)["run_steps_of"]
+    stack, step = training or (next(iter(once)), steps)
     kill["stack_done"] = step / steps
     kill["stack_again"] = again.get(stack, 0) / once[stack]
     kill["steps_again"] = sum(again.values()) / sum(once.values())
@@ -232,7 +238,7 @@ def kill_commands(config: Path, root: Path, options: argparse.Namespace, whole: 
     """Kill the whole command, so many times, each in a folder of its own."""
     steps = (QUICK if options.quick else FULL)["steps"]
     kills = []
-    for number in range(options.kills):
+    for number in range(options.first - 1, options.kills):
         sweep = Sweep(config, root / str(number), options)
         moment = (number + 0.5) / options.kills * seconds
         kills.append(kill_and_go_on(sweep, whole, steps, moment, number % 4 == 3))
@@ -296,6 +302,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, help="default: 50, of workers 10")
+    parser.add_argument("--first", type=int, default=1, help="go on with this one of the kills")
     parser.add_argument("--launcher", choices=("local", "processes"), default="local")
     parser.add_argument("--quick", action="store_true", help="a small sweep")
     parser.add_argument("--threads", type=int, default=1)
