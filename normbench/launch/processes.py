@@ -1,8 +1,9 @@
 """Trains the stacks of a plan in several processes: one stack to each worker, the parent alone writes.
 
-Workers of one thread each do not wait for each other within a step, which is a little faster on two cores, and
-much faster beside other work, where threads wait by spinning (docs/benchmarks.md). Workers are started afresh (spawn), read their stack from a pipe, and send back what the engine tells
-and the states for its checkpoints; a worker that is killed is replaced, and its stack goes on from the last.
+Workers of one thread each do not wait for each other within a step, which is a little faster on two cores,
+and much faster beside other work, where threads wait by spinning (docs/benchmarks.md). Workers are started
+afresh (spawn), read their stack from a pipe, and send back what the engine tells and the states for its
+checkpoints; a worker that is killed is replaced, and its stack goes on from the last.
 """
 
 from __future__ import annotations
