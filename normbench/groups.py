@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 Keys = tuple[str, ...]
 POSITION, DROPOUT_RATE = "model.norm_position", "model.dropout.rate"
 SET_BY = {"model.activation": VARIANT, POSITION: VARIANT, DROPOUT_RATE: "model.dropout.placement"}
-LAYERLESS = ("none", "weightnorm", "selu")  # names only: to ask the normalizations would import torch
+# names only: to ask the normalizations would import torch
+LAYERLESS = ("none", "weightnorm", "selu", "scaled_weight_standardization", "fixup")
 
 
 @dataclass(frozen=True)
