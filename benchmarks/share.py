@@ -73,7 +73,7 @@ def main() -> None:
             product,
         ),
         (
-            "the same, 64 runs of a seed (20 in a stack)",
+            "the same, 20 runs of a seed",
             MLP.format(3, 100, "batchnorm"),
             (1, 28, 28),
             60,
