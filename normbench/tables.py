@@ -151,6 +151,7 @@ def _read_runs(folder: Path) -> pd.DataFrame:
             raise RecordsError(f"{path}: not there; 'normbench run' writes it when the first runs end")
         # Everything as text first: `none`, `off` and `nan` in a swept column are words.
         raw = _csv(path, dtype=str, keep_default_na=False)
+    _check_identity(raw, folder / "runs.csv")
     runs = raw.copy()
     columns = list(runs.columns)
     for name in columns:
@@ -166,6 +167,19 @@ def _read_runs(folder: Path) -> pd.DataFrame:
     if "outcome" not in runs.columns:
         runs["outcome"] = None
     return runs.reset_index(drop=True)
+
+
+def _check_identity(raw: pd.DataFrame, path: Path) -> None:
+    """Raise where a row could not be told from another, or has no seed: the file was changed."""
+    import pandas as pd
+
+    mend = "run the config again to restore it"
+    if "run_id" in raw and raw["run_id"].duplicated().any():
+        raise RecordsError(f"{path}: run_id: some run has two rows; {mend}")
+    if "seed" in raw:
+        seeds = pd.to_numeric(raw["seed"], errors="coerce")
+        if not (seeds.between(0, 2**53) & (seeds % 1 == 0)).all():
+            raise RecordsError(f"{path}: seed: found something else than whole numbers; {mend}")
 
 
 def _scalar_column(column: pd.Series[Any]) -> pd.Series[Any]:
