@@ -23,6 +23,7 @@ VARIANT = "model.norm"
 QUOTED = r"^'(?=[=+\-@'\t\r ])"  # what the records put before a word that a spreadsheet would compute
 PARTS = ("train", "val", "test")
 MEASURED = [f"{part}_{what}" for part in PARTS for what in ("loss", "accuracy")]
+MAX_SEEDS = 10_000  # of a config that counts them
 CURVES = ["step", "epoch", *MEASURED]  # of metrics.csv
 NUMBERS = [
     *("steps", "diverged_at_step", "train_loss_last_tenth", "label_entropy", "parameters", "train_seconds"),
@@ -98,10 +99,8 @@ def load_tables(
     if not folder.is_dir():
         raise RecordsError(f"{folder}: no such folder; 'normbench run CONFIG' writes results/<name>/")
     config = read_config(folder / "config.yaml")
+    _check_config(config, folder / "config.yaml")
     runs = _read_runs(folder)
-    missing = [c for c in ("run_id", "seed", "status") if c not in runs.columns]
-    if missing:
-        raise RecordsError(f"{folder}/runs.csv: columns missing: {', '.join(missing)}; run the config again")
     if runs.empty:
         raise RecordsError(
             f"{folder}: no run has ended yet, so there is nothing to show; wait for the first one"
@@ -128,6 +127,30 @@ def load_tables(
     return Tables(folder, name, config, runs, metrics, swept, tuple(warnings))
 
 
+def _check_config(config: dict[str, Any], path: Path) -> None:
+    """Raise where a number that is read from the config on the way is none: the file was changed."""
+    mend = "run the config again to restore it"
+    for key in ("train.trains_below", "train.steps"):
+        value = setting(config, key)
+        if value is not None and not (_is_number(value) and 0 < value < 2**53):
+            raise RecordsError(f"{path}: {key}: {str(value)[:60]!r} is no number above 0; {mend}")
+    seeds = config.get("seeds")
+    if isinstance(seeds, list) and all(_is_whole(seed) for seed in seeds):
+        return
+    if seeds is not None and not (_is_whole(seeds) and seeds <= MAX_SEEDS):
+        raise RecordsError(
+            f"{path}: seeds: {str(seeds)[:60]!r} is no number of seeds and no list of them; {mend}"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
 def _refining(runs: pd.DataFrame, config: dict[str, Any], folder: Path) -> pd.Series[bool]:
     """Return which runs refine the edge of a single seed: what compares rates over seeds leaves them out."""
     import pandas as pd
@@ -150,7 +173,7 @@ def _read_runs(folder: Path) -> pd.DataFrame:
         if not path.is_file():
             raise RecordsError(f"{path}: not there; 'normbench run' writes it when the first runs end")
         # Everything as text first: `none`, `off` and `nan` in a swept column are words.
-        raw = _csv(path, dtype=str, keep_default_na=False)
+        raw = _csv(path, ["run_id", "seed", "status"], dtype=str, keep_default_na=False)
     _check_identity(raw, folder / "runs.csv")
     runs = raw.copy()
     columns = list(runs.columns)
@@ -243,7 +266,7 @@ def _read_metrics(folder: Path, run_ids: pd.Series[Any]) -> pd.DataFrame:
         kinds: dict[str, str] = {"run_id": "category", "step": "int64", "epoch": "float32"}
         kinds.update(dict.fromkeys(MEASURED, "float32"))
         wanted = set(kinds)
-        raw = _csv(path, dtype=kinds, usecols=lambda c: c in wanted)
+        raw = _csv(path, ["run_id", "step"], dtype=kinds, usecols=lambda c: c in wanted)
     ids = raw["run_id"].astype("category")
     positions = pd.Index(run_ids).get_indexer(pd.Index(ids.cat.categories.astype(str)))
     codes = ids.cat.codes.to_numpy()
@@ -267,19 +290,25 @@ def load_layers(tables: Tables) -> pd.DataFrame:
     if raw is None:
         if not path.is_file():
             return pd.DataFrame({name: [] for name in columns})
-        raw = _csv(path, dtype={"run_id": str, "layer": str, "quantity": str})
+        kinds = {"run_id": str, "step": "int64", "layer": str, "quantity": str, "value": "float64"}
+        raw = _csv(path, list(kinds), dtype=kinds)
     run = pd.Index(tables.runs["run_id"]).get_indexer(pd.Index(raw["run_id"].astype(str)))
     table = raw.assign(run=run)[columns]
     return table[table["run"] >= 0].reset_index(drop=True)
 
 
-def _csv(path: Path, **options: Any) -> pd.DataFrame:
+def _csv(path: Path, needed: Sequence[str], **options: Any) -> pd.DataFrame:
+    """Read a whole file; RecordsError if it is no CSV, or a column that is `needed` is not there."""
     import pandas as pd
 
+    mend = "move it aside and run the config again"
     try:
-        return pd.read_csv(path, **options)
-    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser and dtype errors are ValueErrors
-        raise RecordsError(f"{path}: damaged ({error}); move it aside and run the config again") from error
+        table: pd.DataFrame = pd.read_csv(path, **options)
+    except (ValueError, OverflowError) as error:  # of pandas' parser, of its types, of UTF-8
+        raise RecordsError(f"{path}: damaged ({error}); {mend}") from error
+    if missing := [name for name in needed if name not in table.columns]:
+        raise RecordsError(f"{path}: columns missing: {', '.join(missing)}; {mend}")
+    return table
 
 
 def _from_records(function: str, folder: Path) -> pd.DataFrame | None:

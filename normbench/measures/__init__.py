@@ -10,6 +10,7 @@ from normbench.measures.generalisation_gap import GeneralisationGap
 from normbench.measures.max_stable_lr import MaxStableLr
 from normbench.measures.probe import Probe
 from normbench.measures.seconds_per_step import SecondsPerStep
+from normbench.measures.seconds_to_target import SecondsToTarget
 from normbench.measures.share_that_trains import ShareThatTrains
 from normbench.measures.steps_to_target import StepsToTarget
 from normbench.options import Registry
@@ -26,6 +27,7 @@ MEASURES: Registry[Measure] = Registry(
     BestLoss,
     GeneralisationGap,
     SecondsPerStep,
+    SecondsToTarget,
     Probe,
 )
 

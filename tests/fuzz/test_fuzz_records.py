@@ -24,7 +24,8 @@ from normbench.errors import NormbenchError
 from normbench.records import folder_status, read_layers, read_metrics, read_runs
 from normbench.records.lock import holder_of
 from normbench.summary import summary_rows
-from normbench.tables import load_tables
+from normbench.tables import Tables, load_layers, load_tables, seeds_of
+from normbench.verify import verify
 
 CONFIG = """
 name: x
@@ -33,6 +34,11 @@ data: {name: digits, train_size: 100, test_size: 20, batch_size: 20}
 model: {name: mlp, depth: 1, width: 4}
 train: {steps: 150, eval_every: 5}
 sweep: {model.norm: [none, batchnorm], optimizer.lr: [0.1, 1, 1.0e+30]}
+claims:
+  - {id: a, statement: BN trains at larger rates, measure: max_stable_lr, of: {model.norm: batchnorm},
+     against: {model.norm: none}, expect: {ratio_at_least: 3}}
+  - {id: b, statement: faster, measure: {name: steps_to_target, target: 0.9}, of: {model.norm: batchnorm},
+     against: {model.norm: none}, expect: {ratio_at_most: 0.9}}
 """
 FILES = [
     "runs.csv", "metrics.csv", "layers.csv", "config.yaml", "environment.json", "run.lock",
@@ -65,11 +71,22 @@ def read_all(folder: Path) -> None:
         found = tried(reader, folder)
         if isinstance(found, NormbenchError):
             assert str(folder) in str(found), found
-    tables = tried(load_tables, folder)
-    if isinstance(tables, NormbenchError):
-        assert str(folder) in str(tables), tables
-    else:
-        tried(summary_rows, tables)
+    for reader in (load_tables, verify):
+        found = tried(reader, folder)
+        if isinstance(found, NormbenchError):
+            assert str(folder) in str(found), found
+        elif reader is load_tables:
+            tried(show, found)
+
+
+def show(tables: Tables) -> None:
+    """Read of the tables whatever a figure, a verdict or a table on the terminal reads of them."""
+    assert tables.title
+    assert tables.steps
+    assert tables.trains_below > 0
+    assert len(seeds_of(tables)) <= 10_000
+    summary_rows(tables)
+    load_layers(tables)
 
 
 @short

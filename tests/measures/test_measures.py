@@ -112,6 +112,14 @@ def test_a_torn_curve_has_no_steps_unless_it_reached_the_target(tmp_path):
     assert reading(tmp_path, torn, "steps_to_target", target=0.5) == Span(0, 100, 100)
 
 
+def test_seconds_to_a_target_are_its_steps_times_the_seconds_of_a_step(tmp_path):
+    timed = run({}, 0, curve=CURVE, train_seconds=20.0)  # 1,000 steps
+    assert ends(reading(tmp_path, [timed], "seconds_to_target", target=0.9)) == (2, 4, 4)
+    assert ends(reading(tmp_path, [timed], "seconds_to_target", target=0.96)) == (20, INF, INF)
+    untimed = run({}, 0, curve=CURVE)
+    assert reading(tmp_path, [untimed], "seconds_to_target", target=0.9) is None
+
+
 @pytest.mark.parametrize("options", [{}, {"target": 0.9, "share_of_best": 0.9}, {"target": 90.0}])
 def test_steps_to_target_needs_one_target(options):
     with pytest.raises(ValueError, match=r"exactly one|at most 1"):

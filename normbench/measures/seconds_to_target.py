@@ -1,0 +1,32 @@
+"""How long a run takes to a target, on the clock."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from normbench.measures.base import Sample
+from normbench.measures.steps_to_target import StepsToTarget
+from normbench.stats import Span
+
+
+class SecondsToTarget(StepsToTarget):
+    """Training seconds to a target: `steps_to_target` times the run's seconds of a training step.
+
+    Evaluation is left out. What `seconds_per_step` says holds here, too: the machine, the executor and the
+    size of the stack are in the number. Medians over seeds, on the log scale.
+    """
+
+    name: Literal["seconds_to_target"] = "seconds_to_target"  # type: ignore[assignment]
+
+    @property
+    def label(self) -> str:
+        """Return what is measured, with the target."""
+        return super().label.replace("steps", "seconds", 1)
+
+    def reading(self, sample: Sample) -> Span | None:
+        """Return the seconds of the steps between which the target is reached."""
+        found, steps, seconds = super().reading(sample), sample.value("steps"), sample.value("train_seconds")
+        if found is None or not steps > 0 or not seconds > 0:
+            return None
+        each = seconds / steps
+        return Span(found.low * each, found.high * each, found.estimate * each)
