@@ -16,7 +16,6 @@ from normbench.engine.checkpoint import UnfitError
 from normbench.engine.events import Evaluation, RunEnd
 from normbench.engine.executor import EXECUTORS
 from normbench.engine.state import StackState, holds, initial_model, initial_state, pad
-from normbench.norms.batchnorm import BatchNormLayer
 from normbench.seeding import generator
 
 if TYPE_CHECKING:
@@ -222,9 +221,9 @@ class StackTrainer:
         They are means over training batches at the present weights; the training goes on with its own.
         """
         layers = {
-            f"{name}.momentum": layer.options.reestimate
+            f"{name}.momentum": batches
             for name, layer in self.executor.model.named_modules()
-            if isinstance(layer, BatchNormLayer) and layer.options.reestimate is not None
+            if (batches := getattr(layer, "reestimate", None)) is not None
         }
         if not layers:
             return self.state

@@ -128,8 +128,15 @@ class Normalization(Named):
 
 
 class Affine(nn.Module):
-    """A normalization's gain gamma (1) and offset beta (0), both (features,); constants without `affine`."""
+    """A normalization's gain gamma (1) and offset beta (0), both (features,); constants without `affine`.
 
+    Attributes:
+        reestimate: of how many training batches the running statistics are to be means, made anew before
+            each evaluation; None: they stay as training left them. A layer that asks for it has a buffer
+            `momentum`, the weight of the new batch, which is set to 1/k for the k-th one.
+    """
+
+    reestimate: int | None = None
     weight: Tensor
     bias: Tensor
 

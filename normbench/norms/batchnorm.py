@@ -110,9 +110,10 @@ class BatchNormLayer(Affine):
         self.options, self.eps = options, options.eps
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
-        if options.reestimate is None:
+        self.reestimate = options.reestimate
+        if self.reestimate is None:
             self.momentum = options.momentum
-        else:  # the engine sets it to 1/k for the k-th batch of an average
+        else:
             self.register_buffer("momentum", torch.tensor(options.momentum, dtype=torch.float64))
         if options.frozen_from is not None:
             self.register_buffer("steps", torch.zeros(()))  # a tensor: each run of a stack has its own
