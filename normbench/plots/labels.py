@@ -62,12 +62,14 @@ def balanced(text: str, inches: float, size: float) -> list[str]:
 
 
 def parts(text: str, inches: float, size: float) -> list[str]:
-    """Break `depth 3, activation relu` after its commas where it is too wide for one line, then at spaces."""
+    """Break `depth 3, activation relu` after its commas if it is too wide for a line, a sentence anywhere."""
     if width(clean(text), size) <= inches:
         return [clean(text)]
     pieces = clean(text).split(", ")
     pieces = [f"{piece}," for piece in pieces[:-1]] + pieces[-1:]
-    return [line for piece in pieces for line in wrap(piece, inches, size)]
+    if any(width(piece, size) > inches for piece in pieces):
+        return balanced(text, inches, size)
+    return pieces
 
 
 def unbroken(text: str, inches: float, size: float) -> bool:
