@@ -108,6 +108,7 @@ def make_plan(
         )
     folder = None if data_dir is None else Path(data_dir)
     _refuse_impossible(experiment, folder)
+    unserved = _unserved(experiment, folder)
     identities: dict[DataOptions, dict[str, Any]] = {}
     runs = []
     for cell in experiment.cells:
@@ -131,7 +132,12 @@ def make_plan(
         device=device,
         executor=executor,
         data_dir=folder,
-        notes=[*experiment.merged, *experiment.warnings, *(search.note for search in searches[:1])],
+        notes=[
+            *experiment.merged,
+            *experiment.warnings,
+            *unserved,
+            *(search.note for search in searches[:1]),
+        ],
         searches=searches,
     )
 
@@ -212,6 +218,44 @@ def _refusal(model: Any, data: DataOptions, data_dir: Path | None) -> str | None
         if fault is None:
             raise
         raise PlanError(f"{fault} (while '{model.name}' with '{model.norm.name}' is built)") from error
+
+
+def _unserved(experiment: Experiment, data_dir: Path | None) -> list[str]:
+    """Return what probes are not measured in some of the cells; raise where one serves no cell at all."""
+    refused: dict[str, dict[str, int]] = {}
+    served: set[str] = set()
+    judged: dict[tuple[str, Any, Any], str | None] = {}
+    for cell in experiment.cells if experiment.probes else ():
+        settings = cell.settings
+        net = None
+        for probe in experiment.probes:
+            key = (probe.name, settings.model, settings.train)
+            if key not in judged:
+                net = net or _net(settings.model, _peek(settings.data, data_dir).input_shape)
+                judged[key] = probe.refuses(net, settings)
+            if (reason := judged[key]) is None:
+                served.add(probe.name)
+            else:
+                line = f"{settings.model.name} with {settings.model.norm.name}: {reason}"
+                refused.setdefault(probe.name, {}).setdefault(line, 0)
+                refused[probe.name][line] += 1
+    lines = [
+        (name, f"probe {name}, {line} ({count} cells)")
+        for name, found in refused.items()
+        for line, count in found.items()
+    ]
+    if hopeless := [line for name, line in lines if name not in served]:
+        raise PlanError("\n".join(["these probes cannot be measured; take them out:", *hopeless]))
+    return [f"not measured: {line}" for _, line in lines]
+
+
+@lru_cache(maxsize=256)
+def _net(model: Any, input_shape: tuple[int, ...]) -> Any:
+    """Return a net without storage, for its parts and their names."""
+    import torch
+
+    with torch.device("meta"):
+        return model.build(input_shape, 2)
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,15 @@
+"""What is measured inside of a net. To add a probe: write its file, import it, name it in `PROBES`."""
+
+from __future__ import annotations
+
+from normbench.options import Registry
+from normbench.probes.activations import Activations
+from normbench.probes.base import NET, Probe, Values
+from normbench.probes.gradients import Gradients
+from normbench.probes.stopwatch import Stopwatch
+from normbench.probes.view import OneBatch, RunView
+from normbench.probes.weights import Weights
+
+PROBES: Registry[Probe] = Registry("probe", Activations, Gradients, Weights)
+
+__all__ = ["NET", "PROBES", "OneBatch", "Probe", "RunView", "Stopwatch", "Values"]
