@@ -224,12 +224,12 @@ def _unserved(experiment: Experiment, data_dir: Path | None) -> list[str]:
     """Return what probes are not measured in some of the cells; raise where one serves no cell at all."""
     refused: dict[str, dict[str, int]] = {}
     served: set[str] = set()
-    judged: dict[tuple[str, Any, Any], str | None] = {}
+    judged: dict[tuple[str, Any], str | None] = {}
     for cell in experiment.cells if experiment.probes else ():
         settings = cell.settings
         net = None
         for probe in experiment.probes:
-            key = (probe.name, settings.model, settings.train)
+            key = (probe.name, settings.model)
             if key not in judged:
                 net = net or _net(settings.model, _peek(settings.data, data_dir).input_shape)
                 judged[key] = probe.refuses(net, settings)

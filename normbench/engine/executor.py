@@ -5,6 +5,7 @@ They run the same single-run module, take the same state, and give the same numb
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -121,7 +122,9 @@ class Executor:
             values.update(self._measure_traced(cheap, state, step, batches[step], hyper))
         others = [probe for probe in probes if not probe.cheap]
         if others:
-            values.update(self._measure_eagerly(others, state, step, batches, hyper))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # vmap's, on operations that it does run by run
+                values.update(self._measure_eagerly(others, state, step, batches, hyper))
         return values
 
     def _measure_traced(

@@ -49,7 +49,7 @@ class Probing:
         of_runs = [probe for probe in probes if not probe.of_stack]
         values: dict[Key, Tensor | float] = {}
         if of_runs:
-            wanted = {step} | {at for probe in of_runs for at in probe.batches(step)}
+            wanted = {step} | {at for probe in of_runs for at in probe.looks_at(step)}
             batches = {at: batch(at) for at in sorted(wanted)}
             values.update(self.executor.measure(of_runs, state, step, batches, hyper()))
         for probe in probes:

@@ -60,7 +60,7 @@ class Probe(Named):
             return sorted({0} | {round(last ** (i / (self.log - 1))) for i in range(self.log)})
         return list(evaluations)
 
-    def batches(self, step: int) -> list[int]:
+    def looks_at(self, step: int) -> list[int]:
         """Return the steps whose batches a measurement at `step` looks at."""
         return [step]
 

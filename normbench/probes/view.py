@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -79,10 +78,11 @@ class OneBatch:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a forward pass showed: (inputs, outputs) of modules, by layer."""
+    """What a forward pass showed: (inputs, outputs) of modules, by layer, and the logits."""
 
     activations: dict[str, tuple[Tensor, Tensor]]
     norms: dict[str, tuple[Tensor, Tensor]]
+    logits: Tensor
 
 
 class RunView:
@@ -158,25 +158,24 @@ class RunView:
         """Return gradient and loss on the coming batch, and what its forward pass showed."""
 
         def loss(params: Tensors) -> tuple[Tensor, Any]:
-            with self.watching() as seen:
-                value = self.loss(params)
-            return value, (seen.activations, seen.norms)  # the transform takes plain containers apart
+            seen = self._watched(params, training=True)
+            # the transform takes plain containers apart
+            return cross_entropy(seen.logits, self.batch.y), (seen.activations, seen.norms, seen.logits)
 
         gradients, (value, seen) = grad_and_value(loss, has_aux=True)(self.params)
         return gradients, value, Seen(*seen)
 
+    @property
+    def loss_now(self) -> Tensor:
+        """Return the loss on the coming batch."""
+        return self._pass[1]
+
     def seen(self, training: bool = True, params: Tensors | None = None) -> Seen:
         """Return what a forward pass of the coming batch shows."""
-        if training and params is None:
-            return self._pass[2]
-        with self.watching() as seen:
-            self.logits(params or {}, training=training)
-        return seen
+        return self._pass[2] if training and params is None else self._watched(params or {}, training)
 
-    @contextmanager
-    def watching(self) -> Iterator[Seen]:
-        """Note the inputs and outputs of all activations and normalizations of the forward pass within."""
-        seen = Seen({}, {})
+    def _watched(self, params: Tensors, training: bool) -> Seen:
+        """Note the inputs and outputs of all activations and normalizations of a forward pass."""
 
         def note(into: dict[str, tuple[Tensor, Tensor]], layer: str) -> Callable[..., None]:
             def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -184,10 +183,12 @@ class RunView:
 
             return hook
 
-        hooks = [m.register_forward_hook(note(seen.activations, n)) for n, m in self.activations.items()]
-        hooks += [m.register_forward_hook(note(seen.norms, n)) for n, m in self.norms.items()]
+        activations: dict[str, tuple[Tensor, Tensor]] = {}
+        norms: dict[str, tuple[Tensor, Tensor]] = {}
+        hooks = [m.register_forward_hook(note(activations, n)) for n, m in self.activations.items()]
+        hooks += [m.register_forward_hook(note(norms, n)) for n, m in self.norms.items()]
         try:
-            yield seen
+            return Seen(activations, norms, self.logits(params, training=training))
         finally:
             for hook in hooks:
                 hook.remove()
