@@ -54,4 +54,4 @@ class Perturbation(Probe):
 def _outputs(run: RunView, params: dict[str, Tensor], last: str) -> dict[str, Tensor]:
     """Return the outputs of each layer with these parameters in place of the run's own."""
     seen = run.seen(params=params) if params else run.seen()
-    return {layer: h for layer, (_, h) in seen.activations.items()} | {last: seen.logits[0]}
+    return {layer: h for layer, (_, h) in seen.activations.items()} | {last: seen.logits}
