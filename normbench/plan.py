@@ -20,6 +20,7 @@ from normbench.data.base import DataOptions
 from normbench.edge import Search, rehearse
 from normbench.errors import NormbenchError, PlanError, did_you_mean, one_of
 from normbench.plugins import blame, used_by
+from normbench.probes import Probe
 
 ID_VERSION = 1  # raise it when the same settings come to mean other numbers
 EXECUTOR_CHOICES = ("auto", "vectorized", "looped")
@@ -247,6 +248,15 @@ def _unserved(experiment: Experiment, data_dir: Path | None) -> list[str]:
     if hopeless := [line for name, line in lines if name not in served]:
         raise PlanError("\n".join(["these probes cannot be measured; take them out:", *hopeless]))
     return [f"not measured: {line}" for _, line in lines]
+
+
+def served_probes(probes: Iterable[Probe], settings: Settings, data_dir: Path | None) -> list[Probe]:
+    """Return the probes that can be measured in runs of these settings."""
+    chosen = list(probes)
+    if not chosen:
+        return []
+    net = _net(settings.model, _peek(settings.data, data_dir).input_shape)
+    return [probe for probe in chosen if probe.refuses(net, settings) is None]
 
 
 @lru_cache(maxsize=256)
