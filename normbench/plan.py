@@ -252,11 +252,18 @@ def _unserved(experiment: Experiment, data_dir: Path | None) -> list[str]:
 
 def served_probes(probes: Iterable[Probe], settings: Settings, data_dir: Path | None) -> list[Probe]:
     """Return the probes that can be measured in runs of these settings."""
+    return [probe for probe, _ in probe_costs(probes, settings, data_dir)]
+
+
+def probe_costs(
+    probes: Iterable[Probe], settings: Settings, data_dir: Path | None
+) -> list[tuple[Probe, float]]:
+    """Return the same, each with the training steps that one measurement takes."""
     chosen = list(probes)
     if not chosen:
         return []
     net = _net(settings.model, _peek(settings.data, data_dir).input_shape)
-    return [probe for probe in chosen if probe.refuses(net, settings) is None]
+    return [(probe, probe.cost(net)) for probe in chosen if probe.refuses(net, settings) is None]
 
 
 @lru_cache(maxsize=256)
