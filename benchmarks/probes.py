@@ -121,7 +121,7 @@ def stated(nets: Sequence[str], rounds: int) -> list[dict[str, object]]:
                 {
                     "net": net,
                     "probe": name,
-                    "stated, steps": f"{probe.cost(made.executor.model):.1f}",
+                    "stated, steps": f"{probe.cost_in(made.executor.model, NETS[net][3]):.1f}",
                     "measured, steps": table.spread([a / b for a, b in pairs], 1),
                     "n": rounds,
                 }

@@ -222,48 +222,51 @@ def _refusal(model: Any, data: DataOptions, data_dir: Path | None) -> str | None
 
 
 def _unserved(experiment: Experiment, data_dir: Path | None) -> list[str]:
-    """Return what probes are not measured in some of the cells; raise where one serves no cell at all."""
-    refused: dict[str, dict[str, int]] = {}
+    """Return what of the probes is not measured in which cells; raise where one serves no cell at all."""
+    found: dict[tuple[str, str], int] = {}
     served: set[str] = set()
-    judged: dict[tuple[str, Any], str | None] = {}
-    for cell in experiment.cells if experiment.probes else ():
-        settings = cell.settings
-        net = None
+    judged: dict[tuple[str, Any, int], tuple[bool, str]] = {}
+    for cell in experiment.cells:
         for probe in experiment.probes:
-            key = (probe.name, settings.model)
+            key = (probe.name, cell.settings.model, cell.settings.train.steps)
             if key not in judged:
-                net = net or _net(settings.model, _peek(settings.data, data_dir).input_shape)
-                judged[key] = probe.refuses(net, settings)
-            if (reason := judged[key]) is None:
+                judged[key] = _serves(probe, cell.settings, data_dir)
+            serves, reason = judged[key]
+            if serves:
                 served.add(probe.name)
-            else:
-                line = f"{settings.model.name} with {settings.model.norm.name}: {reason}"
-                refused.setdefault(probe.name, {}).setdefault(line, 0)
-                refused[probe.name][line] += 1
-    lines = [
-        (name, f"probe {name}, {line} ({count} cells)")
-        for name, found in refused.items()
-        for line, count in found.items()
-    ]
-    if hopeless := [line for name, line in lines if name not in served]:
+            if reason:
+                found[probe.name, reason] = found.get((probe.name, reason), 0) + 1
+    lines = {key: f"probe {key[0]}, {key[1]} ({count} cells)" for key, count in found.items()}
+    if hopeless := [line for (name, _), line in lines.items() if name not in served]:
         raise PlanError("\n".join(["these probes cannot be measured; take them out:", *hopeless]))
-    return [f"not measured: {line}" for _, line in lines]
+    return [f"not measured: {line}" for line in lines.values()]
+
+
+def _serves(probe: Probe, settings: Settings, data_dir: Path | None) -> tuple[bool, str]:
+    """Say whether a probe measures anything in these runs, and what it does not measure and why."""
+    model, last = settings.model, settings.train.steps
+    reason = probe.refuses(_net(model, _peek(settings.data, data_dir).input_shape), settings)
+    if reason is not None:
+        return False, f"{model.name} with {model.norm.name}: {reason}"
+    beyond = [step for step in probe.steps or () if step > last]
+    text = f"its step {max(beyond)} lies beyond the last one, {last}" if beyond else ""
+    return bool(probe.schedule(last, [0])), text
 
 
 def served_probes(probes: Iterable[Probe], settings: Settings, data_dir: Path | None) -> list[Probe]:
     """Return the probes that can be measured in runs of these settings."""
-    return [probe for probe, _ in probe_costs(probes, settings, data_dir)]
+    return [probe for probe, _ in probe_costs(probes, settings, data_dir, "looped")]
 
 
 def probe_costs(
-    probes: Iterable[Probe], settings: Settings, data_dir: Path | None
+    probes: Iterable[Probe], settings: Settings, data_dir: Path | None, executor: str
 ) -> list[tuple[Probe, float]]:
     """Return the same, each with the training steps that one measurement takes."""
     chosen = list(probes)
     if not chosen:
         return []
     net = _net(settings.model, _peek(settings.data, data_dir).input_shape)
-    return [(probe, probe.cost(net)) for probe in chosen if probe.refuses(net, settings) is None]
+    return [(probe, probe.cost_in(net, executor)) for probe in chosen if probe.refuses(net, settings) is None]
 
 
 @lru_cache(maxsize=256)

@@ -119,11 +119,10 @@ class Preview:
     @cached_property
     def probes(self) -> list[ProbeCost]:
         """Return what each probe adds to the training."""
-        found: dict[str, ProbeCost] = {}
-        for settings in {id(run.settings): run.settings for run in self.plan.runs}.values():
-            for name, (count, each) in self._measurements(settings).items():
-                before = found.get(name, ProbeCost(name, 0, 0.0, 0.0))
-                share = count * each / settings.train.steps
+        found = {probe.name: ProbeCost(probe.name, 0, 0.0, 0.0) for probe in self.plan.experiment.probes}
+        for stack in self.plan.stacks:
+            for name, (count, each) in self._measurements(stack).items():
+                before, share = found[name], count * each / stack.runs[0].settings.train.steps
                 found[name] = ProbeCost(
                     name,
                     max(before.measurements, count),
@@ -132,15 +131,16 @@ class Preview:
                 )
         return list(found.values())
 
-    def _measurements(self, settings: Settings) -> dict[str, tuple[int, float]]:
+    def _measurements(self, stack: Stack) -> dict[str, tuple[int, float]]:
         """Return how often each probe measures a run, and how many training steps one measurement takes."""
-        if not self.plan.experiment.probes:
+        if not (probes := self.plan.experiment.probes):
             return {}
+        settings = stack.runs[0].settings
         train = settings.train
         evaluations = evaluation_steps(train.steps, train.eval_every)
         return {
             probe.name: (len(probe.schedule(train.steps, evaluations)), cost)
-            for probe, cost in probe_costs(self.plan.experiment.probes, settings, self.plan.data_dir)
+            for probe, cost in probe_costs(probes, settings, self.plan.data_dir, stack.executor)
         }
 
     def _stack(self, stack: Stack) -> StackCost:
@@ -149,7 +149,7 @@ class Preview:
         evaluations = len(evaluation_steps(train.steps, train.eval_every))
         between = min(train.eval_size or info.test, info.test) + info.val
         images = (evaluations - 1) * between + info.test + info.val
-        steps = train.steps + sum(times * each for times, each in self._measurements(settings).values())
+        steps = train.steps + sum(times * each for times, each in self._measurements(stack).values())
         flops = float(count) * (steps * cost.step_flops + images * cost.forward_flops)
         programs = count if stack.executor == "looped" else 1
         batches = -(-images * max(count, 2) // EVAL_ROWS)

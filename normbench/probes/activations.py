@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any, ClassVar, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from pydantic import Field, model_validator
@@ -49,6 +49,10 @@ class Activations(Probe):
             return "the net has no activations outside of its recurrent cells"
         return None
 
+    def cost(self, net: nn.Module) -> float:
+        """Return the step that it shares with the other cheap ones, and its sorting."""
+        return 2.0
+
     def prepare(self, net: nn.Module) -> None:
         """Find each activation's largest slope."""
         for activation in net_activations(net).values():
@@ -59,8 +63,8 @@ class Activations(Probe):
         values: Values = {}
         for layer, (x, y) in run.seen().activations.items():
             x, y = x.detach(), y.detach()
-            found = {"input_mean": x.mean(), "input_std": x.std(correction=0), "mean": y.mean()}
-            found["std"] = y.std(correction=0)
+            found = {"input_mean": x.mean(), "input_std": deviation(x), "mean": y.mean()}
+            found["std"] = deviation(y)
             if self.unit is None or self.unit < x.shape[1]:
                 pooled = x if self.unit is None else x[:, self.unit]
                 for percent, value in zip(PERCENTS, percentiles(pooled.flatten(), PERCENTS), strict=True):
@@ -72,6 +76,11 @@ class Activations(Probe):
                     found[f"density@{self.low + (place + 0.5) * width:g}"] = share
             values.update({(layer, f"activations.{name}"): value for name, value in found.items()})
         return values
+
+
+def deviation(values: Tensor) -> Tensor:
+    """Return the standard deviation of all values; torch's own takes five times as long in a stack."""
+    return (values - values.mean()).square().mean().sqrt()
 
 
 def percentiles(values: Tensor, percents: tuple[int, ...]) -> list[Tensor]:
@@ -101,9 +110,17 @@ def saturation(activation: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return flat.mean(), flat.movedim(1, 0).flatten(1).amin(1).mean()
 
 
-@lru_cache(maxsize=256)
+_slopes: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
+
+
 def largest_slope(activation: nn.Module) -> float:
-    """Return the largest |f'| of an activation."""
+    """Return the largest |f'| of an activation; found once, outside of any trace."""
+    if activation not in _slopes:
+        _slopes[activation] = _find_largest_slope(activation)
+    return _slopes[activation]
+
+
+def _find_largest_slope(activation: nn.Module) -> float:
     with torch.enable_grad():
         x = torch.linspace(-10, 10, 20_001, dtype=torch.float64, requires_grad=True)
         (slope,) = torch.autograd.grad(activation(x).sum(), x)

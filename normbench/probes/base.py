@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from normbench.probes.stopwatch import Stopwatch
 
 Values = dict[tuple[str, str], Tensor]  # (layer, quantity) -> one number
+UNTRACED = 2.5  # what runs in one program without a trace is so much dearer than a step, which has one
 NET = "net"  # the layer of what is measured of the whole net
 
 
@@ -72,8 +73,13 @@ class Probe(Named):
         return None
 
     def cost(self, net: nn.Module) -> float:
-        """Return what one measurement takes, in training steps of this net (benchmarks/probes.py)."""
+        """Return what one measurement takes, in training steps of this net."""
         return 1.0
+
+    def cost_in(self, net: nn.Module, executor: str) -> float:
+        """Return the same in runs of this executor (benchmarks/probes.py)."""
+        untraced = executor == "vectorized" and not self.cheap and not self.of_stack
+        return self.cost(net) * (UNTRACED if untraced else 1.0)
 
     def prepare(self, net: nn.Module) -> None:
         """Compute once what every measurement of this net needs; no trace is being made yet."""

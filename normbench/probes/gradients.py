@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from torch import nn
+
 from normbench.probes.base import Probe, Values
 from normbench.probes.view import RunView, minus, norm, squared_norm
 
@@ -19,6 +21,10 @@ class Gradients(Probe):
     name: Literal["gradients"] = "gradients"
 
     cheap: ClassVar[bool] = True
+
+    def cost(self, net: nn.Module) -> float:
+        """Return the step that it shares with the other cheap ones, and the update."""
+        return 1.5
 
     def measure(self, run: RunView) -> Values:
         """Return the three numbers of each layer."""

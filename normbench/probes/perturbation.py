@@ -32,7 +32,7 @@ class Perturbation(Probe):
 
     def cost(self, net: nn.Module) -> float:
         """Return a step, and a forward pass for each direction."""
-        return 1 + 0.4 * self.directions
+        return 1 + 0.5 * self.directions
 
     def measure(self, run: RunView) -> Values:
         """Return the growth at each layer."""

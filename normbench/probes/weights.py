@@ -25,6 +25,10 @@ class Weights(Probe):
     paper: ClassVar[str] = "Salimans & Kingma 2016, arXiv:1602.07868; van Laarhoven 2017, arXiv:1706.05350"
     cheap: ClassVar[bool] = True
 
+    def cost(self, net: nn.Module) -> float:
+        """Return a look at the weights."""
+        return 0.2
+
     def measure(self, run: RunView) -> Values:
         """Return the norms of each layer with weights."""
         squares: dict[tuple[str, str], Tensor] = {}
