@@ -42,6 +42,12 @@ WORKS = {
     "the same, batch normalization": Work(
         "cnn", "batchnorm", 6, 16, "relu", 0.0, "cifar10", 64, 30, (0.001, 0.01, 0.03, 0.1), (0, 1)
     ),
+    "ResNet-8, batch normalization (4 runs)": Work(
+        "resnet", "batchnorm", 8, 16, "relu", 0.0, "cifar10", 64, 20, (0.01, 0.03, 0.1, 0.3), (0,)
+    ),
+    "LSTM of 64 units over rows (16 runs)": Work(
+        "lstm", "none", 1, 64, "tanh", 0.0, "mnist", 60, 100, (0.03, 0.1, 0.3, 1.0), (0, 1, 2, 3)
+    ),
 }
 NOISE = 0.02  # of the mean accuracy of a few short trainings
 

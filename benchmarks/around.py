@@ -8,20 +8,16 @@ Each is a whole process, from its start to its end, with the largest memory that
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import table
+from processes import ROOT, timed
 
-ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from synthetic import RATES, write_results  # noqa: E402
+from synthetic import RATES, write_results
 
-COMMAND = [sys.executable, "-m", "normbench"]
 CELLS = """
 name: many
 seeds: 1
@@ -33,16 +29,6 @@ sweep:
   model.width: [8, 16, 24, 32, 40, 48, 56, 64]
   optimizer.lr: {logspace: {from: 0.001, to: 10, num: 25}}
 """
-
-
-def timed(arguments: list[str]) -> tuple[float, float]:
-    """Run a command; return its seconds and the most memory it held, in MB."""
-    began = time.perf_counter()
-    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, cwd=ROOT)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
-        raise SystemExit(f"normbench {arguments[0]} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -69,13 +55,14 @@ def main() -> None:
             "`plot` of 1,000 runs x 200 evaluations": (["plot", str(large)], rounds),
             "`plot` of 10,000 runs x 100 evaluations": (["plot", str(huge)], min(rounds, 3)),
         }
+        quickstart = ["-m", "normbench", "run", "configs/quickstart.yaml"]
         figures: dict[str, list[tuple[float, float]]] = {what: [] for what in [*work, "quickstart"]}
         for turn in range(rounds):
             for what, (arguments, most) in work.items():
                 if turn < most:
-                    figures[what].append(timed(arguments))
+                    figures[what].append(timed(["-m", "normbench", *arguments]))
             results = str(place / f"results{turn}")
-            figures["quickstart"].append(timed(["run", "configs/quickstart.yaml", "--results", results]))
+            figures["quickstart"].append(timed([*quickstart, "--results", results]))
     rows = [
         {
             "what": what,

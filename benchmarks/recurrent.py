@@ -1,6 +1,6 @@
 """How fast are recurrent nets? Our stacks against plain torch, run by run, in turn on the same work.
 
-    python benchmarks/recurrent.py [--runs 16] [--width 32] [--rounds 5]
+    python benchmarks/recurrent.py          # about 4 minutes on 2 quiet cores
 
 Without a normalization against `nn.LSTM` and `nn.RNN`; with batch normalization in the recurrence against an
 eager loop over the same cell. All train by SGD on rows of 28x28 pixels; times are for each run and step.
@@ -8,18 +8,28 @@ eager loop over the same cell. All train by SGD on rows of 28x28 pixels; times a
 
 from __future__ import annotations
 
-import argparse
-
+import table
 import torch
 from executors import plain_loop
-from stacks import alternate, line, random_data, steps_of, trainer
+from stacks import alternate, random_data, steps_of, trainer
 from torch import Tensor, nn
 
 from normbench.config import parse_config
 from normbench.models.init import initialise
 from normbench.plan import choose_executor
 
-STEPS, BATCH, SHAPE = 3, 100, (1, 28, 28)
+STEPS, BATCH, RUNS, ROUNDS, SHAPE = 3, 100, 16, 5, (1, 28, 28)
+NETS = (  # cell, normalization, where, width
+    ("lstm", "none", "full", 32),
+    ("lstm", "none", "full", 100),
+    ("rnn", "none", "full", 32),
+    ("lstm", "batchnorm", "full", 32),
+    ("lstm", "batchnorm", "full", 100),
+    ("lstm", "batchnorm", "input", 32),
+    ("lstm", "layernorm", "full", 32),
+    ("lstm", "weightnorm", "full", 32),
+    ("rnn", "batchnorm", "full", 32),
+)
 MODEL = "{{name: {cell}, width: {width}, norm: {norm}, recurrent_norm: {where}}}"
 CONFIG = "name: a\ndata: {{name: mnist}}\nmodel: {model}\n"
 
@@ -36,37 +46,36 @@ class Plain(nn.Module):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    for name, default in (("--runs", 16), ("--width", 32), ("--rounds", 5)):
-        parser.add_argument(name, type=int, default=default)
-    given = parser.parse_args()
     data = random_data(SHAPE)
-    for cell, norm, where in (
-        ("lstm", "none", "full"),
-        ("rnn", "none", "full"),
-        ("lstm", "batchnorm", "full"),
-        ("lstm", "batchnorm", "input"),
-        ("lstm", "layernorm", "full"),
-        ("lstm", "weightnorm", "full"),
-        ("rnn", "batchnorm", "full"),
-    ):
-        model = MODEL.format(cell=cell, width=given.width, norm=norm, where=where)
+    rows = []
+    for cell, norm, where, width in NETS:
+        model = MODEL.format(cell=cell, width=width, norm=norm, where=where)
         settings = parse_config(CONFIG.format(model=model)).settings
         if norm == "none":
-            base, net = f"nn.{cell.upper()}", Plain({"lstm": nn.LSTM, "rnn": nn.RNN}[cell], given.width)
+            base, net = f"nn.{cell.upper()}", Plain({"lstm": nn.LSTM, "rnn": nn.RNN}[cell], width)
         else:
             base, net = "eager loop, same cell", settings.model.build(SHAPE, 10)
             initialise(net, settings.model.init, 0)
-        measures = {base: plain_loop(net, data, BATCH, 2 * STEPS)}
         chosen = choose_executor(settings, str(torch.get_default_device()))
-        for executor in ("looped", "vectorized"):
-            stack = trainer(model, data, BATCH, given.runs, executor)
-            mark = " (the plan's)" if executor == chosen else ""
-            measures[executor + mark] = steps_of(stack, STEPS)
-        print(f"{cell}, {norm} ({where}), width {given.width}, batch {BATCH}, {given.runs} runs")
-        figures = alternate(measures, given.rounds)
-        for name, values in figures.items():
-            print("  " + line(name, values, figures[base]), flush=True)
+        measures = {
+            "plain": plain_loop(net, data, BATCH, 2 * STEPS),
+            "ours": steps_of(trainer(model, data, BATCH, RUNS, chosen), STEPS),
+        }
+        figures = alternate(measures, ROUNDS)
+        ratios = [plain / ours for plain, ours in zip(figures["plain"], figures["ours"], strict=True)]
+        rows.append(
+            {
+                "net": f"{cell}, {norm}" + (f" ({where})" if norm == "batchnorm" else ""),
+                "width": width,
+                "executor": chosen,
+                "ms for a run and step": table.spread(figures["ours"]),
+                "against": base,
+                "times as fast": table.spread(ratios),
+                "n": ROUNDS,
+            }
+        )
+        print(rows[-1], flush=True)
+    table.write("recurrent", rows)
 
 
 if __name__ == "__main__":

@@ -58,45 +58,22 @@ def convolution(batch: int = 64) -> Callable[[], float]:
     return rate
 
 
+DIGITS, COLOURS = (1, 28, 28), (3, 32, 32)
+NETS = (  # name, model, shape of an image, batch, runs in the stack, steps of a measurement, what limits it
+    ("MLP 3 x 100", MLP.format(3, 100, "none"), DIGITS, 60, 10, 60, product),
+    ("MLP 3 x 100, batch normalization", MLP.format(3, 100, "batchnorm"), DIGITS, 60, 10, 60, product),
+    ("the same, 20 runs of a seed", MLP.format(3, 100, "batchnorm"), DIGITS, 60, 20, 30, product),
+    ("MLP 10 x 256, batch normalization", MLP.format(10, 256, "batchnorm"), DIGITS, 60, 3, 60, product),
+    ("6 convolutions 16 to 64", CNN.format("none"), COLOURS, 64, 2, 4, convolution),
+    ("the same, batch normalization", CNN.format("batchnorm"), COLOURS, 64, 2, 4, convolution),
+)
+
+
 def main() -> None:
     rows = []
-    for name, model, shape, batch, runs, seeds, steps, limit in (
-        ("MLP 3 x 100", MLP.format(3, 100, "none"), (1, 28, 28), 60, 10, 1, 60, product),
-        (
-            "MLP 3 x 100, batch normalization",
-            MLP.format(3, 100, "batchnorm"),
-            (1, 28, 28),
-            60,
-            10,
-            1,
-            60,
-            product,
-        ),
-        (
-            "the same, 20 runs of a seed",
-            MLP.format(3, 100, "batchnorm"),
-            (1, 28, 28),
-            60,
-            20,
-            1,
-            30,
-            product,
-        ),
-        (
-            "MLP 10 x 256, batch normalization",
-            MLP.format(10, 256, "batchnorm"),
-            (1, 28, 28),
-            60,
-            3,
-            1,
-            60,
-            product,
-        ),
-        ("6 convolutions 16 to 64", CNN.format("none"), (3, 32, 32), 64, 2, 1, 4, convolution),
-        ("the same, batch normalization", CNN.format("batchnorm"), (3, 32, 32), 64, 2, 1, 4, convolution),
-    ):
+    for name, model, shape, batch, runs, steps, limit in NETS:
         executor = "looped" if "cnn" in model else "vectorized"
-        stack = trainer(model, random_data(shape), batch, runs, executor, seeds)
+        stack = trainer(model, random_data(shape), batch, runs, executor)
         flops = measure(stack.settings.model, shape, 10, batch).step_flops
         figures = alternate({"limit": limit(), "step": steps_of(stack, steps)}, ROUNDS)
         reached = [flops / (ms * 1e6) for ms in figures["step"]]

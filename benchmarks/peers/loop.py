@@ -16,7 +16,7 @@ COMPILE = "--compile" in sys.argv
 def train(work: Work) -> Took:
     began = clock()
     x, y, test_x, test_y = tensors(work)
-    images = work.model == "cnn"
+    images = work.model in ("cnn", "resnet")
     accuracies, seconds = [], 0.0
     startup = clock() - began
     for seed in work.seeds:

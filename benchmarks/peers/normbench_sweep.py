@@ -17,7 +17,8 @@ LAUNCHER = "processes" if "--processes" in sys.argv else "local"
 
 def config(work: Work) -> str:
     model = {"name": work.model, "norm": work.norm, "depth": work.depth, "width": work.width}
-    model["activation"] = work.activation
+    if work.model != "lstm":
+        model["activation"] = work.activation
     if work.model == "cnn":
         model["head"] = "average"
     if work.dropout:

@@ -69,6 +69,33 @@ sweeps = st.builds(
         },
     ),
 )
+# near to valid: what is drawn here alone gives cells, and with one odd part beside it sometimes does
+rates = st.lists(st.sampled_from([0.001, 0.01, 0.1, 1, 10]), min_size=1, max_size=3, unique=True)
+spaced = st.builds(
+    lambda kind, num: {kind: {"from": 0.01, "to": 1, "num": num}},
+    st.sampled_from(["linspace", "logspace"]),
+    st.integers(1, 5),
+)
+near = st.fixed_dictionaries(
+    {"optimizer.lr": rates | spaced | st.just({"edge": {"from": 0.01, "to": 1, "precision": 1.5}})},
+    optional={
+        "model.norm": st.lists(
+            st.sampled_from(["none", "batchnorm", "layernorm", "selu", "groupnorm"]),
+            min_size=1,
+            max_size=3,
+            unique=True,
+        ),
+        "model.depth": st.lists(st.integers(1, 4), min_size=1, max_size=2, unique=True),
+        "model.dropout.rate": st.lists(st.sampled_from([0, 0.1, 0.5]), min_size=1, max_size=2, unique=True),
+        "zip": st.just([{"model.activation": ["relu", "sigmoid"], "model.width": [4, 5]}]),
+        "exclude": st.lists(filters, max_size=1) | st.just([{"model.norm": "selu"}]),
+        "include": st.just([{"model.norm": ["weightnorm"], "optimizer.lr": [0.3]}]),
+    },
+)
+nearly = st.builds(
+    lambda good, odd: {**good, **odd}, near, st.just({}) | blocks.map(lambda b: dict(list(b.items())[:1]))
+)
+
 overrides = st.lists(
     st.builds(
         lambda key, sign, value: f"{key}{sign}{value}",
@@ -105,7 +132,7 @@ def test_any_bytes_and_overrides_give_an_experiment_or_one_error(tmp_path, data,
 
 
 @short
-@given(sweep=sweeps | values, sets=overrides)
+@given(sweep=near | nearly | sweeps | values, sets=st.just([]) | overrides)
 def test_any_sweep_gives_cells_or_one_error(sweep, sets):
     note("any sweep, with overrides")
     text = BASE + yaml.safe_dump({"sweep": sweep}, allow_unicode=True)
