@@ -109,7 +109,7 @@ def explain(
         names = list(kinds(owner, field)) if owner and field in owner.model_fields else []
         if path and isinstance(path[-1], int):
             owner_of_list, key = _owner(cls, node, list(path[:-1]))
-            names = list(item_kinds(owner_of_list, key)) if owner_of_list else []
+            names = [name for name in item_kinds(owner_of_list, key) if name] if owner_of_list else []
         result.append((chosen[0].where, list(path), _text(chosen, owner, field, names)))
     return result
 
