@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normbench.config import dump_config, load_config
+from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Checkpoints
 from normbench.launch.choose import choose_cores
 from normbench.launch.launch import Launch, Tally
 from normbench.launch.local import train_stacks
 from normbench.launch.processes import train_in_processes
+from normbench.launch.replay import check_options, refuse_other_metrics, stacks_to_replay
 from normbench.launch.reporter import Reporter
 from normbench.plan import Plan, RunSpec, Stack, make_plan
 from normbench.plugins import load_plugins
@@ -23,7 +25,7 @@ from normbench.tables import Tables, load_tables
 
 @dataclass(frozen=True)
 class Finished:
-    """What `run` did. `skipped` runs had their result already."""
+    """What `run` did. `skipped` runs had their result already; `replayed` of them got rows of layers."""
 
     folder: Path
     plan: Plan
@@ -32,6 +34,7 @@ class Finished:
     crashed: int
     interrupted: bool
     seconds: float
+    replayed: int = 0
 
 
 def plan(
@@ -109,6 +112,7 @@ def run(
         torch.set_num_threads(cores.threads)
     reporter = reporter or Reporter()
     path = Path(results) / whole.experiment.name
+    check_options(whole, path)
     with ResultsFolder(path) as folder:
         folder.open_for_run(whole, dump_config(whole.experiment), keep_old)
         for warning in folder.warnings:
@@ -118,11 +122,15 @@ def run(
         again = set(ends) - set(skipped)  # crashed, and to be tried once more
         checkpoints = Checkpoints(folder, checkpoint_every)
         tally = Tally()
+        replays = stacks_to_replay(whole, folder)
+        replayed = [run for stack in replays for run in stack.runs]
+        otherwise = None
         for count in itertools.count(1):  # once, but for a search for the edge, which goes in rounds
             ended = {run: outcome for run, (_, outcome) in folder.ends().items() if run not in again}
             missing = whole.wanted(ended)
             stacks = _stacks(whole, folder, missing, cores.workers or 1, reporter)
             if count == 1:
+                stacks += _fitting(whole, replays, cores.workers or 1, reporter)
                 checkpoints.keep_only({stack.stack_id for stack in stacks})
             if whole.searches:  # who looks on sees which runs of the search are pending
                 folder.want(missing)
@@ -133,6 +141,8 @@ def run(
             again -= {run.run_id for run in work}
             if count == 1:
                 folder.start_session(whole.device, cores.threads, command, cores.workers or 1)
+            if replayed and count == 1:
+                reporter.message(f"{len(replayed):,} finished runs are trained again for layers.csv alone")
             if whole.searches:
                 reporter.message(_round_text(count, work))
             reporter.start(sum(run.settings.train.steps for run in work), len(work))
@@ -145,19 +155,23 @@ def run(
                     train_stacks(launch, stacks)
             finally:
                 reporter.finish()
+                otherwise = otherwise or refuse_other_metrics(folder, replayed)
                 folder.merge()
                 folder.end_session(sorted(tally.executors), tally.made())
             if not whole.searches:
                 break
+        if otherwise is not None:
+            raise NormbenchError(otherwise)
         still_crashed = sum(status == "crashed" for status in folder.statuses().values())
     return Finished(
         folder=path,
         plan=whole,
-        trained=len(tally.trained),
+        trained=len(tally.trained - {run.run_id for run in replayed}),
         skipped=len(skipped),
         crashed=max(tally.crashed, still_crashed),
         interrupted=tally.interrupted,
         seconds=time.monotonic() - began,
+        replayed=len(tally.trained & {run.run_id for run in replayed}),
     )
 
 
@@ -185,15 +199,21 @@ def _stacks(
     plan: Plan, folder: ResultsFolder, missing: Sequence[str], workers: int, reporter: Reporter
 ) -> list[Stack]:
     """Return the stacks to train: those that were interrupted, as they were, and new ones for the rest."""
-    from normbench.preview import preview
-
     runs = {run.run_id: run for run in plan.runs}
     again, taken = [], set()
     for stack in folder.open_stacks():
         if plan.executor in ("auto", stack.executor) and set(stack.runs) <= set(runs):
             again.append(Stack(stack.stack_id, tuple(runs[run] for run in stack.runs), stack.executor))
             taken |= set(stack.runs)
-    new, notes = preview(plan).fit(plan.stacks_of(run for run in missing if run not in taken), workers)
+    new = plan.stacks_of(run for run in missing if run not in taken)
+    return [*again, *_fitting(plan, new, workers, reporter)]
+
+
+def _fitting(plan: Plan, stacks: Sequence[Stack], workers: int, reporter: Reporter) -> list[Stack]:
+    """Return the stacks with those divided that would not fit into the memory."""
+    from normbench.preview import preview
+
+    fitting, notes = preview(plan).fit(stacks, workers)
     for note in notes:
         reporter.message(note)
-    return [*again, *new]
+    return fitting

@@ -3,16 +3,37 @@
 Each is a `torch.autograd.Function` whose arithmetic refers to dimensions from the end, so that a leading run
 axis changes nothing; the `vmap` rule only moves that axis to the front. Layers are written with these for one
 run and need not know of stacks. The backward passes are written out (half the operations of the recorded
-ones); they are differentiable once.
+ones); they are differentiable once. Within `differentiable_twice` torch's own operations serve.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+_twice: ContextVar[bool] = ContextVar("twice", default=False)
+
+
+@contextmanager
+def differentiable_twice() -> Iterator[None]:
+    """Let the functions below be made of operations that have second derivatives, for curvature."""
+    token = _twice.set(True)
+    try:
+        yield
+    finally:
+        _twice.reset(token)
+
+
+def twice() -> bool:
+    """Say whether second derivatives are asked for."""
+    return _twice.get()
 
 
 def _front(value: Any, dim: int | None, runs: int) -> Any:
@@ -59,6 +80,8 @@ class _Linear(_Stackable):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x W' + b for x (B, I), W (O, I), b (O); one batched matrix product for a whole stack."""
+    if twice():
+        return F.linear(x, weight, bias)
     return _Linear.apply(x, weight, bias)
 
 
@@ -137,9 +160,21 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Ten
     x is (B, F) or (B, C, H, W), the statistics are taken for each feature or channel. Returns y, the mean and
     the biased variance; the latter two carry no gradient (Ioffe & Szegedy 2015, arXiv:1502.03167).
     """
+    if twice():
+        return _plain_batch_norm(x, weight, bias, eps)
     function = _BatchNorm if x.dim() == 2 else _BatchNormImages
     y, mean, var, *_ = function.apply(x, weight, bias, eps)
     return y, mean, var
+
+
+def _plain_batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the same for (B, F, ...), differentiable as often as one likes."""
+    over = (0, *range(2, x.dim()))
+    shape = (-1, *[1] * (x.dim() - 2))
+    mean = x.mean(over, keepdim=True)
+    var = (x - mean).square().mean(over, keepdim=True)
+    y = (x - mean) * torch.rsqrt(var + eps) * weight.view(shape) + bias.view(shape)
+    return y, mean.detach().flatten(), var.detach().flatten()
 
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
@@ -169,7 +204,7 @@ class _Sigmoid(_Stackable):
 
 def sigmoid(x: Tensor) -> Tensor:
     """y = 1 / (1 + e^-x)."""
-    return _Sigmoid.apply(x)
+    return torch.sigmoid(x) if twice() else _Sigmoid.apply(x)
 
 
 class _Elu(_Stackable):
@@ -192,6 +227,8 @@ class _Elu(_Stackable):
 
 def elu(x: Tensor, alpha: float = 1.0, scale: float = 1.0) -> Tensor:
     """y = scale (x if x > 0 else alpha (e^x - 1)); SELU with its two constants."""
+    if twice():
+        return torch.where(x > 0, x * scale, torch.expm1(x.clamp(max=0)) * (alpha * scale))
     return _Elu.apply(x, alpha, scale)
 
 
@@ -215,7 +252,7 @@ class _Gelu(_Stackable):
 
 def gelu(x: Tensor) -> Tensor:
     """y = x P(z <= x), z a standard normal number (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
-    return _Gelu.apply(x)
+    return F.gelu(x) if twice() else _Gelu.apply(x)
 
 
 def batch_norm_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -224,6 +261,10 @@ def batch_norm_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tup
     Returns y, the mean and the biased variance of each step, (T, F), without a gradient.
     """
     steps = len(x)
+    if twice():
+        parts = [_plain_batch_norm(step, weight, bias, eps) for step in x.unbind(0)]
+        y, mean, var = (torch.stack(values) for values in zip(*parts, strict=True))
+        return y, mean, var
     y, mean, var, *_ = _BatchNorm.apply(x, weight.expand(steps, -1), bias.expand(steps, -1), eps)
     return y, mean, var
 
@@ -300,4 +341,6 @@ class _CrossEntropy(_Stackable):
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over the batch of -log softmax(logits)[label], in nats; logits (B, K), labels (B,)."""
+    if twice():
+        return -F.log_softmax(logits, -1).gather(-1, labels.unsqueeze(-1)).mean()
     return _CrossEntropy.apply(logits, labels)[0]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from normbench.functional import _Stackable
+from normbench.functional import _Stackable, twice
 
 
 class _LSTMState(_Stackable):
@@ -38,6 +38,10 @@ class _LSTMState(_Stackable):
         i, f, _o = opened.chunk(3, -1)
         grad_gates = torch.cat([grad_c * candidate, grad_c * c, grad_o, grad_c * i], -1)
         at = opened.shape[-1]
+        if torch._C._are_functorch_transforms_active():  # for a probe: these write into no given tensor
+            of_gates = torch.ops.aten.sigmoid_backward(grad_gates[..., :at], opened)
+            of_candidate = torch.ops.aten.tanh_backward(grad_gates[..., at:], candidate)
+            return torch.cat([of_gates, of_candidate], -1), grad_c * f
         torch.ops.aten.sigmoid_backward.grad_input(
             grad_gates[..., :at], opened, grad_input=grad_gates[..., :at]
         )
@@ -52,6 +56,9 @@ def lstm_state(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns the new c and the output gate s(o), both (B, H) (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
     """
+    if twice():
+        i, f, o = gates[..., : 3 * c.shape[-1]].sigmoid().chunk(3, -1)
+        return f * c + i * gates[..., 3 * c.shape[-1] :].tanh(), o
     state, output_gate, *_ = _LSTMState.apply(gates, c)
     return state, output_gate
 
@@ -78,4 +85,4 @@ class _GatedTanh(_Stackable):
 
 def gated_tanh(gate: Tensor, x: Tensor) -> Tensor:
     """y = gate tanh(x), both (B, H)."""
-    return _GatedTanh.apply(gate, x)[0]
+    return gate * x.tanh() if twice() else _GatedTanh.apply(gate, x)[0]

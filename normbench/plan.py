@@ -20,6 +20,7 @@ from normbench.data.base import DataOptions
 from normbench.edge import Search, rehearse
 from normbench.errors import NormbenchError, PlanError, did_you_mean, one_of
 from normbench.plugins import blame, used_by
+from normbench.probes import Probe
 
 ID_VERSION = 1  # raise it when the same settings come to mean other numbers
 EXECUTOR_CHOICES = ("auto", "vectorized", "looped")
@@ -108,6 +109,7 @@ def make_plan(
         )
     folder = None if data_dir is None else Path(data_dir)
     _refuse_impossible(experiment, folder)
+    unserved = _unserved(experiment, folder)
     identities: dict[DataOptions, dict[str, Any]] = {}
     runs = []
     for cell in experiment.cells:
@@ -131,7 +133,12 @@ def make_plan(
         device=device,
         executor=executor,
         data_dir=folder,
-        notes=[*experiment.merged, *experiment.warnings, *(search.note for search in searches[:1])],
+        notes=[
+            *experiment.merged,
+            *experiment.warnings,
+            *unserved,
+            *(search.note for search in searches[:1]),
+        ],
         searches=searches,
     )
 
@@ -212,6 +219,63 @@ def _refusal(model: Any, data: DataOptions, data_dir: Path | None) -> str | None
         if fault is None:
             raise
         raise PlanError(f"{fault} (while '{model.name}' with '{model.norm.name}' is built)") from error
+
+
+def _unserved(experiment: Experiment, data_dir: Path | None) -> list[str]:
+    """Return what of the probes is not measured in which cells; raise where one serves no cell at all."""
+    found: dict[tuple[str, str], int] = {}
+    served: set[str] = set()
+    judged: dict[tuple[str, Any, int], tuple[bool, str]] = {}
+    for cell in experiment.cells:
+        for probe in experiment.probes:
+            key = (probe.name, cell.settings.model, cell.settings.train.steps)
+            if key not in judged:
+                judged[key] = _serves(probe, cell.settings, data_dir)
+            serves, reason = judged[key]
+            if serves:
+                served.add(probe.name)
+            if reason:
+                found[probe.name, reason] = found.get((probe.name, reason), 0) + 1
+    lines = {key: f"probe {key[0]}, {key[1]} ({count} cells)" for key, count in found.items()}
+    if hopeless := [line for (name, _), line in lines.items() if name not in served]:
+        raise PlanError("\n".join(["these probes cannot be measured; take them out:", *hopeless]))
+    return [f"not measured: {line}" for line in lines.values()]
+
+
+def _serves(probe: Probe, settings: Settings, data_dir: Path | None) -> tuple[bool, str]:
+    """Say whether a probe measures anything in these runs, and what it does not measure and why."""
+    model, last = settings.model, settings.train.steps
+    reason = probe.refuses(_net(model, _peek(settings.data, data_dir).input_shape), settings)
+    if reason is not None:
+        return False, f"{model.name} with {model.norm.name}: {reason}"
+    beyond = [step for step in probe.steps or () if step > last]
+    text = f"its step {max(beyond)} lies beyond the last one, {last}" if beyond else ""
+    return bool(probe.schedule(last, [0])), text
+
+
+def served_probes(probes: Iterable[Probe], settings: Settings, data_dir: Path | None) -> list[Probe]:
+    """Return the probes that can be measured in runs of these settings."""
+    return [probe for probe, _ in probe_costs(probes, settings, data_dir, "looped")]
+
+
+def probe_costs(
+    probes: Iterable[Probe], settings: Settings, data_dir: Path | None, executor: str
+) -> list[tuple[Probe, float]]:
+    """Return the same, each with the training steps that one measurement takes."""
+    chosen = list(probes)
+    if not chosen:
+        return []
+    net = _net(settings.model, _peek(settings.data, data_dir).input_shape)
+    return [(probe, probe.cost_in(net, executor)) for probe in chosen if probe.refuses(net, settings) is None]
+
+
+@lru_cache(maxsize=256)
+def _net(model: Any, input_shape: tuple[int, ...]) -> Any:
+    """Return a net without storage, for its parts and their names."""
+    import torch
+
+    with torch.device("meta"):
+        return model.build(input_shape, 2)
 
 
 @lru_cache(maxsize=256)

@@ -18,7 +18,7 @@ from normbench.config import Settings
 from normbench.data import Peek, peek
 from normbench.data.base import DataOptions
 from normbench.engine.loop import EVAL_ROWS, evaluation_steps
-from normbench.plan import Plan, Stack, split_stack
+from normbench.plan import Plan, Stack, probe_costs, split_stack
 
 # What the estimate of time assumes, for any machine: the rate at which a stack's matrix products run, and the
 # time that each layer's operations take to start, however small they are.
@@ -53,6 +53,20 @@ class StackCost:
     flops: float
     seconds: float
     memory_bytes: float
+
+
+@dataclass(frozen=True)
+class ProbeCost:
+    """What a probe adds. Its steps are training steps of the net that it measures: an estimate.
+
+    measurements: of one run; steps_each: what one takes; share: of the time of all training steps. Where the
+    cells differ, the most.
+    """
+
+    name: str
+    measurements: int
+    steps_each: float
+    share: float
 
 
 class Preview:
@@ -102,16 +116,44 @@ class Preview:
         """Return the estimates of all stacks, in the plan's order."""
         return [self._stack(stack) for stack in self.plan.stacks]
 
+    @cached_property
+    def probes(self) -> list[ProbeCost]:
+        """Return what each probe adds to the training."""
+        found = {probe.name: ProbeCost(probe.name, 0, 0.0, 0.0) for probe in self.plan.experiment.probes}
+        for stack in self.plan.stacks:
+            for name, (count, each) in self._measurements(stack).items():
+                before, share = found[name], count * each / stack.runs[0].settings.train.steps
+                found[name] = ProbeCost(
+                    name,
+                    max(before.measurements, count),
+                    max(before.steps_each, each),
+                    max(before.share, share),
+                )
+        return list(found.values())
+
+    def _measurements(self, stack: Stack) -> dict[str, tuple[int, float]]:
+        """Return how often each probe measures a run, and how many training steps one measurement takes."""
+        if not (probes := self.plan.experiment.probes):
+            return {}
+        settings = stack.runs[0].settings
+        train = settings.train
+        evaluations = evaluation_steps(train.steps, train.eval_every)
+        return {
+            probe.name: (len(probe.schedule(train.steps, evaluations)), cost)
+            for probe, cost in probe_costs(probes, settings, self.plan.data_dir, stack.executor)
+        }
+
     def _stack(self, stack: Stack) -> StackCost:
         settings, count = stack.runs[0].settings, len(stack.runs)
         cost, info, train = self.cost(settings), self.data(settings.data), settings.train
         evaluations = len(evaluation_steps(train.steps, train.eval_every))
         between = min(train.eval_size or info.test, info.test) + info.val
         images = (evaluations - 1) * between + info.test + info.val
-        flops = float(count) * (train.steps * cost.step_flops + images * cost.forward_flops)
+        steps = train.steps + sum(times * each for times, each in self._measurements(stack).values())
+        flops = float(count) * (steps * cost.step_flops + images * cost.forward_flops)
         programs = count if stack.executor == "looped" else 1
         batches = -(-images * max(count, 2) // EVAL_ROWS)
-        starts = (train.steps + batches / 3) * programs * cost.layers * LAYER_SECONDS
+        starts = (steps + batches / 3) * programs * cost.layers * LAYER_SECONDS
         item = 8 if train.dtype == "float64" else 4
         states = 3 + _optimizer_states(settings)  # weights, their gradients, the update in work
         live = count if stack.executor == "vectorized" else 1  # runs whose activations are there at once

@@ -364,7 +364,7 @@ def test_what_cannot_be_compared_says_why(tmp_path):
     assert "no column model.depth" in one.reason
     one = verdict(tmp_path / "c", runs, "max_stable_lr", {"ratio_at_least": 1})
     assert "no column optimizer.lr" in one.reason
-    below = [{**one, "layers": [(0, "a", "mean", -1.0)]} for one in runs]
-    probe = {"name": "probe", "probe": "p", "quantity": "mean", "step": 0}
+    below = [{**one, "layers": [(0, "a", "activations.mean", -1.0)]} for one in runs]
+    probe = {"name": "probe", "probe": "activations", "quantity": "activations.mean", "step": 0}
     one = verdict(tmp_path / "d", below, probe, {"ratio_at_least": 1})
     assert one.reason.startswith("a logarithm needs values of 0 or above")

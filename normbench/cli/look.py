@@ -21,6 +21,7 @@ class Kind(str, Enum):
     data = "data"
     optimizers = "optimizers"
     activations = "activations"
+    probes = "probes"
     measures = "measures"
     figures = "figures"
     recipes = "recipes"
@@ -185,7 +186,7 @@ def list_(
     plugin: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """List norms, models, data sets, activations, optimizers, measures, figures or recipes by their names.
+    """List norms, models, data sets, activations, optimizers, probes, measures, figures or recipes.
 
     \b
     Examples: normbench list norms --json
@@ -239,6 +240,10 @@ def _registry(kind: Kind) -> Any:
         from normbench.data import DATASETS
 
         return DATASETS
+    if kind is Kind.probes:
+        from normbench.probes import PROBES
+
+        return PROBES
     if kind is Kind.measures:
         from normbench.measures import MEASURES
 

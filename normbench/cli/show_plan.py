@@ -39,6 +39,7 @@ def plan_answer(costs: Preview) -> dict[str, Any]:
             for cell in plan.experiment.cells
         ],
         "stacks": [vars(stack) for stack in costs.stacks],
+        "probes": [vars(probe) for probe in costs.probes],
         "flops": costs.flops,
         "assumed_gflops": costs.gflops,
         "estimated_seconds": costs.seconds,
@@ -77,6 +78,7 @@ def print_plan(costs: Preview, every_cell: bool) -> None:
     if shared:
         typer.echo(f"All have {shared}.\n")
     _print_stacks(costs)
+    _print_probes(costs)
     _print_totals(costs)
     for note in [*plan.notes, *costs.fit(plan.stacks)[1]]:
         typer.echo(f"note: {note}")
@@ -116,6 +118,16 @@ def _print_stacks(costs: Preview) -> None:
     )
     if left > 0:
         typer.echo(f"... and {left} more kinds of stacks (all: --json)\n")
+
+
+def _print_probes(costs: Preview) -> None:
+    rows = [
+        [probe.name, probe.measurements, f"{probe.steps_each:.1f} steps", f"{probe.share:.1%}"]
+        for probe in costs.probes
+    ]
+    if rows:
+        heads = ["probe", "measurements of a run", "each takes about", "of the training time"]
+        print_table("Probes", heads, rows, right=1)
 
 
 def _print_totals(costs: Preview) -> None:

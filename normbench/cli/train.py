@@ -143,6 +143,8 @@ def _say_trained(finished: Finished) -> None:
     from normbench.progress import duration
 
     parts = [f"trained {finished.trained:,} runs in {duration(finished.seconds)}"]
+    if finished.replayed:
+        parts.append(f"{finished.replayed:,} finished ones were trained again for layers.csv")
     if finished.skipped:
         parts.append(f"{finished.skipped:,} were there already")
     if finished.crashed:
@@ -178,7 +180,8 @@ def _show(finished: Finished, as_json: bool) -> dict[str, Any]:
         if figures:
             typer.echo(f"Figures in {figures[0].parent}:")
             typer.echo("\n".join(f"  {path.name}" for path in figures if path.suffix == ".png"))
-        typer.echo(f"Numbers in {finished.folder}: runs.csv, metrics.csv")
+        layers = ", layers.csv" if finished.plan.experiment.probes else ""
+        typer.echo(f"Numbers in {finished.folder}: runs.csv, metrics.csv{layers}")
         if finished.plan.experiment.claims:
             typer.echo(f"Its claims are judged by: normbench verify {finished.folder}")
     return {**_answer(finished, figures), "variants": summary_rows(tables)}
@@ -190,6 +193,7 @@ def _answer(finished: Finished, figures: list[Path]) -> dict[str, Any]:
         "folder": str(finished.folder),
         "trained": finished.trained,
         "skipped": finished.skipped,
+        "replayed": finished.replayed,
         "crashed": finished.crashed,
         "interrupted": finished.interrupted,
         "seconds": finished.seconds,

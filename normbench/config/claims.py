@@ -100,7 +100,7 @@ def _check_measure(
 ) -> None:
     measure: Measure = claim.measure
     where = node.mapping["measure"].where
-    probes = [probe if isinstance(probe, str) else str(probe.get("name")) for probe in header.probes]
+    probes = [probe.name for probe in header.probes]
     if text := measure.problem(probes):
         problems.add(where, f"{prefix}.measure", text)
     if measure.over_rates and RATE not in columns:

@@ -23,6 +23,7 @@ from normbench.config.problems import Problems, Where, shown
 from normbench.config.schema import SECTIONS, Config, Header, Settings
 from normbench.config.sweep import Sweep, parse_sweep
 from normbench.expectations import Claim
+from normbench.probes import Probe
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Experiment:
     columns: tuple[str, ...]  # the swept columns of the records
     raw: dict[str, Any]  # plain data, defaults filled in: what `config.yaml` holds
     claims: list[Claim]
-    probes: list[str | dict[str, Any]]
+    probes: list[Probe]
     merged: list[str]  # sentences: which cells are equal after resolving
     warnings: list[str]
 
@@ -110,6 +111,14 @@ def _header(root: Node, problems: Problems) -> Header | None:
             first.setdefault(item.plain, index)
     if seeds is not None and isinstance(seeds.value, list) and not seeds.value:
         problems.add(seeds.where, "seeds", "an empty list; give at least one seed, or a number such as 5")
+    probes = root.get("probes")
+    if header is not None and probes is not None:
+        names: set[str] = set()
+        for index, (probe, item) in enumerate(zip(header.probes, probes.items, strict=True)):
+            if probe.name in names:
+                text = f"'{probe.name}' is there already; give each probe once, with all its options"
+                problems.add(item.where, f"probes[{index}]", text)
+            names.add(probe.name)
     if header is not None:
         check_claims(root, header, problems)
     return header

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from normbench.config.keys import Path, class_of, item_class, kinds
+from normbench.config.keys import Path, class_of, item_class, item_kinds, kinds
 from normbench.config.nodes import Node
 from normbench.config.problems import Problems, Where, shown
 from normbench.errors import did_you_mean, one_of
@@ -106,7 +106,11 @@ def explain(
             continue  # another branch of the union took the value and says more
         chosen = fitting or group
         owner, field = _owner(cls, node, list(path))
-        result.append((chosen[0].where, list(path), _text(chosen, owner, field)))
+        names = list(kinds(owner, field)) if owner and field in owner.model_fields else []
+        if path and isinstance(path[-1], int):
+            owner_of_list, key = _owner(cls, node, list(path[:-1]))
+            names = [name for name in item_kinds(owner_of_list, key) if name] if owner_of_list else []
+        result.append((chosen[0].where, list(path), _text(chosen, owner, field, names)))
     return result
 
 
@@ -119,16 +123,20 @@ def _owner(cls: type[BaseModel], node: Node, path: list[str | int]) -> tuple[typ
             return None, ""
         if isinstance(part, str) and owner is not None:
             known = part in owner.model_fields
-            inside = isinstance(path[index + 1], int)
-            owner = (item_class(owner, part) if inside else class_of(owner, part, child)) if known else None
+            place = path[index + 1]
+            if not known:
+                owner = None
+            elif isinstance(place, int):
+                owner = item_class(owner, part, child.items[place]) if place < len(child.items) else None
+            else:
+                owner = class_of(owner, part, child)
         node = child
     return owner, str(path[-1]) if path else ""
 
 
-def _text(group: list[_Found], owner: type[BaseModel] | None, field: str) -> str:
+def _text(group: list[_Found], owner: type[BaseModel] | None, field: str, names: Sequence[str]) -> str:
     found = group[0]
     value = found.node.plain
-    names = list(kinds(owner, field)) if owner and field in owner.model_fields else []
     if found.kind == "extra_forbidden":
         return unknown_key(field, _allowed(owner))
     if found.kind == "missing":

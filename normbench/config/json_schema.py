@@ -21,6 +21,8 @@ def json_schema() -> dict[str, Any]:
             definition["properties"][name] = _short_form(field, definitions)
     for name in SECTIONS:
         schema["properties"][name] = _short_form(schema["properties"][name], definitions)
+    probes = schema["properties"]["probes"]
+    probes["items"] = _short_form(probes["items"], definitions)
     for kind in _AXES.values():
         axis = kind.model_json_schema()
         definitions[kind.__name__] = axis

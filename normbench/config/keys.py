@@ -77,15 +77,30 @@ def forget() -> None:
     """Forget which options and kinds there are."""
     _parts.cache_clear()
     kinds.cache_clear()
-    item_class.cache_clear()
+    item_kinds.cache_clear()
 
 
 @cache
-def item_class(cls: type[BaseModel], field: str) -> type[BaseModel] | None:
-    """Return the class of the items of a list field, or None where they have none."""
+def item_kinds(cls: type[BaseModel], field: str) -> Mapping[str, type[BaseModel]]:
+    """Return the classes of the items of a list field by the names that choose them, or one under ''."""
     kind = cls.model_fields[field].annotation
-    items = get_args(kind) if get_origin(kind) is list else ()
-    return items[0] if items and isinstance(items[0], type) and issubclass(items[0], BaseModel) else None
+    if get_origin(kind) is not list:
+        return {}
+    (item,) = get_args(kind)
+    if get_origin(item) is Annotated:
+        item = get_args(item)[0]
+    classes = get_args(item) if get_origin(item) in (Union, types.UnionType) else (item,)
+    models = [one for one in classes if isinstance(one, type) and issubclass(one, BaseModel)]
+    if len(models) == 1:
+        return {"": models[0]}
+    return {str(one.model_fields["name"].default): one for one in models}
+
+
+def item_class(cls: type[BaseModel], field: str, item: Node) -> type[BaseModel] | None:
+    """Return the class of this item of a list field, or None where it has none."""
+    found = item_kinds(cls, field)
+    name = item.get("name")
+    return found.get("") or found.get(str(name.value) if name else "")
 
 
 def default_name(cls: type[BaseModel], field: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from normbench.data import DATASETS
 from normbench.edge import PRECISION
@@ -12,6 +12,7 @@ from normbench.expectations import Claim
 from normbench.models import MODELS
 from normbench.optimizers import OPTIMIZERS
 from normbench.options import Options
+from normbench.probes import PROBES
 
 MAX_SEEDS = 10_000
 SECTIONS = ("data", "model", "optimizer", "train")  # what a cell's settings consist of
@@ -67,8 +68,17 @@ class Header(Options):
     seeds: Annotated[int, Field(gt=0, le=MAX_SEEDS)] | list[Seed] = Field(
         5, description="how many (5 means 0 to 4), or a list of different seeds"
     )
-    probes: list[str | dict[str, Any]] = Field([], description="diagnostics: names, or {name: ..., options}")
+    probes: list[PROBES.union()] = Field(  # type: ignore[valid-type]
+        [], description="diagnostics of each layer: names, or {name: ..., options}"
+    )
     claims: list[Claim] = Field([], description="statements for `normbench verify`")
+
+    @field_validator("probes", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [{"name": item} if isinstance(item, str) else item for item in value]
 
     @property
     def seed_list(self) -> list[int]:

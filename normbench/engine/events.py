@@ -1,4 +1,4 @@
-"""What the engine tells while it trains: one `Evaluation` after the other, and a `RunEnd` for each run."""
+"""What the engine tells while it trains: evaluations, what probes measured, and a `RunEnd` for each run."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Layers:
+    """What the probes measured in one run before the update of `step`: rows (layer, quantity, value)."""
+
+    run_id: str
+    step: int
+    rows: tuple[tuple[str, str, float], ...]
+
+
+@dataclass(frozen=True)
 class RunEnd:
     """How one run ended.
 
@@ -43,3 +52,6 @@ class RunEnd:
     train_seconds: float
     executor: str
     error: str | None = None
+
+
+Event = Evaluation | Layers | RunEnd

@@ -1,16 +1,17 @@
-"""How the losses and gradients of a stack are computed: all runs in one program, or one run after the other.
+"""How the losses and gradients of a stack are computed: what both executors have in common.
 
-Both run the same single-run module, take the same state, and give the same numbers up to rounding.
+They run the same single-run module, take the same state, and give the same numbers up to rounding.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 
 from normbench.engine.randomness import NoHiddenRandomness
 from normbench.engine.state import StackState, Tensors
@@ -18,6 +19,10 @@ from normbench.engine.trace import FlatFunction, traced
 from normbench.functional import cross_entropy
 from normbench.layers import noise
 from normbench.optimizers.base import Optimizer
+from normbench.probes import OneBatch, Probe, RunView
+
+Key = tuple[str, str]  # layer and quantity
+NAMES: dict[Hashable, list[Key]] = {}  # what the traced probes return, by the key of their program
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,23 @@ class Batch:
     noise: Mapping[str, Tensor]
     shared: bool
 
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensors]:
+        """Return x, y and noise."""
+        return self.x, self.y, dict(self.noise)
+
     def of(self, lane: int) -> Batch:
         """Return one run's batch."""
         if self.shared:
             return self
         numbers = {place: values[lane] for place, values in self.noise.items()}
         return Batch(self.x[lane], self.y[lane], numbers, True)
+
+    def lanes(self, lanes: slice) -> Batch:
+        """Return the batches of some runs."""
+        if self.shared:
+            return self
+        return Batch(self.x[lanes], self.y[lanes], part(self.noise, lanes), False)
 
 
 class Executor:
@@ -61,6 +77,90 @@ class Executor:
         With `training` the nets behave as in training, so that the normalizations' buffers change in place.
         """
         raise NotImplementedError
+
+    def gradients(self, state: StackState, batch: Batch) -> Sequence[Tensor]:
+        """Compute the gradients of all runs as in a step, and leave it at that; to take the time."""
+        raise NotImplementedError
+
+    def saved_bytes(self, state: StackState, batch: Batch) -> int:
+        """Return the bytes that one run's forward pass keeps for its backward pass, weights left out."""
+        params = {name: param[0].clone().requires_grad_() for name, param in state.params.items()}
+        buffers = {name: buffer[0].clone() for name, buffer in state.buffers.items()}
+        weights = {param.data_ptr() for param in params.values()}
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if tensor.data_ptr() not in weights:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        one = batch.of(0)
+        self.model.train()
+        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        with torch.enable_grad(), hooks:
+            numbers = {place: values.clone() for place, values in one.noise.items()}
+            loss, _ = self._forward(params, buffers, one.x.clone(), one.y.clone(), numbers)
+        del loss
+        return sum(kept.values())
+
+    def measure(
+        self,
+        probes: Sequence[Probe],
+        state: StackState,
+        step: int,
+        batches: Mapping[int, Batch],
+        hyper: Tensors,
+    ) -> dict[Key, Tensor]:
+        """Return what the probes measure before the update of `step`, (R,) each; the state stays as it is.
+
+        `batches` has those that the probes ask for, by step. The cheap probes share one traced program.
+        """
+        cheap = [probe for probe in probes if probe.cheap]
+        values: dict[Key, Tensor] = {}
+        if cheap:
+            values.update(self._measure_traced(cheap, state, step, batches[step], hyper))
+        others = [probe for probe in probes if not probe.cheap]
+        if others:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # vmap's, on operations that it does run by run
+                values.update(self._measure_eagerly(others, state, step, batches, hyper))
+        return values
+
+    def _measure_traced(
+        self, probes: Sequence[Probe], state: StackState, step: int, batch: Batch, hyper: Tensors
+    ) -> dict[Key, Tensor]:
+        raise NotImplementedError
+
+    def _measure_eagerly(
+        self,
+        probes: Sequence[Probe],
+        state: StackState,
+        step: int,
+        batches: Mapping[int, Batch],
+        hyper: Tensors,
+    ) -> dict[Key, Tensor]:
+        raise NotImplementedError
+
+    def _measure_one(
+        self,
+        probes: Sequence[Probe],
+        step: int,
+        names: list[Key],
+        params: Tensors,
+        buffers: Tensors,
+        states: dict[str, Tensors],
+        hyper: Tensors,
+        batches: Mapping[int, tuple[Tensor, Tensor, Tensors]],
+    ) -> Tensor:
+        """Return the numbers of one run (under vmap, of all), whose names are put into the list."""
+        views = {at: OneBatch(*tensors) for at, tensors in batches.items()}
+        run = RunView(self.model, step, params, buffers, views, self.optimizer, states, hyper)
+        values: dict[Key, Tensor] = {}
+        for probe in probes:
+            values.update(probe.measure(run))
+        names[:] = values
+        return torch.stack([value.to(run.rate.dtype) for value in values.values()])
 
     def evaluate(self, state: StackState, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sums over the images of loss and of correct answers, (R,), at inference."""
@@ -96,127 +196,6 @@ class Executor:
         return self._programs[what]
 
 
-class Vectorized(Executor):
-    """All runs as one program: the single-run net under `vmap`, autograd outside of it."""
-
-    name = "vectorized"
-
-    def _layouts(self, state: StackState) -> None:
-        self._net = Layout(state.params, state.buffers)
-        self._all = Layout(state.params, state.buffers, *state.optimizer.values())
-
-    def step(self, state: StackState, batch: Batch, hyper: Tensors) -> tuple[Tensor, Tensor]:
-        """Make one update of all runs at once."""
-        self._lay_out(state)
-        given = Layout({"x": batch.x, "y": batch.y}, batch.noise, hyper)
-        data = None if batch.shared else 0
-
-        def step(*tensors: Tensor) -> list[Tensor]:
-            params, buffers, *optimizer, images, numbers, hyper = (self._all + given).named(tensors)
-            leaves = {name: param.detach().requires_grad_() for name, param in params.items()}
-            self.model.train()
-            run = vmap(self._forward, in_dims=(0, 0, data, data, data), randomness="different")
-            loss, correct = run(leaves, buffers, images["x"], images["y"], numbers)
-            # the runs share no tensor that needs a gradient: the sum keeps theirs apart
-            grads = torch.autograd.grad(loss.sum(), list(leaves.values()))
-            with torch.no_grad():
-                states = dict(zip(state.optimizer, optimizer, strict=True))
-                self.optimizer.apply(params, dict(zip(params, grads, strict=True)), states, hyper)
-            return [loss.detach(), correct.detach()]
-
-        inputs = [*self._all.tensors, *given.tensors]
-        loss, correct = self._program(step, inputs, "step", batch.shared, *hyper)(*inputs)
-        return loss, correct
-
-    def forward(self, state: StackState, batch: Batch, training: bool) -> tuple[Tensor, Tensor]:
-        """Return loss and share of correct answers of all runs at once."""
-        self._lay_out(state)
-        given = Layout({"x": batch.x, "y": batch.y}, batch.noise)
-        data = None if batch.shared else 0
-
-        def forward(*tensors: Tensor) -> list[Tensor]:
-            params, buffers, images, numbers = (self._net + given).named(tensors)
-            self.model.train(training)
-            run = vmap(self._forward, in_dims=(0, 0, data, data, data), randomness="different")
-            return list(run(params, buffers, images["x"], images["y"], numbers))
-
-        inputs = [*self._net.tensors, *given.tensors]
-        loss, correct = self._program(forward, inputs, "forward", training, batch.shared, batch.x.shape)(
-            *inputs
-        )
-        return loss, correct
-
-
-class Looped(Executor):
-    """One run after the other through its own slice of the state; images in channels_last."""
-
-    name = "looped"
-
-    def _layouts(self, state: StackState) -> None:
-        lanes = range(len(state.lanes))
-        self._nets = [
-            Layout(*(_part(group, lane) for group in (state.params, state.buffers))) for lane in lanes
-        ]
-        # for the optimisers, which write in place, slices that keep the run axis
-        states = list(state.optimizer.values())
-        self._alls = [
-            self._nets[lane] + Layout(*(_part(g, slice(lane, lane + 1)) for g in (state.params, *states)))
-            for lane in lanes
-        ]
-
-    def step(self, state: StackState, batch: Batch, hyper: Tensors) -> tuple[Tensor, Tensor]:
-        """Make one update, run by run."""
-        self._lay_out(state)
-        runs = state.train_loss.shape[0]
-        some = next(iter(state.params.values()))
-        loss, correct = some.new_empty(runs), some.new_empty(runs)
-        for lane, layout in enumerate(self._alls):
-            one = batch.of(lane)
-            images = {"x": channels_last(one.x), "y": one.y}
-            given = Layout(images, one.noise, _part(hyper, slice(lane, lane + 1)))
-
-            def step(*tensors: Tensor, groups: Layout = layout + given) -> list[Tensor]:
-                net, buffers, params, *optimizer, images, numbers, hyper = groups.named(tensors)
-                leaves = {name: param.detach().requires_grad_() for name, param in net.items()}
-                self.model.train()
-                loss, correct = self._forward(leaves, buffers, images["x"], images["y"], numbers)
-                grads = torch.autograd.grad(loss, list(leaves.values()))
-                with torch.no_grad():
-                    stacked = {name: grad.unsqueeze(0) for name, grad in zip(net, grads, strict=True)}
-                    states = dict(zip(state.optimizer, optimizer, strict=True))
-                    self.optimizer.apply(params, stacked, states, hyper)
-                return [loss.detach(), correct.detach()]
-
-            inputs = [*layout.tensors, *given.tensors]
-            loss[lane], correct[lane] = self._program(step, inputs, "step", *hyper)(*inputs)
-        if runs > len(state.lanes):  # the idle lane of a stack of one
-            loss[1:], correct[1:] = loss[0], correct[0]
-        return loss, correct
-
-    def forward(self, state: StackState, batch: Batch, training: bool) -> tuple[Tensor, Tensor]:
-        """Return loss and share of correct answers, run by run."""
-        self._lay_out(state)
-        if batch.shared:
-            batch = replace(batch, x=channels_last(batch.x))
-        runs = state.train_loss.shape[0]
-        some = next(iter(state.params.values()))
-        loss, correct = some.new_zeros(runs), some.new_zeros(runs)
-        for lane, net in enumerate(self._nets):
-            one = batch.of(lane)
-            given = Layout({"x": channels_last(one.x), "y": one.y}, one.noise)
-
-            def forward(*tensors: Tensor, groups: Layout = net + given) -> list[Tensor]:
-                self.model.train(training)
-                params, buffers, images, numbers = groups.named(tensors)
-                return list(self._forward(params, buffers, images["x"], images["y"], numbers))
-
-            inputs = [*net.tensors, *given.tensors]
-            loss[lane], correct[lane] = self._program(forward, inputs, "forward", training, one.x.shape)(
-                *inputs
-            )
-        return loss, correct
-
-
 class Layout:
     """Groups of named tensors, and the same as one flat list, which is what a trace takes."""
 
@@ -235,13 +214,6 @@ class Layout:
         return [{name: next(left) for name in group} for group in self.names]
 
 
-def _part(tensors: Mapping[str, Tensor], lanes: slice | int) -> Tensors:
+def part(tensors: Mapping[str, Tensor], lanes: slice | int) -> Tensors:
+    """Return these runs' part of stacked tensors; of a single one without the run axis."""
     return {name: tensor[lanes] for name, tensor in tensors.items()}
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """Return images with the channels innermost, the order in which convolutions are fastest on a CPU."""
-    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
-
-
-EXECUTORS: dict[str, type[Executor]] = {"vectorized": Vectorized, "looped": Looped}

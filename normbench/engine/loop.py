@@ -13,9 +13,12 @@ from torch import Tensor
 from normbench.data import Dataset, Split
 from normbench.engine.batches import Feed, noise_shapes
 from normbench.engine.checkpoint import UnfitError
-from normbench.engine.events import Evaluation, RunEnd
-from normbench.engine.executor import EXECUTORS
+from normbench.engine.events import Evaluation, Event, RunEnd
+from normbench.engine.executor import Batch
+from normbench.engine.executors import EXECUTORS
+from normbench.engine.probing import Probing
 from normbench.engine.state import StackState, holds, initial_model, initial_state, pad
+from normbench.probes import Probe
 from normbench.seeding import generator
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ class StackTrainer:
         executor: str,
         key: Hashable,
         *,
+        probes: Sequence[Probe] = (),
         state: StackState | None = None,
         advance: Callable[[int], None] = lambda run_steps: None,
     ) -> None:
@@ -87,11 +91,16 @@ class StackTrainer:
         self.made = 0
         self.parameters = sum(p.numel() for p in model.parameters())
         self.executor = EXECUTORS[executor](model, self.settings.optimizer, (key, str(device)))
+        train = self.settings.train
+        served = [probe for probe in probes if probe.refuses(model, self.settings) is None]
+        self.probing = Probing(
+            self.executor, served, train.steps, evaluation_steps(train.steps, train.eval_every)
+        )
         self._hyper: dict[str, Tensor] = {}
         self._hyper_for: list[int] = []
 
-    def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Evaluation | RunEnd]:
-        """Train to the end, yielding evaluations as they come and a `RunEnd` when a run leaves.
+    def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """Train to the end, yielding what is measured as it comes and a `RunEnd` when a run leaves.
 
         Stops early when `should_stop()`; then the runs left have no end yet. It is asked between two chunks
         of steps, after all that they told: the state is whole then, and a trainer made from it makes the
@@ -108,20 +117,24 @@ class StackTrainer:
             yield from self._train(min(target, self.state.step + CHECK_EVERY))
             if self.state.step == target and self.state.lanes:
                 yield from self._evaluate(full=target == steps)
+        if self.state.lanes:
+            with torch.no_grad():
+                self._look(steps)
+            yield from self._tell({})
         for lane, run in enumerate(list(self.state.lanes)):
             yield self._end(run, "finished", float(self.state.tail_loss[lane]))
         self.state.lanes = []
 
-    def _train(self, until: int) -> Iterator[RunEnd]:
+    def _train(self, until: int) -> Iterator[Event]:
         """Make the updates up to step `until`; let the runs leave whose loss is not finite."""
         state, steps = self.state, self.settings.train.steps
-        began, start = time.perf_counter(), state.step
+        began, start, measuring = time.perf_counter(), state.step, self.probing.seconds
         losses = []
         tail = tail_start(steps)
         with torch.no_grad():
-            seeds = [self.runs[run].seed for run in pad(state.lanes)]
             while state.step < until:
-                batch = self.feed.batch(seeds, state.step)
+                self._look(state.step)
+                batch = self._batch(state.step)
                 loss, correct = self.executor.step(state, batch, self._hypers(state.step))
                 losses.append(loss)
                 state.train_loss.add_(loss)
@@ -131,17 +144,33 @@ class StackTrainer:
                 state.step += 1
                 state.since += 1
             finite = torch.isfinite(torch.stack(losses)).cpu()  # (steps, R); waits for the device
-        share = (time.perf_counter() - began) / len(state.lanes)
+        training = time.perf_counter() - began - (self.probing.seconds - measuring)
+        share = training / len(state.lanes)
         for run in state.lanes:
             state.seconds[run] += share
         self.made += (until - start) * len(state.lanes)
         self.advance((until - start) * len(state.lanes))
         alive = finite.all(0)
-        for lane, run in enumerate(state.lanes):
-            if not alive[lane]:
-                at = start + int(finite[:, lane].int().argmin()) + 1
-                yield self._end(run, "diverged", None, at)
+        ends = {
+            lane: start + int(finite[:, lane].int().argmin()) + 1
+            for lane in range(len(state.lanes))
+            if not alive[lane]
+        }
+        yield from self._tell(ends)
+        for lane, at in ends.items():
+            yield self._end(state.lanes[lane], "diverged", None, at)
         self._leave([lane for lane in range(len(state.lanes)) if alive[lane]])
+
+    def _batch(self, step: int) -> Batch:
+        """Return the batch of a step for all runs in the stack."""
+        return self.feed.batch([self.runs[run].seed for run in pad(self.state.lanes)], step)
+
+    def _look(self, step: int) -> None:
+        """Let the probes measure what is due before the update of this step."""
+        self.probing.look(self.state, step, self._batch, lambda: self._hypers(step))
+
+    def _tell(self, ends: dict[int, int]) -> Iterator[Event]:
+        yield from self.probing.tell([self.runs[run].run_id for run in self.state.lanes], ends)
 
     def _leave(self, kept: list[int]) -> None:
         """Let all lanes but the kept ones go; the steps that they do not need count as done."""
@@ -168,7 +197,7 @@ class StackTrainer:
                 if any(values) or name not in optimizer.switches
             }
             self._hyper_for = list(self.state.lanes)
-        factor = self._factor(step)
+        factor = self._factor(min(step, self.settings.train.steps - 1))  # after the last: as at the last
         scheduled = self._hyper if factor == 1.0 else {**self._hyper, "lr": self._hyper["lr"] * factor}
         return optimizer.numbers(scheduled, step)
 

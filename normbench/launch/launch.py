@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from normbench.engine.events import Evaluation, RunEnd
+from normbench.engine.events import Event, RunEnd
 from normbench.engine.state import StackState
 from normbench.launch.checkpoints import Checkpoints
 from normbench.launch.reporter import Reporter
@@ -47,7 +47,7 @@ class Launch:
     should_stop: Callable[[], bool]
     tally: Tally = field(default_factory=Tally)
 
-    def write(self, event: Evaluation | RunEnd, writer: StackWriter) -> None:
+    def write(self, event: Event, writer: StackWriter) -> None:
         """Append what the engine tells, and count the runs that ended."""
         writer.write(event)
         if isinstance(event, RunEnd):

@@ -81,6 +81,7 @@ def _trainer(launch: Launch, stack: Stack) -> StackTrainer:
         dataset,
         stack.executor,
         stack_key(settings),
+        probes=plan.experiment.probes,
         advance=launch.reporter.advance,
     )
     state, reason = launch.checkpoints.load(stack, plan.device)

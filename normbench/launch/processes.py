@@ -23,6 +23,7 @@ from normbench.launch.checkpoints import Schedule
 from normbench.launch.launch import Launch, stack_name
 from normbench.plan import Stack
 from normbench.plugins import Plugin, load_again, loaded
+from normbench.probes import Probe
 from normbench.records import StackWriter
 
 TRIES = 3  # a stack whose worker was killed so often (out of memory?) is an error
@@ -33,7 +34,8 @@ def train_in_processes(launch: Launch, stacks: Sequence[Stack], *, workers: int,
     plan, checkpoints, tally = launch.plan, launch.checkpoints, launch.tally
     left = list(stacks)
     tries: dict[str, int] = {}
-    job = Job(plan.data_dir, plan.device, threads, checkpoints.every, loaded())
+    probes = tuple(plan.experiment.probes)
+    job = Job(plan.data_dir, plan.device, threads, checkpoints.every, probes, loaded())
     pool = [Worker(job) for _ in range(min(workers, len(left)))]
     told = False
     try:
@@ -154,6 +156,7 @@ class Job:
     device: str
     threads: int
     checkpoint_every: float | None
+    probes: tuple[Probe, ...]
     plugins: tuple[Plugin, ...]
 
 
@@ -209,7 +212,13 @@ def _train(pipe: Connection, stack: Stack, stored: bytes | None, job: Job) -> bo
         pipe.send(("flush", run_steps))
 
     trainer = StackTrainer(
-        stack.runs, dataset, stack.executor, stack_key(settings), state=state, advance=advance
+        stack.runs,
+        dataset,
+        stack.executor,
+        stack_key(settings),
+        probes=job.probes,
+        state=state,
+        advance=advance,
     )
     schedule = Schedule(job.checkpoint_every)
     told = 0

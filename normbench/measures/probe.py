@@ -8,7 +8,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from normbench.errors import did_you_mean, one_of
 from normbench.measures.base import RunMeasure, Sample, known
+from normbench.probes import PROBES
 from normbench.stats import Span
 
 
@@ -31,6 +33,18 @@ class Probe(RunMeasure):
         if (self.step is None) == (self.aggregate is None):
             found = "neither" if self.step is None else "both"
             raise ValueError(f"found {found} of 'step' and 'aggregate'; allowed: exactly one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _of_this_probe(self) -> Probe:
+        if self.probe not in PROBES:
+            raise ValueError(
+                f"probe: '{self.probe}' is unknown; {did_you_mean(self.probe, PROBES)}{one_of(PROBES)}"
+            )
+        if not self.quantity.startswith(f"{self.probe}."):
+            raise ValueError(
+                f"quantity: '{self.quantity}' is not of this probe; its quantities begin with '{self.probe}.'"
+            )
         return self
 
     @property

@@ -134,9 +134,11 @@ class Affine(nn.Module):
         reestimate: of how many training batches the running statistics are to be means, made anew before
             each evaluation; None: they stay as training left them. A layer that asks for it has a buffer
             `momentum`, the weight of the new batch, which is set to 1/k for the k-th one.
+        cancels_scale: whether twice the inputs give the same outputs (but for eps) and the gradient knows it.
     """
 
     reestimate: int | None = None
+    cancels_scale = False
     weight: Tensor
     bias: Tensor
 

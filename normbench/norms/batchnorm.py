@@ -111,6 +111,7 @@ class BatchNormLayer(Affine):
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
         self.reestimate = options.reestimate
+        self.cancels_scale = options.frozen_from is None and not options.detached
         if self.reestimate is None:
             self.momentum = options.momentum
         else:

@@ -31,6 +31,8 @@ class LayerNorm(Normalization):
 class LayerNormLayer(Affine):
     """Standardises each sample over its units; the same in training and at inference."""
 
+    cancels_scale = True
+
     def __init__(self, features: int, options: LayerNorm) -> None:
         super().__init__(features, options.affine)
         self.eps = options.eps

@@ -32,6 +32,8 @@ class RMSNorm(Normalization):
 class RMSNormLayer(nn.Module):
     """Divides each sample by the root of its mean square; the same in training and at inference."""
 
+    cancels_scale = True
+
     def __init__(self, features: int, options: RMSNorm) -> None:
         super().__init__()
         self.eps = options.eps

@@ -59,13 +59,19 @@ def gain(activation: nn.Module) -> float:
 class ScaledStandardisedWeights(Wrapped):
     """y = w.x + b, w = g (v - mean_v) / sqrt(n (var_v + eps)), n the inputs of a unit."""
 
+    turns = True
+
     def __init__(self, layer: nn.Module, eps: float) -> None:
         super().__init__(layer)
         self.eps = eps
         self.gain = nn.Parameter(torch.ones(self.weight.shape[0]))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in, ...) to (B, out, ...)."""
+    def effective(self) -> Tensor:
+        """Return w, (out, in, ...)."""
         inputs = self.weight.numel() // self.weight.shape[0]
         scale = (self.gain / math.sqrt(inputs)).view(-1, *[1] * (self.weight.dim() - 1))
-        return self.product(x, self.standardised(self.eps) * scale, self.bias)
+        return self.standardised(self.eps) * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in, ...) to (B, out, ...)."""
+        return self.product(x, self.effective(), self.bias)

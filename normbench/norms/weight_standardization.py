@@ -54,10 +54,16 @@ class WeightStandardization(Normalization):
 class StandardisedWeights(Wrapped):
     """y = w.x + b, w = (v - mean_v) / sqrt(var_v + eps)."""
 
+    turns = True
+
     def __init__(self, layer: nn.Module, eps: float) -> None:
         super().__init__(layer)
         self.eps = eps
 
+    def effective(self) -> Tensor:
+        """Return w, (out, in, ...)."""
+        return self.standardised(self.eps)
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in, ...) to (B, out, ...)."""
-        return self.product(x, self.standardised(self.eps), self.bias)
+        return self.product(x, self.effective(), self.bias)

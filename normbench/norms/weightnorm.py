@@ -41,6 +41,7 @@ class WeightNormed(Wrapped):
     """
 
     gain: Tensor
+    turns = True
 
     def __init__(self, layer: nn.Module, init_from_data: bool) -> None:
         super().__init__(layer)
@@ -50,6 +51,11 @@ class WeightNormed(Wrapped):
     def norm(self) -> Tensor:
         """Return ||v|| of each output unit, (out,)."""
         return self.weight.flatten(1).square().sum(-1).sqrt()
+
+    def effective(self) -> Tensor:
+        """Return w = g v / ||v||, (out, in, ...)."""
+        scale = (self.gain / self.norm()).view(-1, *[1] * (self.weight.dim() - 1))
+        return self.weight * scale
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (g / ||v||) v.x + b; scaling the outputs spares a copy of the weights."""

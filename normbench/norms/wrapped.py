@@ -13,8 +13,11 @@ class Wrapped(nn.Module):
     """Takes over `weight` (out, in, ...) and `bias` of a layer under the same names.
 
     So the weights start from the same numbers as the plain net's. A subclass says in `forward` what becomes
-    of them, and calls `product`.
+    of them, and calls `product`; if they are rewritten, it also has `effective()`, the weights that multiply
+    the inputs, and `turns` says that these do not depend on the scale of `weight`.
     """
+
+    turns = False
 
     weight: Tensor
     bias: Tensor | None

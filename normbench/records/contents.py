@@ -19,6 +19,7 @@ from normbench.records.schema import (
     END,
     ENDED,
     LONGEST_LINE,
+    METRICS,
     RESULTS,
     ROWS,
     Table,
@@ -180,16 +181,34 @@ class Contents:
     def rows(self, table: str, run_id: str, choice: Choice) -> list[list[str]]:
         """Return a run's rows of a table from where its choice points.
 
-        The layers of a finished run may have been measured later (a probe that was added), by another stack.
+        The layers of a finished run may have been measured later (a probe that was added), by another stack:
+        its rows are taken if it gave the same metrics.
         """
-        index = choice.tables.get(table)
-        if index is not None and run_id in index:
-            return index.rows(run_id)
-        if table != "metrics":
-            for part in self.parts_of(run_id):
-                if part.status(run_id) in RESULTS and run_id in part.tables[table]:
+        if table != "metrics" and choice.status in RESULTS:
+            for part in self.replays(run_id, choice):
+                if self.other_metrics(run_id, choice, part) is None:
                     return part.tables[table].rows(run_id)
-        return []
+        index = choice.tables.get(table)
+        return index.rows(run_id) if index is not None and run_id in index else []
+
+    def replays(self, run_id: str, choice: Choice) -> list[Part]:
+        """Return the parts in which a run that has a result elsewhere ended with rows of layers."""
+        return [
+            part
+            for part in self.parts_of(run_id)
+            if part is not choice.part and part.status(run_id) in RESULTS and run_id in part.tables["layers"]
+        ]
+
+    def other_metrics(self, run_id: str, choice: Choice, part: Part) -> str | None:
+        """Return in what a run's metrics in a part differ from those of its result, None if in nothing."""
+        recorded, again = (tables["metrics"].rows(run_id) for tables in (choice.tables, part.tables))
+        for before, now in zip(recorded, again, strict=False):
+            for name, old, new in zip(METRICS.names, before, now, strict=True):
+                if old != new:
+                    return f"at step {before[1]} {name} was {old or 'empty'}, now {new or 'empty'}"
+        if len(recorded) != len(again):
+            return f"it had {len(recorded)} evaluations, now {len(again)}"
+        return None
 
     def unfinished(self, part: Part) -> bool:
         """Say whether a part still speaks for a run without an end, or may be gone on with."""

@@ -105,6 +105,36 @@ class ResultsFolder:
                     found[run.run_id] = choice.status, outcome or None
         return found
 
+    def without_layers(self, expected: Mapping[str, set[tuple[str, int]]]) -> dict[str, str]:
+        """Return the runs with a result that lack rows of layers, each with the executor that trained it.
+
+        `expected`: (probe, step) of all measurements of a run; of a diverged one those before its end count.
+        """
+        lacking = {}
+        with Contents(self.root) as contents:
+            for run in self._opened().runs:
+                choice, wanted = contents.choose(run.run_id), expected.get(run.run_id)
+                if not wanted or choice.status not in RESULTS:
+                    continue
+                end = choice.cells.get("diverged_at_step")
+                if end:
+                    wanted = {(probe, step) for probe, step in wanted if step < int(end)}
+                rows = contents.rows("layers", run.run_id, choice)
+                if wanted - {(row[3].partition(".")[0], int(row[1])) for row in rows}:
+                    lacking[run.run_id] = choice.cells.get("executor", "")
+        return lacking
+
+    def other_metrics(self, run_ids: Iterable[str]) -> dict[str, str]:
+        """Return the runs with a result that were trained again and gave other metrics, and in what."""
+        found = {}
+        with Contents(self.root) as contents:
+            for run_id in run_ids:
+                choice = contents.choose(run_id)
+                for part in contents.replays(run_id, choice):
+                    if (text := contents.other_metrics(run_id, choice, part)) is not None:
+                        found[run_id] = text
+        return found
+
     def want(self, run_ids: Iterable[str]) -> None:
         """List these runs of a search from the next merge on, pending until they began."""
         self._wanted = frozenset(run_ids)

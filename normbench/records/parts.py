@@ -32,7 +32,7 @@ from normbench.records.schema import (
 )
 
 if TYPE_CHECKING:
-    from normbench.engine.events import Evaluation, RunEnd
+    from normbench.engine.events import Evaluation, Event, Layers, RunEnd
 
 FOLDER = "parts"
 CRASHES = "crashes"
@@ -197,10 +197,13 @@ class StackWriter:
             Manifest(self.stack_id, stack.executor, order, tuple(self._trains_below)).write(self.folder)
         self.truncate_to(lengths or {})
 
-    def write(self, event: Evaluation | RunEnd) -> None:
+    def write(self, event: Event) -> None:
         """Append an event of the engine."""
         if hasattr(event, "status"):
             self.end(cast("RunEnd", event))
+        elif hasattr(event, "rows"):
+            of_run = cast("Layers", event)
+            self.layers([of_run.run_id, of_run.step, *row] for row in of_run.rows)
         else:
             self.evaluation(cast("Evaluation", event))
 

@@ -39,7 +39,7 @@ def test_a_good_claim_passes():
         ({"against": "{model.norm: [none, batchnorm]}"}, "a.yaml:13:14: claims[0].against: has cells that 'of' has, too"),
         ({"of": "{model.norm: batchnorm, seed: [0, 1]}", "against": "{model.norm: none, seed: 2}"}, "a.yaml:13:14: claims[0].against: shares no seed with 'of' (2 and 0, 1)"),
         ({"of": "{model.norm: batchnorm, seed: 9}"}, "a.yaml:12:9: claims[0].of: no seed is in it; there are: 0, 1, 2"),
-        ({"measure": "{name: probe, probe: gradients, quantity: norm, aggregate: mean}"}, "a.yaml:11:14: claims[0].measure: the probe 'gradients' is off; add it: 'probes: [gradients]'"),
+        ({"measure": "{name: probe, probe: gradients, quantity: gradients.norm, aggregate: mean}"}, "a.yaml:11:14: claims[0].measure: the probe 'gradients' is off; add it: 'probes: [gradients]'"),
         ({"measure": "{name: final_loss, part: val}"}, "claims[0].measure: there is no validation split; set data.val_size"),
         ({"expect": "{difference_at_least: 1}"}, "asks for a difference of max_stable_lr, which has none; allowed: a ratio"),
         ({"for_each": "[model.width]"}, "a.yaml:15:16: claims[0].for_each: 'model.width' is not swept here"),

@@ -12,11 +12,13 @@ from normbench.errors import ConfigError, ExitCode
 
 
 def test_what_an_experiment_has():
-    result = experiment(f"title: A test\nprobes: [grads, {{name: acts, every: 3}}]\n{CLAIM_SWEEP}\n{CLAIM}")
+    result = experiment(
+        f"title: A test\nprobes: [gradients, {{name: activations, every: 3}}]\n{CLAIM_SWEEP}\n{CLAIM}"
+    )
     assert (result.name, result.title, result.seeds) == ("test", "A test", [0, 1, 2])
     assert result.settings.model.norm.name == "none"
     assert result.settings.train.eval_every == 10
-    assert result.probes == ["grads", {"name": "acts", "every": 3}]
+    assert [(probe.name, probe.every) for probe in result.probes] == [("gradients", None), ("activations", 3)]
     assert [claim.id for claim in result.claims] == ["C2", "C3"]
     assert result.claims[0].control == ["of", "against", {"model.norm": "selu"}]
 

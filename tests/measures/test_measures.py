@@ -169,11 +169,11 @@ def test_a_number_that_is_not_there(tmp_path, name):
 
 
 LAYERS = [
-    (0, "a", "norm", 1.0),
-    (0, "b", "norm", 3.0),
-    (9, "a", "norm", 5.0),
-    (9, "b", "norm", 5.0),
-    (9, "a", "x", 7.0),
+    (0, "a", "weights.norm", 1.0),
+    (0, "b", "weights.norm", 3.0),
+    (9, "a", "weights.norm", 5.0),
+    (9, "b", "weights.norm", 5.0),
+    (9, "a", "weights.x", 7.0),
 ]
 
 
@@ -185,18 +185,26 @@ LAYERS = [
         ({"aggregate": "mean"}, 3.5),
         ({"aggregate": "last"}, 5),
         ({"aggregate": "min", "layer": "b"}, 3),
-        ({"aggregate": "max", "layer": "a", "quantity": "x"}, 7),
+        ({"aggregate": "max", "layer": "a", "quantity": "weights.x"}, 7),
         ({"step": 4}, None),
         ({"aggregate": "median", "layer": "c"}, None),
     ],
 )
 def test_probe(tmp_path, options, expected):
     found = reading(
-        tmp_path, [run({}, 0, layers=LAYERS)], "probe", probe="p", **{"quantity": "norm", **options}
+        tmp_path,
+        [run({}, 0, layers=LAYERS)],
+        "probe",
+        probe="weights",
+        **{"quantity": "weights.norm", **options},
     )
     assert found == (None if expected is None else Span(expected, expected, expected))
 
 
 def test_probe_needs_a_step_or_an_aggregate():
     with pytest.raises(ValueError, match="exactly one"):
-        MEASURES["probe"](probe="p", quantity="q")
+        MEASURES["probe"](probe="weights", quantity="weights.norm")
+    with pytest.raises(ValueError, match=r"'weigths' is unknown; did you mean 'weights'\?"):
+        MEASURES["probe"](probe="weigths", quantity="weights.norm", step=0)
+    with pytest.raises(ValueError, match=r"its quantities begin with 'weights\.'"):
+        MEASURES["probe"](probe="weights", quantity="norm", step=0)

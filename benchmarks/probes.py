@@ -1,0 +1,146 @@
+"""What probes cost: the cheap three at 20 measurements in 1,000 steps, and each one beside what it states.
+
+    python benchmarks/probes.py            # about 10 minutes on 2 quiet cores
+    python benchmarks/probes.py --small    # a look, in about 2: fewer rounds and nets, nothing is written
+
+Probes are on and off in turn, in one process. The share is of the training time without evaluation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+
+import table
+import torch
+from stacks import alternate, random_data, steps_of, trainer
+
+from normbench.engine.loop import StackTrainer
+from normbench.engine.probing import Probing
+from normbench.probes import PROBES, Probe
+
+EVERY = 50  # steps between measurements: 20 in 1,000
+LAST = 100_000
+CHEAP = [name for name in PROBES if PROBES[name].cheap]
+NETS = {
+    "MLP 3 x 100, 16 runs": (
+        (1, 28, 28),
+        60,
+        16,
+        "vectorized",
+        "{{name: mlp, depth: 3, activation: sigmoid, norm: {}}}",
+    ),
+    "MLP 10 x 100, 16 runs": (
+        (1, 28, 28),
+        60,
+        16,
+        "vectorized",
+        "{{name: mlp, depth: 10, activation: relu, norm: {}}}",
+    ),
+    "6 convolutions 16 to 64, 2 runs": (
+        (3, 32, 32),
+        64,
+        2,
+        "looped",
+        "{{name: cnn, depth: 6, width: 16, norm: {}}}",
+    ),
+}
+
+
+def stack(net: str, norm: str, probes: Sequence[Probe]) -> StackTrainer:
+    """Return a trainer that has these probes on."""
+    shape, batch, runs, executor, model = NETS[net]
+    made = trainer(model.format(norm), random_data(shape, 1200), batch, runs, executor)
+    served = [probe for probe in probes if probe.refuses(made.executor.model, made.settings) is None]
+    made.probing = Probing(made.executor, served, LAST, [])
+    return made
+
+
+def rounds_of(made: StackTrainer) -> Callable[[], float]:
+    """Return a function that makes EVERY steps with the measurement due in them, and returns seconds."""
+    list(made._train(EVERY))
+
+    def measure() -> float:
+        began = time.perf_counter()
+        list(made._train(made.state.step + EVERY))
+        return time.perf_counter() - began
+
+    return measure
+
+
+def measurement(made: StackTrainer) -> Callable[[], float]:
+    """Return a function that makes one measurement and returns milliseconds for each run."""
+
+    def measure() -> float:
+        began = time.perf_counter()
+        with torch.no_grad():
+            made._look(0)
+        list(made._tell({}))
+        return (time.perf_counter() - began) / len(made.state.lanes) * 1e3
+
+    measure()  # traces
+    return measure
+
+
+def cheap(norms: Sequence[str], nets: Sequence[str], rounds: int) -> list[dict[str, object]]:
+    """Return what activations, gradients and weights add together."""
+    rows = []
+    for net in nets:
+        for norm in norms:
+            on = [PROBES[name](name=name, every=EVERY) for name in CHEAP]
+            measures = {"off": rounds_of(stack(net, norm, [])), "on": rounds_of(stack(net, norm, on))}
+            figures = alternate(measures, rounds)
+            pairs = zip(figures["on"], figures["off"], strict=True)
+            added = [100 * (a / b - 1) for a, b in pairs]
+            rows.append(
+                {
+                    "net": net,
+                    "norm": norm,
+                    "a step of a run, ms": table.spread(
+                        [s / EVERY / NETS[net][2] * 1e3 for s in figures["off"]], 3
+                    ),
+                    "added by the three, %": table.spread(added, 1),
+                    "n": rounds,
+                }
+            )
+    return rows
+
+
+def stated(nets: Sequence[str], rounds: int) -> list[dict[str, object]]:
+    """Return what one measurement of each probe takes, in training steps, beside what it states."""
+    rows = []
+    for net in nets:
+        for name in PROBES:
+            probe = PROBES[name](name=name, steps=[0])
+            made = stack(net, "batchnorm", [probe])
+            step = steps_of(stack(net, "batchnorm", []), 20)
+            figures = alternate({"step": step, "probe": measurement(made)}, rounds)
+            pairs = zip(figures["probe"], figures["step"], strict=True)
+            rows.append(
+                {
+                    "net": net,
+                    "probe": name,
+                    "stated, steps": f"{probe.cost_in(made.executor.model, NETS[net][3]):.1f}",
+                    "measured, steps": table.spread([a / b for a, b in pairs], 1),
+                    "n": rounds,
+                }
+            )
+    return rows
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--small", action="store_true", help="fewer rounds and nets, nothing is written")
+    if options.parse_args().small:
+        first, _, last = NETS
+        for rows in (cheap(["batchnorm"], [first, last], 5), stated([first, last], 3)):
+            for row in rows:
+                print(*row.values(), sep=" | ")
+        return
+    table.write("probes_cheap", cheap(["none", "batchnorm", "weightnorm"], list(NETS), 15))
+    table.write("probes_stated", stated(list(NETS), 7))
+
+
+if __name__ == "__main__":
+    main()

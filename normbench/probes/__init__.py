@@ -1,0 +1,36 @@
+"""What is measured inside of a net. To add a probe: write its file, import it, name it in `PROBES`."""
+
+from __future__ import annotations
+
+from normbench.options import Registry
+from normbench.probes.activations import Activations
+from normbench.probes.base import NET, Probe, Values
+from normbench.probes.cost import Cost
+from normbench.probes.forgetting import Forgetting
+from normbench.probes.gradient_noise import GradientNoise
+from normbench.probes.gradients import Gradients
+from normbench.probes.ics import ICS
+from normbench.probes.landscape import Landscape
+from normbench.probes.perturbation import Perturbation
+from normbench.probes.sharpness import Sharpness
+from normbench.probes.stopwatch import Stopwatch
+from normbench.probes.variance_shift import VarianceShift
+from normbench.probes.view import OneBatch, RunView
+from normbench.probes.weights import Weights
+
+PROBES: Registry[Probe] = Registry(
+    "probe",
+    Activations,
+    Gradients,
+    Weights,
+    ICS,
+    Landscape,
+    Sharpness,
+    VarianceShift,
+    Forgetting,
+    Perturbation,
+    GradientNoise,
+    Cost,
+)
+
+__all__ = ["NET", "PROBES", "OneBatch", "Probe", "RunView", "Stopwatch", "Values"]

@@ -1,0 +1,48 @@
+"""How much the gradient differs from batch to batch."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from normbench.probes.base import NET, Probe, Values
+from normbench.probes.view import RunView, minus, norm, squared_norm
+
+
+class GradientNoise(Probe):
+    """Variance of the gradient over batches, norm of the mean gradient, and their ratio.
+
+    With the gradients g_b of the next `batches` batches at the present weights: variance = trace of their
+    covariance = sum_b ||g_b - mean||^2 / (batches - 1); norm = ||mean||; scale = variance / norm^2. Of the
+    net and of each layer. Times the batch size, scale is the simple noise scale.
+    """
+
+    name: Literal["gradient_noise"] = "gradient_noise"
+    batches: int = Field(8, ge=2, le=1000, description="batches to compare")
+
+    paper: ClassVar[str] = "McCandlish et al. 2018, arXiv:1812.06162"
+
+    def looks_at(self, step: int) -> list[int]:
+        """Return the coming batches."""
+        return list(range(step, step + self.batches))
+
+    def cost(self, net: nn.Module) -> float:
+        """Return a gradient for each batch."""
+        return float(self.batches)
+
+    def measure(self, run: RunView) -> Values:
+        """Return the three numbers of the net and of each layer."""
+        gradients = [run.gradients(run.params, run.batches[step]) for step in self.looks_at(run.step)]
+        mean = {name: torch.stack([g[name] for g in gradients]).mean(0) for name in run.params}
+        differences = [minus(gradient, mean) for gradient in gradients]
+        values: Values = {}
+        for layer, names in {NET: tuple(run.params), **run.layers}.items():
+            spread = torch.stack([squared_norm(one, names) for one in differences]).sum() / (self.batches - 1)
+            length = norm(mean, names)
+            values[layer, "gradient_noise.variance"] = spread
+            values[layer, "gradient_noise.norm"] = length
+            values[layer, "gradient_noise.scale"] = spread / length.square()
+        return values

@@ -1,0 +1,236 @@
+"""One run as a probe sees it: net, coming batch and update, and what they give, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value
+
+from normbench.functional import cross_entropy
+from normbench.layers import ACTIVATIONS, Scaled, noise
+from normbench.optimizers import Optimizer
+
+Tensors = dict[str, Tensor]
+
+# The parts of a hidden layer, by the names that the architectures give them: they are no layers of their own.
+PARTS = frozenset(
+    (
+        *("layer", "norm", "activation", "noise"),
+        *("block", "gate", "open"),  # of a highway layer
+        *("cell", "input", "recurrent", "input_norm", "recurrent_norm", "cell_norm"),  # of a recurrent cell
+    )
+)
+
+
+def layer_of(module: str) -> str:
+    """Return the layer that a module belongs to: `hidden.0` for `hidden.0.norm`."""
+    parts = module.split(".")
+    while len(parts) > 1 and (parts[-1] in PARTS or parts[-1].startswith("dropout_")):
+        parts.pop()
+    return ".".join(parts)
+
+
+def net_layers(net: nn.Module) -> dict[str, tuple[str, ...]]:
+    """Return the names of the parameters of each layer, from the inputs to the classifier."""
+    layers: dict[str, tuple[str, ...]] = {}
+    for name, _ in net.named_parameters():
+        layer = layer_of(name.rpartition(".")[0])
+        layers[layer] = (*layers.get(layer, ()), name)
+    return layers
+
+
+def net_activations(net: nn.Module) -> dict[str, nn.Module]:
+    """Return the activation of each hidden layer; those inside of gates and recurrent cells are none."""
+    found = {name: m for name, m in net.named_modules() if name.rpartition(".")[2] == "activation"}
+    if not found:  # a user's net, with names of its own
+        kinds = (*ACTIVATIONS.values(), Scaled)
+        named = [(name, m) for name, m in net.named_modules() if isinstance(m, kinds)]
+        found = {name: m for name, m in named if name.rpartition(".")[2] != "open"}
+    return _by_layer({n: m for n, m in found.items() if not any(n.startswith(f"{o}.") for o in found)})
+
+
+def net_norms(net: nn.Module) -> dict[str, nn.Module]:
+    """Return the normalization of each layer that has one on (B, F) or (B, C, H, W)."""
+    return _by_layer({name: m for name, m in net.named_modules() if name.rpartition(".")[2] == "norm"})
+
+
+def _by_layer(modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Name modules by their layers where that tells them apart."""
+    layers = [layer_of(name) for name in modules]
+    return {
+        layer if layers.count(layer) == 1 else name: module
+        for layer, (name, module) in zip(layers, modules.items(), strict=True)
+    }
+
+
+@dataclass(frozen=True)
+class OneBatch:
+    """One run's batch: x (B, ...), y (B,), and the uniform numbers of its noisy layers."""
+
+    x: Tensor
+    y: Tensor
+    noise: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a forward pass showed: (inputs, outputs) of modules, by layer, and the logits."""
+
+    activations: dict[str, tuple[Tensor, Tensor]]
+    norms: dict[str, tuple[Tensor, Tensor]]
+    logits: Tensor
+
+
+class RunView:
+    """One run before the update of `step`. Nothing that is done with it reaches the training.
+
+    Attributes:
+        params, buffers: of the net, as they are now.
+        batches: those that the probes asked for, by step.
+        rate: the learning rate of the coming update (at the last step, of the one before).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        step: int,
+        params: Tensors,
+        buffers: Tensors,
+        batches: Mapping[int, OneBatch],
+        optimizer: Optimizer,
+        states: dict[str, Tensors],
+        hyper: Tensors,
+    ) -> None:
+        self.model, self.step, self.params, self.buffers = model, step, params, buffers
+        self.batches, self.optimizer, self.states, self.hyper = batches, optimizer, states, hyper
+        self.rate = hyper["lr"]
+
+    @property
+    def batch(self) -> OneBatch:
+        """Return the coming batch."""
+        return self.batches[self.step]
+
+    @cached_property
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of the parameters of each layer, from the inputs to the classifier."""
+        return net_layers(self.model)
+
+    def logits(self, params: Tensors, batch: OneBatch | None = None, training: bool = True) -> Tensor:
+        """Return the net's outputs (B, classes); the buffers stay as they are."""
+        batch = batch or self.batch
+        self.model.train(training)
+        # a training forward writes into its buffers: into copies, made here, where a transform sees them
+        buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
+        with noise(batch.noise):
+            return functional_call(self.model, ({**self.params, **params}, buffers), (batch.x,))
+
+    def loss(self, params: Tensors | None = None, batch: OneBatch | None = None) -> Tensor:
+        """Return the mean loss of a batch, in nats, as trained."""
+        batch = batch or self.batch
+        return cross_entropy(self.logits(params or {}, batch), batch.y)
+
+    def gradients(
+        self, params: Tensors | None = None, batch: OneBatch | None = None, of: Collection[str] | None = None
+    ) -> Tensors:
+        """Return the gradient at these parameters, in those that `of` names (by default all)."""
+        if params is None and batch is None and of is None:
+            return self._pass[0]
+        return self.gradients_and_loss(params, batch, of)[0]
+
+    def gradients_and_loss(
+        self, params: Tensors | None = None, batch: OneBatch | None = None, of: Collection[str] | None = None
+    ) -> tuple[Tensors, Tensor]:
+        """Return the same with the loss."""
+        at = {**self.params, **(params or {})}
+        moving = {name: at[name] for name in (at if of is None else of)}
+
+        def loss(moving: Tensors) -> Tensor:
+            return self.loss({**at, **moving}, batch)
+
+        return grad_and_value(loss)(moving)
+
+    @cached_property
+    def _pass(self) -> tuple[Tensors, Tensor, Seen]:
+        """Return gradient and loss on the coming batch, and what its forward pass showed."""
+
+        def loss(params: Tensors) -> tuple[Tensor, Any]:
+            seen = self._watched(params, training=True)
+            # the transform takes plain containers apart
+            return cross_entropy(seen.logits, self.batch.y), (seen.activations, seen.norms, seen.logits)
+
+        gradients, (value, seen) = grad_and_value(loss, has_aux=True)(self.params)
+        return gradients, value, Seen(*seen)
+
+    @property
+    def loss_now(self) -> Tensor:
+        """Return the loss on the coming batch."""
+        return self._pass[1]
+
+    def seen(self, training: bool = True, params: Tensors | None = None) -> Seen:
+        """Return what a forward pass of the coming batch shows."""
+        return self._pass[2] if training and params is None else self._watched(params or {}, training)
+
+    def _watched(self, params: Tensors, training: bool) -> Seen:
+        """Note the inputs and outputs of all activations and normalizations of a forward pass."""
+
+        def note(into: dict[str, tuple[Tensor, Tensor]], layer: str) -> Callable[..., None]:
+            def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+                into[layer] = (inputs[0], output)
+
+            return hook
+
+        activations: dict[str, tuple[Tensor, Tensor]] = {}
+        norms: dict[str, tuple[Tensor, Tensor]] = {}
+        hooks = [m.register_forward_hook(note(activations, n)) for n, m in self.activations.items()]
+        hooks += [m.register_forward_hook(note(norms, n)) for n, m in self.norms.items()]
+        try:
+            return Seen(activations, norms, self.logits(params, training=training))
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @cached_property
+    def activations(self) -> dict[str, nn.Module]:
+        """Return the activation of each hidden layer."""
+        return net_activations(self.model)
+
+    @cached_property
+    def norms(self) -> dict[str, nn.Module]:
+        """Return the normalization of each layer that has one."""
+        return net_norms(self.model)
+
+    @cached_property
+    def updated(self) -> Tensors:
+        """Return the parameters after the coming update, by the optimiser's own rule."""
+        params, grads, hyper = _lane(self.params), _lane(self.gradients()), _lane(self.hyper)
+        states = {name: _lane(tensors) for name, tensors in self.states.items()}
+        self.optimizer.apply(params, grads, states, hyper)
+        return {name: param.squeeze(0) for name, param in params.items()}
+
+
+def _lane(tensors: Mapping[str, Tensor]) -> Tensors:
+    """Return copies with a run axis of one, which an optimiser may write into."""
+    return {name: tensor.unsqueeze(0).clone() for name, tensor in tensors.items()}
+
+
+def squared_norm(tensors: Mapping[str, Tensor], names: Collection[str] | None = None) -> Tensor:
+    """Return the sum of squares of the tensors with these names (by default all)."""
+    chosen = list(tensors.values()) if names is None else [tensors[name] for name in names]
+    total = chosen[0].square().sum()
+    for tensor in chosen[1:]:
+        total = total + tensor.square().sum()
+    return total
+
+
+def norm(tensors: Mapping[str, Tensor], names: Collection[str] | None = None) -> Tensor:
+    """Return the Euclidean norm of the tensors with these names, all taken together."""
+    return squared_norm(tensors, names).sqrt()
+
+
+def minus(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Tensors:
+    """Return a - b, for the names of a."""
+    return {name: tensor - b[name] for name, tensor in a.items()}

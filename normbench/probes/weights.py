@@ -1,0 +1,96 @@
+"""Norms of the weights of each layer, and what rate they make of the learning rate."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from normbench.probes.base import Probe, Values
+from normbench.probes.view import RunView, layer_of
+
+
+class Weights(Probe):
+    """Norm of the weights, of v and g where they are normalized, of the bias, and the effective rate.
+
+    norm = ||w||, w the weights that multiply the inputs: of weight normalization w = g v / ||v||, of weight
+    standardization (v - mean) / std. Then v_norm = ||v|| and, for weight normalization, g_norm = ||g||.
+    effective_rate = rate / ||v||^2, or rate / ||w||^2 for plain weights whose scale the normalization right
+    behind them takes out again: the rate at which such weights turn (van Laarhoven 2017, arXiv:1706.05350).
+    """
+
+    name: Literal["weights"] = "weights"
+
+    paper: ClassVar[str] = "Salimans & Kingma 2016, arXiv:1602.07868; van Laarhoven 2017, arXiv:1706.05350"
+    cheap: ClassVar[bool] = True
+
+    def cost(self, net: nn.Module) -> float:
+        """Return a look at the weights."""
+        return 0.2
+
+    def measure(self, run: RunView) -> Values:
+        """Return the norms of each layer with weights."""
+        squares: dict[tuple[str, str], Tensor] = {}
+
+        def add(layer: str, what: str, tensor: Tensor) -> None:
+            square = tensor.square().sum()
+            key = layer, f"weights.{what}"
+            squares[key] = squares[key] + square if key in squares else square
+
+        turning: dict[str, Tensor] = {}
+        for name, module in weighted(run.model).items():
+            own = {key: run.params[f"{name}.{key}"] for key, _ in module.named_parameters(recurse=False)}
+            layer, weight = layer_of(name), own["weight"]
+            if hasattr(module, "effective"):
+                add(layer, "norm", effective(module, own))
+                add(layer, "v_norm", weight)
+                if "gain" in own:
+                    add(layer, "g_norm", own["gain"])
+            else:
+                add(layer, "norm", weight)
+            if own.get("bias") is not None:
+                add(layer, "bias_norm", own["bias"])
+            if getattr(module, "turns", False) or cancelled(run.model, name):
+                turning[layer] = turning.get(layer, 0) + weight.square().sum()
+        values = {key: square.sqrt() for key, square in squares.items()}
+        for layer, square in turning.items():
+            values[layer, "weights.effective_rate"] = run.rate / square
+        return values
+
+
+def weighted(net: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules that have weights of their own: linear layers, convolutions, what wraps them."""
+    found = {}
+    for name, module in net.named_modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.Parameter) and weight.dim() >= 2:
+            found[name] = module
+    return found
+
+
+class _Effective(nn.Module):
+    """A module whose forward pass returns the effective weights of another."""
+
+    def __init__(self, of: nn.Module) -> None:
+        super().__init__()
+        self.of = of
+
+    def forward(self) -> Tensor:
+        """Return the weights, of the shape of v."""
+        return self.of.effective()  # type: ignore[operator]
+
+
+def effective(module: nn.Module, params: dict[str, Tensor]) -> Tensor:
+    """Return the weights that a normalization of weights makes of these parameters."""
+    return functional_call(_Effective(module), {f"of.{key}": value for key, value in params.items()}, ())
+
+
+def cancelled(net: nn.Module, name: str) -> bool:
+    """Say whether a normalization right behind this module takes the scale of its weights out again."""
+    block, _, own = name.rpartition(".")
+    if own != "layer" or not isinstance(parent := net.get_submodule(block), nn.Sequential):
+        return False
+    behind = [part for key, part in parent.named_children() if key in ("layer", "norm", "activation")]
+    place = behind.index(net.get_submodule(name))
+    return place + 1 < len(behind) and getattr(behind[place + 1], "cancels_scale", False)
