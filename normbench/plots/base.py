@@ -25,6 +25,9 @@ class Request:
     color: Keys | None = None
     panel: Keys | None = None
     target: float | None = None
+    layer: str | None = None  # of what the probes measured: which layer, which quantities, which steps
+    quantities: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class FigureKind:
     """A figure: `applies` says whether an experiment's tables make sense of it, `draw` makes its pages.
 
     `draw` returns file stem -> Figure; most figures have one page. `on_demand`: drawn only when named.
+    `probe`: the probe whose quantities it shows, if it shows any.
     """
 
     name: str
@@ -40,6 +44,7 @@ class FigureKind:
     draw: Callable[[Tables, Request], dict[str, Figure]]
     on_demand: bool = False
     swept_x: bool = True  # whether a swept key can be its horizontal axis
+    probe: str = ""
 
 
 @dataclass(frozen=True)

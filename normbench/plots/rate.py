@@ -66,17 +66,7 @@ def measured(tables: Tables, shown: View, measures: list[str]) -> Figure:
     """Draw measures (columns of the view's runs) against the axis, a block of panels for each measure."""
     panels = shown.panels
     n = panels.rows
-    blocks = range(len(measures))
-    sheet = Sheet(
-        n * len(measures),
-        panels.cols,
-        present={(m * n + r, c) for m in blocks for r, c in panels.where},
-        y_groups={m * n + r: m for m in blocks for r in range(n)},
-    )
-    sheet.heads = dict(panels.heads)
-    if not panels.strips:  # each panel has its own name, in each block
-        sheet.heads = {(m * n + r, c): text for m in blocks for (r, c), text in panels.heads.items()}
-    sheet.strips = {m * n + r: text for m in blocks for r, text in panels.strips.items()}
+    sheet = Sheet.of_blocks(panels, len(measures))
     styles = looks(shown.color)
     best = marks.best_table(shown)
     used: set[str] = set()
@@ -102,8 +92,6 @@ def measured(tables: Tables, shown: View, measures: list[str]) -> Figure:
                 used |= _best(ax, table[table["panel"] == p], best[best["panel"] == p], styles)
             else:
                 marks.x_axis(ax, shown, sheet)
-        if m:
-            sheet.row_gaps[m * n] = 0.12
     band = "n = 1 for each point: no interval"
     if several_seeds(shown):
         kind = "mean over seeds" + (
