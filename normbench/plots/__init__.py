@@ -35,6 +35,7 @@ MODULES = (  # each file's FIGURES, in the order in which they are drawn
     "landscape",
     "sharpness",
     "v_norm",
+    "layer_heatmap",
 )
 FORMATS = ("png", "svg", "pdf")
 Keys = Union[str, Sequence[str], None]

@@ -67,7 +67,7 @@ class Panels:
 class View:
     """The runs as one figure shows them, with the role of each swept key."""
 
-    runs: pd.DataFrame  # perhaps repeated (see `spread`); `run`: row in the tables; `color`, `panel`: codes
+    runs: pd.DataFrame  # perhaps repeated (see `spread`); `run`: label in the tables; `color`, `panel`: codes
     x: str | None
     color: Levels
     panels: Panels
@@ -112,7 +112,7 @@ def view(
     varied = [k for k in tables.varied if k not in color and k != x]
     chosen = [k for k in panel or () if k not in color and k != x]
     chosen += [k for k in varied if k not in chosen]
-    runs = tables.runs.assign(run=np.arange(len(tables.runs), dtype=np.int32))
+    runs = tables.runs.assign(run=tables.runs.index.to_numpy(np.int32))
     left_out = refining(runs) & (not refined)
     runs, remarks = spread(runs[~left_out], [k for k in (*chosen, x, *color) if k])
     if left_out.any():

@@ -18,18 +18,19 @@ BLOCKS = (
     Block("change of the gradient (L2 norm)", None, "landscape.change_min", "landscape.change_max", log=True),
     Block("effective smoothness (change / length)", "landscape.smoothness", log=True),
 )
+NAMES = [name for block in BLOCKS for name in block.names]
 
 
 def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     """Draw both ranges and the smoothness against the step, a colour for each variant."""
     color = request.color if request.color is not None else variant_keys(tables)
-    shown = probe_view(tables, request, color, most=4)
+    shown = probe_view(tables, request, NAMES, color, most=4)
     average = "geometric mean over seeds" if several_seeds(shown) else "one run each"
+    interval = ", band: its 95 % Student-t interval" if several_seeds(shown) else ""
     sentence = (
         "steps of several lengths along the gradient of the coming batch, for measurement only; bands: from "
-        f"the smallest to the largest value over these lengths ({average}); effective smoothness: the largest "
-        f"change of the gradient for a unit of length ({average}"
-        f"{', band: its 95 % Student-t interval' if several_seeds(shown) else ''})"
+        f"the smallest to the largest value over these lengths ({average}); effective smoothness: "
+        f"the largest change of the gradient for a unit of length ({average}{interval})"
     )
     return {"landscape": over_steps(tables, shown, BLOCKS, sentence)}
 
@@ -38,7 +39,7 @@ FIGURES = (
     FigureKind(
         "landscape",
         "range of the loss and of the gradient's change along the gradient, and its smoothness",
-        measured(*(name for block in BLOCKS for name in block.names)),
+        measured(*NAMES),
         draw,
         swept_x=False,
         probe="landscape",

@@ -23,7 +23,7 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     from matplotlib.patches import Patch
 
     panel = request.panel if request.panel is not None else variant_keys(tables)
-    shown = probe_view(tables, request, request.color or (), panel)
+    shown = probe_view(tables, request, NAMES, request.color or (), panel)
     layer, name = chosen_layer(tables, request, NAMES)
     color = BLUE if len(shown.color) == 1 else "#888888"
     legend = [

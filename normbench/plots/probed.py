@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,6 +20,31 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 8  # groups whose best rates are named
 NET, OUTPUT = "net", "head"  # rows of the whole net; the last layer, whose outputs are the logits
+WORDS = {  # with the unit, where there is one
+    "activations.mean": "mean of the outputs",
+    "activations.std": "standard deviation of the outputs",
+    "activations.input_mean": "mean of the activation's inputs",
+    "activations.input_std": "standard deviation of the activation's inputs",
+    "activations.saturated": "saturated outputs (share)",
+    "activations.dead": "dead units (share)",
+    "gradients.norm": "norm of the gradient (L2)",
+    "gradients.update_ratio": "update / weights (ratio of norms)",
+    "gradients.update_share": "share of the whole update's square",
+    "weights.norm": "norm of the weights (Frobenius)",
+    "weights.v_norm": "norm of v (Frobenius)",
+    "weights.g_norm": "norm of g (L2)",
+    "weights.bias_norm": "norm of the bias (L2)",
+    "weights.effective_rate": "effective rate (rate / squared norm)",
+    "ics.norm": "internal covariate shift (L2 norm)",
+    "ics.cosine": "internal covariate shift (cosine)",
+    "sharpness.largest": "sharpness (largest eigenvalue)",
+    "variance_shift.ratio": "variance in inference / in training",
+    "forgetting.rise": "rise of the loss (nats)",
+    "perturbation.growth": "growth of a change in the first layer",
+    "gradient_noise.variance": "variance of the gradient",
+    "gradient_noise.norm": "norm of the mean gradient (L2)",
+    "gradient_noise.scale": "noise scale (variance / squared norm)",
+}
 LAST = ""  # each net's last hidden layer, which in nets of several depths has several names
 
 
@@ -40,9 +66,20 @@ def absent(tables: Tables, probe: str) -> str:
 
 
 def probe_view(
-    tables: Tables, request: Request, color: Keys | None = None, panel: Keys | None = None, most: int = 12
+    tables: Tables,
+    request: Request,
+    quantities: Sequence[str],
+    color: Keys | None = None,
+    panel: Keys | None = None,
+    most: int = 12,
 ) -> View:
-    """Return the view; where rates would make more than `most` panels, of each group's best rate alone."""
+    """Return the view of the runs that have these quantities.
+
+    Where rates would make more than `most` panels: of each group's best rate alone.
+    """
+    layers = tables.layers
+    there = layers.loc[layers["quantity"].isin(list(quantities)), "run"].unique()
+    tables = replace(tables, runs=tables.runs.loc[np.sort(there)])
     wish = replace(request, x=None)
     shown = view(tables, wish, None, color, panel)
     asked = (*(request.panel or ()), *shown.color.keys)
@@ -53,9 +90,9 @@ def probe_view(
     runs = at_best_rate(shown.runs, GROUP)
     groups = levels(runs, shown.cell_keys, named=True)
     rates = dict(zip(groups.codes.tolist(), runs["rate"], strict=True))
-    which = ", ".join(f"{groups.labels[code]}: {number(rate)}" for code, rate in sorted(rates.items()))
+    which = "; ".join(f"{groups.labels[code]}: {number(rate)}" for code, rate in sorted(rates.items()))
     which = f" ({which})" if 1 < len(rates) <= MOST_NAMED else ""
-    said = f"Each at its best learning rate{which}; --panel {RATE} shows all"
+    said = f"Each at its best learning rate{which}: --panel {RATE} shows all"
     return replace(shown, runs=runs, notes=[*shown.notes, said])
 
 
@@ -135,3 +172,13 @@ def _known(name: str, known: Sequence[str], what: str) -> str:
             f"{what}: '{name}' was not measured here; {did_you_mean(name, known)}{one_of(known)}"
         )
     return name
+
+
+def named(quantity: str) -> str:
+    """Return how a reader calls a quantity; one that has no words of its own keeps its name."""
+    return WORDS.get(quantity, quantity)
+
+
+def page_name(figure: str, quantity: str) -> str:
+    """Return the name of a page's file."""
+    return f"{figure}_{re.sub(r'[^A-Za-z0-9]+', '_', quantity).strip('_')}"

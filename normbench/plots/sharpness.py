@@ -18,6 +18,7 @@ BLOCKS = (
     Block("rate x sharpness", "sharpness.times_rate", log=True, level=2.0),
     Block("sharpness", "sharpness.largest", log=True),
 )
+NAMES = [name for block in BLOCKS for name in block.names]
 
 
 def draw(tables: Tables, request: Request) -> dict[str, Figure]:
@@ -25,7 +26,9 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     from matplotlib.lines import Line2D
 
     color = (RATE,) if RATE in tables.varied else variant_keys(tables)
-    shown = probe_view(tables, request, color, tuple(k for k in variant_keys(tables) if k not in color))
+    shown = probe_view(
+        tables, request, NAMES, color, tuple(k for k in variant_keys(tables) if k not in color)
+    )
     legend = [
         (
             Line2D([], [], color=GREY, ls=(0, (2, 2)), lw=0.9),
@@ -40,7 +43,7 @@ FIGURES = (
     FigureKind(
         "sharpness",
         "rate x sharpness against 2, over the training",
-        measured(*(name for block in BLOCKS for name in block.names)),
+        measured(*NAMES),
         draw,
         swept_x=False,
         probe="sharpness",

@@ -23,8 +23,10 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     """Draw the norm of v and the effective rate against the step: a colour for each rate."""
     blocks = [block for block in BLOCKS if block.middle in quantities_of(tables)]
     color = (RATE,) if RATE in tables.varied else variant_keys(tables)
-    shown = probe_view(tables, request, color, tuple(k for k in variant_keys(tables) if k not in color))
-    layer, name = chosen_layer(tables, request, [*blocks[0].names])
+    shown = probe_view(
+        tables, request, ["weights.v_norm"], color, tuple(k for k in variant_keys(tables) if k not in color)
+    )
+    layer, name = chosen_layer(tables, request, ["weights.v_norm"])
     sentence = f"norm of v in w = g v / ||v|| of {name}; {seeds_band(shown, log=True)}"
     return {"v_norm": over_steps(tables, shown, blocks, sentence, layer=layer)}
 
