@@ -70,7 +70,7 @@ def _run(row, count, depth, log, start):
         add(layer, "weights.v_norm", np.sqrt(64 + 400 * lr * t * far))
         add(layer, "weights.g_norm", 10 + t)
         add(layer, "weights.effective_rate", lr / (64 + 400 * lr * t * far))
-        add(layer, "ics.norm", 0.05 * far * (1 + lr) * (1.5 - t))
+        add(layer, "ics.norm", (i > 0) * 0.05 * far * (1 + lr) * (1.5 - t))
         add(layer, "ics.cosine", np.clip(1 - 0.5 * far * drift, -1, 1))
         add(layer, "gradient_noise.variance", 0.4 * far)
         add(layer, "gradient_noise.norm", 0.3 * np.exp(-2 * t))

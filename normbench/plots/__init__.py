@@ -36,6 +36,9 @@ MODULES = (  # each file's FIGURES, in the order in which they are drawn
     "sharpness",
     "v_norm",
     "layer_heatmap",
+    "layers",
+    "ridge",
+    "cost",
 )
 FORMATS = ("png", "svg", "pdf")
 Keys = Union[str, Sequence[str], None]

@@ -21,6 +21,7 @@ from normbench.plots.probed import (
     probe_view,
     quantities_of,
     rows,
+    spans_decades,
 )
 from normbench.plots.sheet import Sheet
 from normbench.plots.style import clean
@@ -56,7 +57,7 @@ def _page(tables: Tables, request: Request, quantity: str) -> Figure:
     layers = layers_of(table)
     steps = np.unique(table["step"].to_numpy())
     kept = table[~table["diverged"]]
-    log = _spans_decades(kept["value"].to_numpy(float))
+    log = spans_decades(kept["value"].to_numpy(float))
     means = marks.mean_band(kept, ["panel", "layer", "step"], "value", log)
     norm = _scale(means["mean"].to_numpy(float), log)
     panels = shown.panels
@@ -76,13 +77,10 @@ def _page(tables: Tables, request: Request, quantity: str) -> Figure:
 
 
 def _sentence(shown: View, quantity: str, log: bool) -> str:
+    zero = ", or 0" if log else ""
     kind = "geometric mean" if log else "mean"
-    return f"colour: {named(quantity)} [{quantity}], {kind} over seeds; grey: not measured, or no such layer"
-
-
-def _spans_decades(values: np.ndarray) -> bool:
-    values = values[np.isfinite(values)]
-    return bool(len(values) and values.min() > 0 and values.max() / values.min() > 30)
+    grey = f"grey: not measured, or no such layer{zero}"
+    return f"colour: {named(quantity)} [{quantity}], {kind} over seeds; {grey}"
 
 
 def _scale(values: np.ndarray, log: bool) -> Normalize:

@@ -182,3 +182,10 @@ def named(quantity: str) -> str:
 def page_name(figure: str, quantity: str) -> str:
     """Return the name of a page's file."""
     return f"{figure}_{re.sub(r'[^A-Za-z0-9]+', '_', quantity).strip('_')}"
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    """Return whether the values ask for a logarithmic scale."""
+    values = values[np.isfinite(values)]
+    above = values[values > 0]
+    return bool(len(above) > len(values) / 2 and values.min() >= 0 and above.max() / above.min() > 30)
