@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -61,9 +62,9 @@ def _page(tables: Tables, request: Request, quantity: str) -> Figure:
     groups = levels(shown.runs, shown.panels.keys, named=True)  # a row of panels each
     shown = replace(shown, runs=shown.runs.assign(panel=groups.codes))
     table = rows(tables, shown, [quantity])
-    table = table[(table["layer"] != NET) & ~table["diverged"]]
+    table = table[table["layer"] != NET]
     layers, steps = layers_of(table), chosen_steps(table, request, STEPS)
-    table = table[table["step"].isin(steps)]
+    table = table[table["step"].isin(steps) & ~table["diverged"]]
     log = spans_decades(table["value"].to_numpy(float))
     means = marks.mean_band(table, [*marks.GROUP, "layer", "step"], "value", log)
     means["x"] = means["layer"].map({layer: i for i, layer in enumerate(layers)})
@@ -96,8 +97,8 @@ def _page(tables: Tables, request: Request, quantity: str) -> Figure:
 
 
 def _lines(ax: Axes, part: pd.DataFrame, styles: list[Look]) -> None:
-    for code, line in part.groupby("color"):
-        look, line = styles[int(code)], line.sort_values("x")
+    for _, line in part.sort_values("x").groupby("color"):
+        look = styles[int(line["color"].iloc[0])]
         line = line[np.isfinite(line["mean"])]
         ax.plot(
             line["x"], line["mean"], color=look.color, ls=look.dashes, marker=look.marker, ms=3.5, zorder=3
@@ -107,13 +108,18 @@ def _lines(ax: Axes, part: pd.DataFrame, styles: list[Look]) -> None:
 
 def layer_axis(ax: Axes, layers: list[str], sheet: Sheet) -> None:
     """Name as many layers on the horizontal axis as have room, the first and the last among them."""
-    names = [clean(name) for name in layers]
-    widest = max((width(name, sheet.font) for name in names), default=0.0) + 0.2
-    room = max(2, int(sheet.width / widest))
-    shown = np.unique(np.linspace(0, len(names) - 1, min(room, len(names))).round().astype(int))
+    names = [clean(name) for name in layers] or [""]
+    widths = [width(name, sheet.font) for name in names]
+    last = len(names) - 1
+    edge = max(
+        0.12, (widths[0] / 2 + widths[-1] / 2 + 0.1 - sheet.hgap) / 2
+    )  # not into the next panel's labels
+    unit = (sheet.width - 2 * edge) / max(1, last)  # inches from one layer to the next
+    stride = max(1, math.ceil((max(widths) + 0.12) / unit))
+    shown = [*range(0, max(1, last - stride + 1), stride), last] if last else [0]
     ax.set_xticks(shown, [names[i] for i in shown])
     ax.set_xticks(range(len(names)), minor=True)
-    ax.set_xlim(-0.3, max(0, len(names) - 1) + 0.3)
+    ax.set_xlim(-edge / unit, last + edge / unit)
 
 
 FIGURES = (

@@ -151,6 +151,8 @@ def chosen_quantities(tables: Tables, request: Request, usual: Sequence[str]) ->
 def chosen_steps(table: pd.DataFrame, request: Request, usual: int) -> list[int]:
     """Return the measured steps nearest to those that the user names, else some of the first to the last."""
     steps = np.unique(table["step"].to_numpy())
+    if not len(steps):
+        return []
     if request.steps:
         places = [int(np.abs(steps - step).argmin()) for step in request.steps]
     else:
