@@ -42,9 +42,9 @@ def _run(row, count, depth, log, start):
         if start is None or name.startswith(start):
             rows.append(pd.DataFrame({"step": at, "layer": layer, "quantity": name, "value": values}))
 
-    for i, layer in enumerate([*(f"hidden.{k}" for k in range(depth)), "head"]):
+    for i, layer in enumerate([*(f"hidden.{k}" for k in range(depth)), "classifier"]):
         far = (i + 1) / depth
-        if layer != "head":
+        if layer != "classifier":
             shift, width = drift * far * np.sin(6 * t) * t, 0.6 + drift * t * far
             for p, z in ((15, -1.04), (50, 0.0), (85, 1.04)):
                 add(layer, f"activations.input_p{p}", shift + z * width)

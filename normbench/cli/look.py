@@ -110,7 +110,7 @@ def plot(
     ] = None,
     layer: Annotated[
         Optional[str],
-        typer.Option(metavar="LAYER", help="Layer that a probe's figure shows: hidden.0, head."),
+        typer.Option(metavar="LAYER", help="Layer that a probe's figure shows: hidden.0."),
     ] = None,
     quantity: Annotated[
         Optional[list[str]],

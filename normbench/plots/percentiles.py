@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from normbench.groups import variant_keys
 from normbench.plots.base import FigureKind, Request
 from normbench.plots.over_steps import Block, over_steps
-from normbench.plots.probed import chosen_layer, measured, probe_view
+from normbench.plots.probed import chosen_layer, measured, option, probe_view
 from normbench.plots.style import BLUE
 from normbench.tables import Tables
 
@@ -30,9 +30,11 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
         (Line2D([], [], color=color), "50th percentile"),
         (Patch(facecolor=color, alpha=0.3), "from the 15th to the 85th percentile"),
     ]
+    unit = option(tables, "activations", "unit")
+    units = "all units and images together" if unit is None else f"unit {unit}, all images together"
     sentence = (
-        f"inputs of the activation of {name} on the coming training batch, all units and images together; "
-        "each percentile is the mean over seeds"
+        f"inputs of the activation of {name} on the coming training batch, {units}; each percentile is the "
+        "mean over seeds"
     )
     block = Block("input of the activation", MIDDLE, LOW, HIGH)
     return {"percentiles": over_steps(tables, shown, [block], sentence, legend, layer)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_NAMED = 8  # groups whose best rates are named
-NET, OUTPUT = "net", "head"  # rows of the whole net; the last layer, whose outputs are the logits
+NET = "net"  # the rows of the whole net
+OUTPUTS = ("classifier", "head")  # layers whose outputs are the logits, as models call them
 WORDS = {  # with the unit, where there is one
     "activations.mean": "mean of the outputs",
     "activations.std": "standard deviation of the outputs",
@@ -111,7 +112,7 @@ def rows(tables: Tables, shown: View, quantities: Sequence[str], layer: str | No
     if layer:
         wanted &= table["layer"] == layer
     if layer == LAST:
-        wanted &= ~table["layer"].isin([NET, OUTPUT])
+        wanted &= ~table["layer"].isin([NET, *OUTPUTS])
     table = table[wanted]
     if layer == LAST:  # the rows of a run and step are in the order of depth
         last = table.drop_duplicates("run", keep="last").set_index("run")["layer"].astype(object)
@@ -135,7 +136,7 @@ def chosen_layer(tables: Tables, request: Request, quantities: Sequence[str]) ->
     known = [name for name in layers_of(table) if name != NET]
     if request.layer is not None:
         return (_known(request.layer, known, "layer"),) * 2
-    hidden = [name for name in known if name != OUTPUT]
+    hidden = [name for name in known if name not in OUTPUTS] or known
     one = table.loc[table["layer"] == hidden[-1], "run"].nunique() == table["run"].nunique()
     return LAST, f"the last hidden layer ({hidden[-1]})" if one else "each net's last hidden layer"
 
@@ -158,6 +159,15 @@ def chosen_steps(table: pd.DataFrame, request: Request, usual: int) -> list[int]
     else:
         places = np.linspace(0, len(steps) - 1, usual).round().astype(int).tolist()
     return [int(steps[place]) for place in sorted(set(places))]
+
+
+def option(tables: Tables, probe: str, name: str) -> Any:
+    """Return an option of a probe as the config gives it; None where it does not."""
+    listed = tables.config.get("probes")
+    for one in listed if isinstance(listed, list) else ():
+        if isinstance(one, dict) and one.get("name") == probe:
+            return one.get(name)
+    return None
 
 
 def lost_text(shown: View) -> str:

@@ -212,10 +212,10 @@ def test_the_bars_of_cost_are_sums(tables):
 
 
 def test_layers_stand_in_the_order_of_depth():
-    shallow = [(0, name) for name in ("hidden.0", "hidden.1", "head")]
-    deep = [(1, f"hidden.{i}") for i in range(11)] + [(1, "head")]
+    shallow = [(0, name) for name in ("hidden.0", "hidden.1", "classifier")]
+    deep = [(1, f"hidden.{i}") for i in range(11)] + [(1, "classifier")]
     table = pd.DataFrame(shallow + deep, columns=["run", "layer"])
-    assert layers_of(table) == [*(f"hidden.{i}" for i in range(11)), "head"]
+    assert layers_of(table) == [*(f"hidden.{i}" for i in range(11)), "classifier"]
 
 
 @pytest.mark.parametrize(
