@@ -38,6 +38,7 @@ MODULES = (  # each file's FIGURES, in the order in which they are drawn
     "layer_heatmap",
     "layers",
     "ridge",
+    "against",
     "cost",
 )
 FORMATS = ("png", "svg", "pdf")

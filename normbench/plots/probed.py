@@ -73,6 +73,7 @@ def probe_view(
     color: Keys | None = None,
     panel: Keys | None = None,
     most: int = 12,
+    x: str | None = None,
 ) -> View:
     """Return the view of the runs that have these quantities.
 
@@ -81,13 +82,13 @@ def probe_view(
     layers = tables.layers
     there = layers.loc[layers["quantity"].isin(list(quantities)), "run"].unique()
     tables = replace(tables, runs=tables.runs.loc[np.sort(there)])
-    wish = replace(request, x=None)
-    shown = view(tables, wish, None, color, panel)
+    wish = replace(request, x=x)
+    shown = view(tables, wish, x, color, panel)
     asked = (*(request.panel or ()), *shown.color.keys)
     if len(shown.panels) <= most or RATE in asked or RATE not in shown.panels.keys:
         return shown
     other = tuple(k for k in panel or () if k != RATE)
-    shown = view(without_rate(tables), wish, None, color, other)
+    shown = view(without_rate(tables), wish, x, color, other)
     runs = at_best_rate(shown.runs, GROUP)
     groups = levels(runs, shown.cell_keys, named=True)
     rates = dict(zip(groups.codes.tolist(), runs["rate"], strict=True))
