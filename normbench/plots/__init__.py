@@ -34,6 +34,7 @@ MODULES = (  # each file's FIGURES, in the order in which they are drawn
     "percentiles",
     "landscape",
     "sharpness",
+    "stable_rate",
     "v_norm",
     "layer_heatmap",
     "layers",

@@ -60,7 +60,9 @@ def test_each_figure_is_readable_and_says_what_it_shows(tables, name):
             assert words in said
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "against"])  # which needs a swept key
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if n not in ("against", "stable_rate")]
+)  # which need a sweep
 def test_one_run_and_one_step(tmp_path, name):
     folder = write_results(tmp_path / "o", axes={"model.norm": ["batchnorm"]}, seeds=1)
     for figure in pages(load_tables(write_layers(folder, steps=1)), name).values():
@@ -70,10 +72,13 @@ def test_one_run_and_one_step(tmp_path, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_run_diverged(tmp_path, name):
-    folder = write_results(tmp_path / "d", axes={"model.norm": ["none", "selu"]}, seeds=2, diverge=True)
+    axes = {"model.norm": ["none", "batchnorm"], "optimizer.lr": [1.0, 3.0, 10.0]}
+    folder = write_results(tmp_path / "d", axes=axes, seeds=2, diverge=True)
     for figure in pages(load_tables(write_layers(folder, steps=40)), name).values():
         assert_readable(figure)
-        assert name in ("cost", "against") or "4 runs that diverged are in no mean" in texts(figure)
+        assert name in ("cost", "against", "stable_rate") or "12 runs that diverged are in no mean" in texts(
+            figure
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -142,6 +147,17 @@ def test_rate_times_sharpness_stands_beside_two(tables):
     assert len(across) == 1
     assert "2: gradient descent on a quadratic is stable below" in texts(figure)
     assert "one diverged run" in texts(figure)
+
+
+def test_the_predicted_rate_stands_beside_the_one_that_was_found(tables):
+    (figure,) = pages(tables, "stable_rate").values()
+    runs = tables.runs[tables.runs["model.norm"] == "batchnorm"]
+    table = tables.layers[tables.layers["quantity"] == "sharpness.stable_rate"]
+    start = table[(table["step"] == 0) & table["run"].isin(runs.index)]
+    seeds = start.groupby(start["run"].map(runs["seed"]))["value"].median()
+    marks = [x for line in panel(figure).lines for x in line.get_xdata()]
+    assert any(np.isclose(x, np.exp(np.log(seeds).mean())) for x in marks)
+    assert any(np.isclose(x, 1.0) for x in marks)  # between 0.1, which trains, and 10, which does not
 
 
 def test_only_nets_with_a_v_show_its_norm(probed, tmp_path):
