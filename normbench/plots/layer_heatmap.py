@@ -108,7 +108,7 @@ def _panel(
     ax.set_yticks(range(0, len(layers), every), [clean(name) for name in layers[::every]])
     texts = [marks.thousands(step) for step in steps]
     room = max(2, int(sheet.width / (max(map(len, texts), default=1) * sheet.font * 0.62 / 72 + 0.12)))
-    shown = np.unique(np.linspace(0, len(steps) - 1, min(room, len(steps))).round().astype(int))
+    shown = range(0, len(steps), max(1, -(-(len(steps) - 1) // (room - 1))))
     ax.set_xticks(shown, [texts[i] for i in shown])
     return mesh
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 DENSITY = "activations.density@"  # then the bin's centre
 STEPS, LAYERS = 9, 16  # at most so many histograms in a panel
 FILL = "#A9CFE8"
-TALLEST = 2.6  # of a histogram, in distances between two; higher ones are cut off
+USUAL, TALLEST = 1.3, 2.2  # of a histogram, in distances between two; higher ones are cut off
+SPIKES = 2  # bins, such as the zeros of ReLU or the ends of a sigmoid, that may be far above all others
 
 
 def densities(tables: Tables) -> list[str]:
@@ -97,8 +98,9 @@ def _page(
     sheet.heads, sheet.strips = dict(panels.heads), dict(panels.strips)
     table = table[table["level"].isin([level for level, _ in levels])]
     centres = np.unique(table["centre"].to_numpy())
-    peaks = table.groupby(["panel", "level"])["value"].max().to_numpy()
-    scale = 1.6 / max(float(np.median(peaks[np.isfinite(peaks)])) if np.isfinite(peaks).any() else 1.0, 1e-12)
+    bins = table.pivot_table(index=["panel", "level"], columns="centre", values="value").to_numpy()
+    peaks = np.sort(np.nan_to_num(bins), axis=1)[:, -SPIKES - 1 :]  # a few of each histogram, ascending
+    scale = USUAL / max(float(np.median(peaks[:, 0])) if len(peaks) else 1.0, 1e-3)
     for p, (r, c) in enumerate(panels.where):
         ax = sheet.at(r, c)
         part = table[table["panel"] == p]

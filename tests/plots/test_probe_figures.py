@@ -192,6 +192,25 @@ def test_quantities_and_steps_can_be_chosen(tables):
         pages(tables, "layers", quantities=["ics.nrom"])
 
 
+def test_files_are_named_after_the_quantity(probed, tmp_path):
+    wish = {"quantities": ["activations.dead"], "steps": [200], "layer": "hidden.0", "formats": ["png"]}
+    drawn = plots.plot_results(probed, ["layers", "ridge"], out=tmp_path, **wish)
+    assert [path.name for path in drawn] == ["layers_activations_dead.png", "ridge.png", "ridge_layers.png"]
+
+
+def test_a_spike_does_not_flatten_the_rest_of_a_histogram(tables):
+    table = tables.layers.astype({"quantity": str})
+    bins = table["quantity"].str.startswith("activations.density@")
+    zero = table["quantity"] == f"activations.density@{CENTRES[np.abs(CENTRES).argmin()]:g}"
+    values = table["value"].where(~bins, table["value"] * 0.3).where(~zero, 0.7)
+    spiked = replace(tables)
+    vars(spiked)["layers"] = table.assign(value=values).astype({"quantity": "category"})
+    plain, cut = pages(tables, "ridge")["ridge"], pages(spiked, "ridge")["ridge"]
+    assert "are cut off" in texts(cut)
+    heights = [np.sort(panel(figure).lines[-1].get_ydata())[-4] for figure in (plain, cut)]
+    assert heights[1] > 0.5 * heights[0]
+
+
 def test_a_shift_of_zero_has_no_place_on_a_logarithmic_axis(tmp_path):
     folder = write_layers(variants(tmp_path / "z", **{"model.depth": [40]}), steps=3)
     figure = pages(load_tables(folder), "layers")["layers_ics_norm"]
