@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from normbench.records.config_file import read_config
 from normbench.stats import outcome
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 RATE = "optimizer.lr"
@@ -72,6 +74,11 @@ class Tables:
     def varied(self) -> tuple[str, ...]:
         """Return the swept keys in which the runs differ."""
         return tuple(k for k in self.swept if self.runs[k].nunique(dropna=False) > 1)
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """Return what the probes measured, as `load_layers`, read once when it is first asked for."""
+        return load_layers(self)
 
 
 def setting(config: dict[str, Any], key: str, default: Any = None) -> Any:
@@ -267,12 +274,7 @@ def _read_metrics(folder: Path, run_ids: pd.Series[Any]) -> pd.DataFrame:
         kinds.update(dict.fromkeys(MEASURED, "float32"))
         wanted = set(kinds)
         raw = _csv(path, ["run_id", "step"], dtype=kinds, usecols=lambda c: c in wanted)
-    ids = raw["run_id"].astype("category")
-    positions = pd.Index(run_ids).get_indexer(pd.Index(ids.cat.categories.astype(str)))
-    codes = ids.cat.codes.to_numpy()
-    run = (
-        np.where(codes < 0, -1, positions[codes]).astype("int32") if len(positions) else codes.astype("int32")
-    )
+    run = _positions(raw["run_id"].astype("category"), run_ids)
     table = pd.DataFrame({"run": run})
     for name in CURVES:
         kind = "int64" if name == "step" else "float32"
@@ -285,16 +287,24 @@ def load_layers(tables: Tables) -> pd.DataFrame:
     import pandas as pd
 
     path = tables.folder / "layers.csv"
-    columns = ["run", "step", "layer", "quantity", "value"]
+    words = ["run_id", "layer", "quantity"]  # few and often repeated: as categories
     raw = _from_records("read_layers", tables.folder)
     if raw is None:
-        if not path.is_file():
-            return pd.DataFrame({name: [] for name in columns})
-        kinds = {"run_id": str, "step": "int64", "layer": str, "quantity": str, "value": "float64"}
-        raw = _csv(path, list(kinds), dtype=kinds)
-    run = pd.Index(tables.runs["run_id"]).get_indexer(pd.Index(raw["run_id"].astype(str)))
-    table = raw.assign(run=run)[columns]
-    return table[table["run"] >= 0].reset_index(drop=True)
+        kinds = {**dict.fromkeys(words, "category"), "step": "int64", "value": "float64"}
+        raw = _csv(path, list(kinds), dtype=kinds) if path.is_file() else pd.DataFrame(columns=list(kinds))
+    table = raw.astype(dict.fromkeys(words, "category"))
+    table.insert(0, "run", _positions(table.pop("run_id"), tables.runs["run_id"]))
+    return table.loc[table["run"] >= 0, ["run", "step", *words[1:], "value"]].reset_index(drop=True)
+
+
+def _positions(ids: pd.Series[Any], run_ids: pd.Series[Any]) -> np.ndarray:
+    """Return for each id (a category) the position of its run in `runs`, -1 for a run that is not there."""
+    import numpy as np
+    import pandas as pd
+
+    found = pd.Index(run_ids).get_indexer(pd.Index(ids.cat.categories.astype(str)))
+    codes = ids.cat.codes.to_numpy()
+    return np.where(codes < 0, -1, np.append(found, -1)[codes]).astype("int32")
 
 
 def _csv(path: Path, needed: Sequence[str], **options: Any) -> pd.DataFrame:

@@ -292,6 +292,13 @@ def test_plot_draws_what_is_asked_for(trained, tmp_path):
     assert (tmp_path / "out" / "rate.png").stat().st_size > 1000
 
 
+def test_plot_says_which_probe_a_figure_needs(trained):
+    wish = ("--layer", "hidden.0", "--quantity", "ics.norm", "--step", "0", "--step", "10")
+    result = call("plot", trained[0] / "results" / "tiny", "--figure", "percentiles", *wish)
+    assert result.exit_code == 2
+    assert "it shows what the probe 'activations' measures" in " ".join(result.stderr.split())
+
+
 def test_plot_names_a_wrong_key_and_figure(trained):
     for option, wrong in (("--color", "model.nrm"), ("--figure", "rat"), ("--target", "2")):
         result = call("plot", trained[0] / "results", option, wrong, "--out", "never")

@@ -109,6 +109,17 @@ def plot(
     target: Annotated[
         Optional[float], typer.Option(help="Accuracy for steps_to_target, such as 0.9.")
     ] = None,
+    layer: Annotated[
+        Optional[str],
+        typer.Option(metavar="LAYER", help="Layer that a probe's figure shows: hidden.0."),
+    ] = None,
+    quantity: Annotated[
+        Optional[list[str]],
+        typer.Option(metavar="NAME", help="Quantity of layers.csv for layer_heatmap and layers; repeatable."),
+    ] = None,
+    step: Annotated[
+        Optional[list[int]], typer.Option(help="Step that ridge and layers show; repeatable.")
+    ] = None,
     out: Annotated[
         Optional[Path], typer.Option(help="Folder for the figures in place of RESULTS/plots.")
     ] = None,
@@ -136,6 +147,9 @@ def plot(
                 formats=kinds,
                 target=target,
                 out=place,
+                layer=layer,
+                quantities=quantity,
+                steps=step,
             ):
                 typer.echo(str(path))
         except NormbenchError as error:

@@ -31,6 +31,16 @@ MODULES = (  # each file's FIGURES, in the order in which they are drawn
     "gap",
     "claims",
     "montage",
+    "percentiles",
+    "landscape",
+    "sharpness",
+    "stable_rate",
+    "v_norm",
+    "layer_heatmap",
+    "layers",
+    "ridge",
+    "against",
+    "cost",
 )
 FORMATS = ("png", "svg", "pdf")
 Keys = Union[str, Sequence[str], None]
@@ -52,11 +62,15 @@ def plot_results(
     target: float | None = None,
     out: Path | None = None,
     trains_below: float | None = None,
+    layer: str | None = None,
+    quantities: Sequence[str] | None = None,
+    steps: Sequence[int] | None = None,
 ) -> list[Path]:
     """Draw one experiment's figures into `folder/plots/` (or `out`); return the files written.
 
     Without `figures`, those that the experiment's axes make sense of. `x`, `color` and `panel` are swept keys
-    (`seed` too); `color` and `panel` take several, as a list or with commas.
+    (`seed` too); `color` and `panel` take several, as a list or with commas. `layer`, `quantities` and
+    `steps` choose what the figures of the probes show, by the names of layers.csv.
     """
     from normbench.tables import load_tables
 
@@ -68,7 +82,7 @@ def plot_results(
     tables = load_tables(folder, trains_below)
     target_folder = Path(out) if out is not None else tables.folder / "plots"
     written: list[Path] = []
-    for stem, figure in draw(tables, figures, x, color, panel, target):
+    for stem, figure in draw(tables, figures, x, color, panel, target, layer, quantities, steps):
         target_folder.mkdir(parents=True, exist_ok=True)
         written += [_save(figure, target_folder / f"{stem}.{name}") for name in formats]
     return written
@@ -81,6 +95,9 @@ def draw(
     color: Keys = None,
     panel: Keys = None,
     target: float | None = None,
+    layer: str | None = None,
+    quantities: Sequence[str] | None = None,
+    steps: Sequence[int] | None = None,
 ) -> Iterator[tuple[str, Figure]]:
     """Yield (file stem, Figure) one after the other, so that only one figure is in memory."""
     from normbench.plots.base import Request, known_key
@@ -92,6 +109,9 @@ def draw(
         _keys(tables, color, "color"),
         _keys(tables, panel, "panel"),
         target,
+        layer,
+        tuple(quantities or ()),
+        tuple(steps or ()),
     )
     if target is not None and not 0 < target <= 1:
         raise NormbenchError(
@@ -107,6 +127,8 @@ def draw(
 
 def choose(tables: Tables, names: Sequence[str] | None = None, x: str | None = None) -> list[FigureKind]:
     """Return the named figures, or those that the tables (and the wished axis) make sense of."""
+    from normbench.plots.probed import absent
+
     known = figures()
     if names:
         for name in names:
@@ -115,6 +137,8 @@ def choose(tables: Tables, names: Sequence[str] | None = None, x: str | None = N
                     f"figure: '{name}' is unknown; {did_you_mean(name, known)}{one_of(known)}"
                 )
             if not known[name].applies(tables):
+                if known[name].probe:
+                    raise NormbenchError(f"figure: '{name}': {absent(tables, known[name].probe)}")
                 drawable = [k for k, kind in known.items() if kind.applies(tables)]
                 raise NormbenchError(
                     f"figure: '{name}' ({known[name].summary}) makes no sense for the keys and curves of "

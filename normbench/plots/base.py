@@ -25,6 +25,9 @@ class Request:
     color: Keys | None = None
     panel: Keys | None = None
     target: float | None = None
+    layer: str | None = None  # of what the probes measured: which layer, which quantities, which steps
+    quantities: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class FigureKind:
     """A figure: `applies` says whether an experiment's tables make sense of it, `draw` makes its pages.
 
     `draw` returns file stem -> Figure; most figures have one page. `on_demand`: drawn only when named.
+    `probe`: the probe whose quantities it shows, if it shows any.
     """
 
     name: str
@@ -40,6 +44,7 @@ class FigureKind:
     draw: Callable[[Tables, Request], dict[str, Figure]]
     on_demand: bool = False
     swept_x: bool = True  # whether a swept key can be its horizontal axis
+    probe: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Panels:
 class View:
     """The runs as one figure shows them, with the role of each swept key."""
 
-    runs: pd.DataFrame  # perhaps repeated (see `spread`); `run`: row in the tables; `color`, `panel`: codes
+    runs: pd.DataFrame  # perhaps repeated (see `spread`); `run`: label in the tables; `color`, `panel`: codes
     x: str | None
     color: Levels
     panels: Panels
@@ -107,7 +112,7 @@ def view(
     varied = [k for k in tables.varied if k not in color and k != x]
     chosen = [k for k in panel or () if k not in color and k != x]
     chosen += [k for k in varied if k not in chosen]
-    runs = tables.runs.assign(run=np.arange(len(tables.runs), dtype=np.int32))
+    runs = tables.runs.assign(run=tables.runs.index.to_numpy(np.int32))
     left_out = refining(runs) & (not refined)
     runs, remarks = spread(runs[~left_out], [k for k in (*chosen, x, *color) if k])
     if left_out.any():

@@ -36,7 +36,6 @@ NAMES = {
     "val_accuracy": "validation accuracy (share)",
     "train_accuracy": "training accuracy (share)",
 }
-MOST_POINTS = {1: 600, 6: 150, 20: 80}  # panels -> points of a line: more would not be visible
 
 
 def measured(tables: Tables, name: str) -> bool:
@@ -113,7 +112,7 @@ def page(tables: Tables, shown: View, measure: str, axis: str, title: str) -> Fi
             ax.set_yticks([t for t in MaxNLocator(5).tick_values(low, high) if low <= t <= high])
         most = max(2, int(sheet.width / 0.5))
         ax.xaxis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
-        ax.xaxis.set_major_formatter(FuncFormatter(_thousands))
+        ax.xaxis.set_major_formatter(FuncFormatter(marks.thousands))
         _lines(ax, table[table["panel"] == p], styles)
         if measure == "train_loss" and np.isfinite(entropy):
             ax.axhline(tables.trains_below * entropy, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
@@ -153,7 +152,7 @@ def _tables(
     """Return the mean curves of the runs that did not diverge, and the single curves of those that did."""
     runs = shown.runs[["run", "panel", "color", "outcome"]]
     metrics = tables.metrics[["run", "step", "epoch", measure]]
-    metrics = _thin(metrics[np.isfinite(metrics[measure].to_numpy())], len(shown.panels))
+    metrics = marks.thin(metrics[np.isfinite(metrics[measure].to_numpy())], len(shown.panels))
     lost = (runs["outcome"] == "diverged").to_numpy()
     # Seeds that train and seeds that are stuck get a line each: their mean would be a curve that no run has.
     kept = runs[~lost].assign(stuck=(runs["outcome"] == "stuck")[~lost])
@@ -170,16 +169,6 @@ def _tables(
     return result, died
 
 
-def _thin(table: pd.DataFrame, panels: int) -> pd.DataFrame:
-    """Keep at most as many evaluations as can be seen; the first and the last stay."""
-    most = next((points for n, points in reversed(MOST_POINTS.items()) if panels >= n), 600)
-    steps = np.unique(table["step"].to_numpy())
-    if len(steps) <= most:
-        return table
-    kept = steps[np.unique(np.linspace(0, len(steps) - 1, most).astype(int))]
-    return table[table["step"].isin(kept)]
-
-
 def _limits(table: pd.DataFrame, log: bool, entropy: float) -> tuple[float, float]:
     """Return limits that show what learns: losses far above the label entropy may leave the panel."""
     values = table["mean"].to_numpy()
@@ -191,10 +180,6 @@ def _limits(table: pd.DataFrame, log: bool, entropy: float) -> tuple[float, floa
         return usual / 10, usual * 5
     low = max(float(values.min()) / 1.3, 1e-6)
     return min(low, usual / 4), max(usual * 3, min(float(np.quantile(values, 0.98)) * 1.3, usual * 10))
-
-
-def _thousands(value: float, _: int | None = None) -> str:
-    return f"{value:,.0f}" if abs(value) < 1e4 else f"{value / 1000:,.0f}k"
 
 
 def _end(tables: Tables, axis: str) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 
 from normbench.groups import levels, short_key, variant_keys
 from normbench.plots.base import FigureKind, Request, key_label, main_axis, notes, trains_text, view
+from normbench.plots.color_bar import color_bar
 from normbench.plots.marks import mean_band
 from normbench.plots.rate import NAMES, accuracy_column
 from normbench.plots.sheet import Sheet
@@ -91,7 +92,7 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
         key_label(x),
         ", ".join(short_key(k) for k in rows.keys),
     )
-    _color_bar(figure, sheet, mesh, what)
+    color_bar(figure, sheet, mesh, what, "acc.")
     return {"heatmap": figure}
 
 
@@ -142,24 +143,6 @@ def _column_ticks(ax: Axes, labels: tuple[str, ...], sheet: Sheet) -> None:
     step = max(1, int(np.ceil(widest * len(labels) / sheet.width)))
     places = list(range(0, len(labels), step))
     ax.set_xticks(places, [labels[i] for i in places])
-
-
-def _color_bar(figure: Figure, sheet: Sheet, mesh: Any, label: str) -> None:
-    width, height = figure.get_size_inches()
-    boxes = [ax.get_position() for _, _, ax in sheet.panels()]
-    top, bottom = max(b.y1 for b in boxes), min(b.y0 for b in boxes)
-    tall = min((top - bottom) * height, 2.6)
-    ax = figure.add_axes(
-        ((width - 0.72) / width, top - tall / height, 0.14 / width, tall / height), label="colour bar"
-    )
-    bar = figure.colorbar(mesh, cax=ax)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    ax.tick_params(labelsize=7.5)
-    ax.grid(False)
-    if tall > 1.2:
-        bar.set_label(label.split(" (")[0], fontsize=8)
-    else:
-        ax.set_title("acc.", fontsize=7)
 
 
 FIGURES = (FigureKind("heatmap", "two swept keys as a map of final accuracy and outcome", applies, draw),)

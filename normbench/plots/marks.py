@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GROUP = ["panel", "color"]
+MOST_POINTS = {1: 600, 6: 150, 20: 80}  # panels -> points of a line: more would not be visible
 OPEN = Path(
     [(0, -1), (0, 1), (-0.6, 0.3), (0, 1), (0.6, 0.3)], [1, 2, 1, 2, 2]
 )  # an arrow up, no variant's sign
@@ -45,6 +46,21 @@ def mean_band(table: pd.DataFrame, by: Sequence[str], value: str, log: bool) -> 
             for end in ("mean", "low", "high"):
                 result[end] = np.exp(result[end])
     return result.drop(columns="std")
+
+
+def thin(table: pd.DataFrame, panels: int) -> pd.DataFrame:
+    """Keep at most as many steps as can be seen; the first and the last stay."""
+    most = next((points for n, points in reversed(MOST_POINTS.items()) if panels >= n), 600)
+    steps = np.unique(table["step"].to_numpy())
+    if len(steps) <= most:
+        return table
+    kept = steps[np.unique(np.linspace(0, len(steps) - 1, most).astype(int))]
+    return table[table["step"].isin(kept)]
+
+
+def thousands(value: float, _: int | None = None) -> str:
+    """Return a step as the label of a tick."""
+    return f"{value:,.0f}" if abs(value) < 1e4 else f"{value / 1000:,.0f}k"
 
 
 def summarise(shown: View, measure: str, log: bool) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,27 +63,26 @@ def draw(tables: Tables, request: Request) -> dict[str, Figure]:
     return {"rate": measured(tables, shown, measures[:1]), "rate_loss": measured(tables, shown, measures[1:])}
 
 
-def measured(tables: Tables, shown: View, measures: list[str]) -> Figure:
-    """Draw measures (columns of the view's runs) against the axis, a block of panels for each measure."""
+def measured(
+    tables: Tables,
+    shown: View,
+    measures: list[str],
+    names: Mapping[str, str] = NAMES,
+    logs: Collection[str] = ("train_loss_last_tenth",),
+) -> Figure:
+    """Draw measures (columns of the view's runs) against the axis, a block of panels for each measure.
+
+    `names`: what the axis of each says; `logs`: those on a logarithmic axis, of which the mean is geometric.
+    """
     panels = shown.panels
     n = panels.rows
-    blocks = range(len(measures))
-    sheet = Sheet(
-        n * len(measures),
-        panels.cols,
-        present={(m * n + r, c) for m in blocks for r, c in panels.where},
-        y_groups={m * n + r: m for m in blocks for r in range(n)},
-    )
-    sheet.heads = dict(panels.heads)
-    if not panels.strips:  # each panel has its own name, in each block
-        sheet.heads = {(m * n + r, c): text for m in blocks for (r, c), text in panels.heads.items()}
-    sheet.strips = {m * n + r: text for m in blocks for r, text in panels.strips.items()}
+    sheet = Sheet.of_blocks(panels, len(measures))
     styles = looks(shown.color)
     best = marks.best_table(shown)
     used: set[str] = set()
     beyond = False
     for m, measure in enumerate(measures):
-        log = measure == "train_loss_last_tenth"
+        log = measure in logs
         table = marks.summarise(shown, measure, log)
         trained = table[(table["stuck"] == 0) & np.isfinite(table["mean"])]
         # Stuck runs can have any loss: they may leave a panel of gaps, which shows what the others have.
@@ -93,7 +93,7 @@ def measured(tables: Tables, shown: View, measures: list[str]) -> Figure:
         for p, (r, c) in enumerate(panels.where):
             ax = sheet.at(m * n + r, c)
             used |= _panel(ax, table[table["panel"] == p], shown, styles, limits, log)
-            if log:
+            if measure == "train_loss_last_tenth":
                 entropy = float(shown.runs["label_entropy"].median())
                 ax.axhline(tables.trains_below * entropy, color=GREY, lw=0.9, ls=(0, (2, 2)))
                 used.add("threshold")
@@ -102,15 +102,15 @@ def measured(tables: Tables, shown: View, measures: list[str]) -> Figure:
                 used |= _best(ax, table[table["panel"] == p], best[best["panel"] == p], styles)
             else:
                 marks.x_axis(ax, shown, sheet)
-        if m:
-            sheet.row_gaps[m * n] = 0.12
     band = "n = 1 for each point: no interval"
     if several_seeds(shown):
-        kind = "mean over seeds" + (
-            " (geometric for the loss)" if "train_loss_last_tenth" in measures else ""
-        )
+        kind = "mean over seeds"
+        if "train_loss_last_tenth" in measures:
+            kind += " (geometric for the loss)"
+        elif logs and set(measures) <= set(logs):
+            kind += " (geometric)"
         band = f"line: {kind}, band: its 95 % Student-t interval"
-    what = " and ".join(NAMES[m].split(" (")[0] for m in measures)
+    what = " and ".join(names[m].split(" (")[0] for m in measures)
     lines = notes(
         tables, shown, f"{what} against the {short_key(shown.x or '')}; {band}", trains_text(tables)
     )
@@ -123,7 +123,7 @@ def measured(tables: Tables, shown: View, measures: list[str]) -> Figure:
         lines,
         [(colors_name(shown), marks.line_handles(shown.color, styles)), ("", marks.sign_handles(used))],
         key_label(shown.x),
-        {m * n: NAMES[measure] for m, measure in enumerate(measures)},
+        {m * n: names[measure] for m, measure in enumerate(measures)},
     )
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from normbench.plots.base import Panels
+
 Handles = Sequence[tuple[Any, str]]
 EM = 0.58  # mean width of a character of DejaVu Sans, in font sizes
 
@@ -69,6 +71,23 @@ class Sheet:
                     anchor.setdefault("x", ax)
                 anchor.setdefault(y_key, ax)
                 self.axes[r][c] = ax
+
+    @classmethod
+    def of_blocks(cls, panels: Panels, blocks: int) -> Sheet:
+        """Return a page that repeats the panels in blocks one below the other, each with its own y axis."""
+        n = panels.rows
+        sheet = cls(
+            n * blocks,
+            panels.cols,
+            present={(b * n + r, c) for b in range(blocks) for r, c in panels.where},
+            y_groups={b * n + r: b for b in range(blocks) for r in range(n)},
+        )
+        sheet.heads = dict(panels.heads)
+        if not panels.strips:  # each panel has its own name, in each block
+            sheet.heads = {(b * n + r, c): t for b in range(blocks) for (r, c), t in panels.heads.items()}
+        sheet.strips = {b * n + r: text for b in range(blocks) for r, text in panels.strips.items()}
+        sheet.row_gaps = {b * n: 0.12 for b in range(1, blocks)}
+        return sheet
 
     def at(self, r: int, c: int) -> Axes:
         """Return the panel in a row and column."""

@@ -3,7 +3,9 @@
 import re
 from xml.etree import ElementTree
 
+import pandas as pd
 import yaml
+from probed_results import write_layers
 from synthetic import RATES, write_results
 
 from normbench.plots import plot_results
@@ -20,9 +22,13 @@ def test_figures_stay_pictures_whatever_users_wrote(tmp_path):
     """All that `plot` draws of an experiment whose title, variants and levels are hostile."""
     axes = {"model.norm": ["none", EVIL], "model.activation": ["relu", "$x$<b>"], "optimizer.lr": RATES[::2]}
     folder = write_results(tmp_path / "evil", axes=axes, seeds=2, title=EVIL)
+    write_layers(folder, steps=4, depth=2)
+    layers = pd.read_csv(folder / "layers.csv")
+    layers["layer"] = layers["layer"].replace({"hidden.0": EVIL, "hidden.1": "$x_1$ <b>\x01"})
+    layers.to_csv(folder / "layers.csv", index=False)
     assert EVIL in yaml.safe_load((folder / "config.yaml").read_text())["title"]
     paths = plot_results(folder, formats=["svg"], target=0.5)
-    assert len(paths) >= 7
+    assert len(paths) >= 20
     for path in paths:
         text = path.read_text(encoding="utf-8")
         found = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(text).iter()}

@@ -1,5 +1,7 @@
 """Labels stay whole, holes in a grid lose no title, and runs for which a key is set stand in every panel."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -168,7 +170,7 @@ def test_a_loss_that_exploded_does_not_flatten_the_gap(placed):
     runs = placed.runs.copy()
     stuck = runs.index[runs["outcome"] == "stuck"]
     runs.loc[stuck[0], "final_train_loss"] = 1e11
-    tables = type(placed)(**{**vars(placed), "runs": runs})
+    tables = replace(placed, runs=runs)
     (figure,) = pages(tables, "gap").values()
     assert "others leave them" in texts(figure)
     assert all(abs(end) < 10 for ax in panels(figure).values() for end in ax.get_ylim())
@@ -186,7 +188,7 @@ def test_wrapping_breaks_words_last():
 
 def test_colours_tell_good_accuracies_apart(placed):
     runs = placed.runs.assign(final_test_accuracy=np.linspace(0.91, 0.98, len(placed.runs)), outcome="trains")
-    (figure,) = pages(type(placed)(**{**vars(placed), "runs": runs}), "heatmap").values()
+    (figure,) = pages(replace(placed, runs=runs), "heatmap").values()
     bar = next(ax for ax in figure.axes if ax.get_label() == "colour bar")
     assert bar.get_ylim() == pytest.approx((0.9, 1.0))
     (figure,) = pages(placed, "heatmap").values()

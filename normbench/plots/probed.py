@@ -1,0 +1,204 @@
+"""What the figures of the probes share: the rows of layers.csv that a view shows, their layers and steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normbench.errors import NormbenchError, did_you_mean, one_of
+from normbench.groups import at_best_rate, levels, number
+from normbench.plots.base import Keys, Request, View, view
+from normbench.plots.marks import GROUP
+from normbench.tables import RATE, Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_NAMED = 8  # groups whose best rates are named
+NET = "net"  # the rows of the whole net
+OUTPUTS = ("classifier", "head")  # layers whose outputs are the logits, as models call them
+WORDS = {  # with the unit, where there is one
+    "activations.mean": "mean of the outputs",
+    "activations.std": "standard deviation of the outputs",
+    "activations.input_mean": "mean of the activation's inputs",
+    "activations.input_std": "standard deviation of the activation's inputs",
+    "activations.saturated": "saturated outputs (share)",
+    "activations.dead": "dead units (share)",
+    "gradients.norm": "norm of the gradient (L2)",
+    "gradients.update_ratio": "update / weights (ratio of norms)",
+    "gradients.update_share": "share of the whole update's square",
+    "weights.norm": "norm of the weights (Frobenius)",
+    "weights.v_norm": "norm of v (Frobenius)",
+    "weights.g_norm": "norm of g (L2)",
+    "weights.bias_norm": "norm of the bias (L2)",
+    "weights.effective_rate": "effective rate (rate / squared norm)",
+    "ics.norm": "internal covariate shift (L2 norm)",
+    "ics.cosine": "internal covariate shift (cosine)",
+    "sharpness.largest": "sharpness (largest eigenvalue)",
+    "variance_shift.ratio": "variance in inference / in training",
+    "forgetting.rise": "rise of the loss (nats)",
+    "perturbation.growth": "growth of a change in the first layer",
+    "gradient_noise.variance": "variance of the gradient",
+    "gradient_noise.norm": "norm of the mean gradient (L2)",
+    "gradient_noise.scale": "noise scale (variance / squared norm)",
+}
+LAST = ""  # each net's last hidden layer, which in nets of several depths has several names
+
+
+def measured(*quantities: str) -> Callable[[Tables], bool]:
+    """Return whether layers.csv has all of these, as the `applies` of a figure."""
+    return lambda tables: set(quantities) <= set(quantities_of(tables))
+
+
+def quantities_of(tables: Tables) -> list[str]:
+    """Return the quantities that layers.csv holds, in its order."""
+    return [str(name) for name in tables.layers["quantity"].unique()]
+
+
+def absent(tables: Tables, probe: str) -> str:
+    """Return why a figure of a probe cannot be drawn."""
+    found = sorted({name.split(".")[0] for name in quantities_of(tables)})
+    where = tables.folder / "layers.csv"
+    return f"it shows what the probe '{probe}' measures; {where} has {', '.join(found) or 'no rows'}"
+
+
+def probe_view(
+    tables: Tables,
+    request: Request,
+    quantities: Sequence[str],
+    color: Keys | None = None,
+    panel: Keys | None = None,
+    most: int = 12,
+    x: str | None = None,
+) -> View:
+    """Return the view of the runs that have these quantities.
+
+    Where rates would make more than `most` panels: of each group's best rate alone.
+    """
+    layers = tables.layers
+    there = layers.loc[layers["quantity"].isin(list(quantities)), "run"].unique()
+    tables = replace(tables, runs=tables.runs.loc[np.sort(there)])
+    wish = replace(request, x=x)
+    shown = view(tables, wish, x, color, panel)
+    asked = (*(request.panel or ()), *shown.color.keys)
+    if len(shown.panels) <= most or RATE in asked or RATE not in shown.panels.keys:
+        return shown
+    other = tuple(k for k in panel or () if k != RATE)
+    shown = view(without_rate(tables), wish, x, color, other)
+    runs = at_best_rate(shown.runs, GROUP)
+    groups = levels(runs, shown.cell_keys, named=True)
+    rates = dict(zip(groups.codes.tolist(), runs["rate"], strict=True))
+    which = "; ".join(f"{groups.labels[code]}: {number(rate)}" for code, rate in sorted(rates.items()))
+    which = f" ({which})" if 1 < len(rates) <= MOST_NAMED else ""
+    said = f"Each at its best learning rate{which}: --panel {RATE} shows all"
+    return replace(shown, runs=runs, notes=[*shown.notes, said])
+
+
+def without_rate(tables: Tables) -> Tables:
+    """Hide the rate from the choice of colours and panels."""
+    return replace(tables, swept=tuple(k for k in tables.swept if k != RATE))
+
+
+def rows(tables: Tables, shown: View, quantities: Sequence[str], layer: str | None = None) -> pd.DataFrame:
+    """Return the rows of these quantities (of one layer, or of each net's LAST) for the runs of a view.
+
+    Columns: run, step, layer, quantity, value; panel, color; diverged, whether the run did so later.
+    """
+    table = tables.layers
+    wanted = table["quantity"].isin(list(quantities))
+    if layer:
+        wanted &= table["layer"] == layer
+    if layer == LAST:
+        wanted &= ~table["layer"].isin([NET, *OUTPUTS])
+    table = table[wanted]
+    if layer == LAST:  # the rows of a run and step are in the order of depth
+        last = table.drop_duplicates("run", keep="last").set_index("run")["layer"].astype(object)
+        table = table[table["layer"].astype(object) == table["run"].map(last)]
+    roles = shown.runs[["run", *GROUP]].assign(diverged=shown.runs["outcome"] == "diverged")
+    found = table.merge(roles, on="run")
+    return found.astype({"layer": object, "quantity": object})
+
+
+def layers_of(table: pd.DataFrame) -> list[str]:
+    """Return the layers in the order of depth: those of the deepest net, then what only others have."""
+    pairs = table[["run", "layer"]].drop_duplicates()
+    sizes = pairs["run"].map(pairs["run"].value_counts())
+    order = pairs.assign(size=sizes).sort_values("size", ascending=False, kind="stable")["layer"]
+    return [str(name) for name in order.unique()]
+
+
+def chosen_layer(tables: Tables, request: Request, quantities: Sequence[str]) -> tuple[str, str]:
+    """Return the layer that the user names, else LAST, and how a sentence calls it."""
+    table = tables.layers[tables.layers["quantity"].isin(list(quantities))]
+    known = [name for name in layers_of(table) if name != NET]
+    if request.layer is not None:
+        return (_known(request.layer, known, "layer"),) * 2
+    hidden = [name for name in known if name not in OUTPUTS] or known
+    one = table.loc[table["layer"] == hidden[-1], "run"].nunique() == table["run"].nunique()
+    return LAST, f"the last hidden layer ({hidden[-1]})" if one else "each net's last hidden layer"
+
+
+def chosen_quantities(tables: Tables, request: Request, usual: Sequence[str]) -> list[str]:
+    """Return the quantities that the user names, else those of the usual ones that were measured."""
+    known = quantities_of(tables)
+    if request.quantities:
+        return [_known(name, known, "quantity") for name in dict.fromkeys(request.quantities)]
+    return [name for name in usual if name in known]
+
+
+def chosen_steps(table: pd.DataFrame, request: Request, usual: int) -> list[int]:
+    """Return the measured steps nearest to those that the user names, else some of the first to the last."""
+    steps = np.unique(table["step"].to_numpy())
+    if not len(steps):
+        return []
+    if request.steps:
+        places = [int(np.abs(steps - step).argmin()) for step in request.steps]
+    else:
+        places = np.linspace(0, len(steps) - 1, usual).round().astype(int).tolist()
+    return [int(steps[place]) for place in sorted(set(places))]
+
+
+def option(tables: Tables, probe: str, name: str) -> Any:
+    """Return an option of a probe as the config gives it; None where it does not."""
+    listed = tables.config.get("probes")
+    for one in listed if isinstance(listed, list) else ():
+        if isinstance(one, dict) and one.get("name") == probe:
+            return one.get(name)
+    return None
+
+
+def lost_text(shown: View) -> str:
+    """Return how many runs the means leave out because they diverged."""
+    n = int((shown.runs["outcome"] == "diverged").sum())
+    if not n:
+        return ""
+    return f"{n} run{'s' * (n > 1)} that diverged {'are' if n > 1 else 'is'} in no mean and no band"
+
+
+def _known(name: str, known: Sequence[str], what: str) -> str:
+    if name not in known:
+        raise NormbenchError(
+            f"{what}: '{name}' was not measured here; {did_you_mean(name, known)}{one_of(known)}"
+        )
+    return name
+
+
+def named(quantity: str) -> str:
+    """Return how a reader calls a quantity; one that has no words of its own keeps its name."""
+    return WORDS.get(quantity, quantity)
+
+
+def page_name(figure: str, quantity: str) -> str:
+    """Return the name of a page's file."""
+    return f"{figure}_{re.sub(r'[^A-Za-z0-9]+', '_', quantity).strip('_')}"
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    """Return whether the values ask for a logarithmic scale."""
+    values = values[np.isfinite(values)]
+    above = values[values > 0]
+    return bool(len(above) > len(values) / 2 and values.min() >= 0 and above.max() / above.min() > 30)
