@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from normbench.errors import did_you_mean, one_of
 from normbench.measures.base import RunMeasure, Sample, known
-from normbench.probes import PROBES
+from normbench.probes import NET, PROBES
 from normbench.stats import Span
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Probe(RunMeasure):
-    """A probe's quantity: at one layer, or as the mean of all; at one step, or aggregated over steps."""
+    """A probe's quantity: at one layer, or as the mean of all; at one step, or aggregated over steps.
+
+    With `relative_to` it is divided by the same quantity in that layer, step by step. `range` is the largest
+    less the smallest over the steps.
+    """
 
     name: Literal["probe"] = "probe"
     probe: str = Field(description="the probe that measures it, one of the config's `probes`")
     quantity: str = Field(description="as layers.csv names it")
-    layer: str | None = Field(None, description="as layers.csv names it; none: the mean of all layers")
+    layer: str | None = Field(
+        None, description="as layers.csv names it; none: the mean of all layers ('net' is none of them)"
+    )
+    relative_to: str | None = Field(None, description="a layer by whose value it is divided")
     step: int | None = Field(None, ge=0, description="the step at which it was measured")
-    aggregate: Literal["mean", "median", "min", "max", "last"] | None = Field(
+    aggregate: Literal["mean", "median", "min", "max", "range", "last"] | None = Field(
         None, description="over all steps, in place of `step`"
     )
 
@@ -51,6 +61,8 @@ class Probe(RunMeasure):
     def label(self) -> str:
         """Return what is measured, where and when."""
         where = f"in {self.layer}" if self.layer else "mean of the layers"
+        if self.relative_to:
+            where += f" / in {self.relative_to}"
         when = f"step {self.step}" if self.step is not None else f"{self.aggregate} over steps"
         return f"{self.quantity}, {where}, {when}"
 
@@ -64,15 +76,24 @@ class Probe(RunMeasure):
         """Return the mean over layers at the step, or of the layers' means over them."""
         rows = sample.layers.of(int(sample.runs["run"].iloc[0]))
         rows = rows[rows["quantity"] == self.quantity]
-        if self.layer is not None:
-            rows = rows[rows["layer"] == self.layer]
         if self.step is not None:
             rows = rows[rows["step"] == self.step]
-        if rows.empty:
+        values = self._at(rows, self.layer)
+        if self.relative_to is not None:
+            values = values / self._at(rows, self.relative_to)
+        if not len(values):
             return None
-        means = rows.groupby("step")["value"].mean().to_numpy(float)  # over layers, step by step
         how: dict[str, Callable[[np.ndarray], float]] = {
-            **{"mean": np.mean, "median": np.median, "min": np.min, "max": np.max},
+            **{"mean": np.mean, "median": np.median, "min": np.min, "max": np.max, "range": np.ptp},
             "last": lambda x: x[-1],
         }
-        return known(float(how[self.aggregate or "mean"](means)))
+        return known(float(how[self.aggregate or "mean"](values.to_numpy(float))))
+
+    @staticmethod
+    def _at(rows: pd.DataFrame, layer: str | None) -> pd.Series[float]:
+        """Return the values of a layer by step; without one the mean of the layers."""
+        if layer is not None:
+            rows = rows[rows["layer"] == layer]
+        elif (rows["layer"] != NET).any():
+            rows = rows[rows["layer"] != NET]
+        return rows.groupby("step")["value"].mean()

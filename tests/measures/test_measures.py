@@ -174,6 +174,8 @@ LAYERS = [
     (9, "a", "weights.norm", 5.0),
     (9, "b", "weights.norm", 5.0),
     (9, "a", "weights.x", 7.0),
+    (9, "net", "weights.norm", 99.0),
+    (9, "net", "weights.whole", 8.0),
 ]
 
 
@@ -184,6 +186,12 @@ LAYERS = [
         ({"step": 0}, 2),
         ({"aggregate": "mean"}, 3.5),
         ({"aggregate": "last"}, 5),
+        ({"aggregate": "last", "layer": "net"}, 99),
+        ({"aggregate": "last", "quantity": "weights.whole"}, 8),
+        ({"aggregate": "range", "layer": "a"}, 4),
+        ({"step": 0, "layer": "b", "relative_to": "a"}, 3),
+        ({"aggregate": "max", "layer": "b", "relative_to": "a"}, 3),
+        ({"step": 0, "layer": "b", "relative_to": "c"}, None),
         ({"aggregate": "min", "layer": "b"}, 3),
         ({"aggregate": "max", "layer": "a", "quantity": "weights.x"}, 7),
         ({"step": 4}, None),
