@@ -209,10 +209,17 @@ def test_probe(tmp_path, options, expected):
     assert found == (None if expected is None else Span(expected, expected, expected))
 
 
+def test_a_probe_that_is_off_or_unknown_is_a_problem():
+    known, misspelt = (
+        MEASURES["probe"](probe=name, quantity=f"{name}.norm", step=0) for name in ("weights", "weigths")
+    )
+    assert known.problem(["weights"]) is None
+    assert "'weights' is off; add it: 'probes: [ics, weights]'" in known.problem(["ics"])
+    assert "'weigths' is unknown; did you mean 'weights'?" in misspelt.problem(["ics"])
+
+
 def test_probe_needs_a_step_or_an_aggregate():
     with pytest.raises(ValueError, match="exactly one"):
         MEASURES["probe"](probe="weights", quantity="weights.norm")
-    with pytest.raises(ValueError, match=r"'weigths' is unknown; did you mean 'weights'\?"):
-        MEASURES["probe"](probe="weigths", quantity="weights.norm", step=0)
     with pytest.raises(ValueError, match=r"its quantities begin with 'weights\.'"):
         MEASURES["probe"](probe="weights", quantity="norm", step=0)
