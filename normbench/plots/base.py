@@ -117,10 +117,10 @@ def view(
     runs, remarks = spread(runs[~left_out], [k for k in (*chosen, x, *color) if k])
     if left_out.any():
         remarks.append(f"{left_out.sum()} runs that refine the edge of single seeds: in largest_rate alone")
-    asked = panel or ()
-    chosen = [
-        k for k in chosen if k in asked or not _follows(runs, k, [*color, *(c for c in chosen if c != k), x])
-    ]
+    for key in reversed(chosen):  # one by one: of keys that fix each other the first has to stay
+        others = [k for k in chosen if k != key]
+        if key not in (panel or ()) and _follows(runs, key, [*color, *others, x]):
+            chosen = others
     colors, panels = levels(runs, color), _arrange(runs, tuple(chosen), variant_keys(tables))
     return View(runs.assign(color=colors.codes, panel=panels.codes), x, colors, panels, remarks)
 

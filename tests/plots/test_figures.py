@@ -149,6 +149,18 @@ def test_all_diverged_and_a_single_seed(tmp_path, seeds):
     assert "trains at no rate" in texts(drawn["largest_rate"])
 
 
+def test_of_keys_that_fix_each_other_one_makes_panels(tmp_path):
+    axes = {"model.norm": ["none", "batchnorm"], "model.depth": [3, 5], "optimizer.lr": RATES[::2]}
+    folder = write_results(tmp_path / "t", axes=axes, seeds=2)
+    table = pd.read_csv(folder / "runs.csv", dtype=str, keep_default_na=False)
+    table.insert(table.columns.get_loc("status"), "train.steps", table["model.depth"] + "00")
+    table.to_csv(folder / "runs.csv", index=False)
+    tables = load_tables(folder)
+    shown = plots.base.view(tables, plots.base.Request(), x="optimizer.lr")
+    assert shown.panels.keys == ("model.depth",)
+    assert "largest_rate" in pages(tables)
+
+
 def test_one_seed_has_no_band(tmp_path):
     axes = {"model.norm": ["none", "batchnorm"], "optimizer.lr": RATES[::2]}
     tables = load_tables(write_results(tmp_path / "o", axes=axes, seeds=1))
