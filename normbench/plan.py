@@ -89,9 +89,8 @@ class Plan:
     def stacks_of(self, run_ids: Iterable[str]) -> tuple[Stack, ...]:
         """Return the stacks for these runs of the plan alone (what is left to train)."""
         wanted = set(run_ids)
-        return form_stacks(
-            [run for run in self.runs if run.run_id in wanted], self.device, self.executor, self.data_dir
-        )
+        mine = [run for run in self.runs if run.run_id in wanted]
+        return form_stacks(mine, self.device, self.executor, self.data_dir, self.experiment.probes)
 
 
 def make_plan(
@@ -122,9 +121,11 @@ def make_plan(
             for seed in experiment.seeds
         ]
     searches = _searches(experiment, runs, [identities[cell.settings.data] for cell in experiment.cells])
-    stacks = form_stacks([run for run in runs if not run.refining], device, executor, folder)
+    probes = experiment.probes
+    stacks = form_stacks([run for run in runs if not run.refining], device, executor, folder, probes)
     for ids in rehearse(searches):
-        stacks += form_stacks([run for run in runs if run.run_id in ids], device, executor, folder)
+        found = [run for run in runs if run.run_id in ids]
+        stacks += form_stacks(found, device, executor, folder, probes)
     return Plan(
         experiment=experiment,
         runs=tuple(runs),
@@ -316,9 +317,13 @@ def stack_key(settings: Settings) -> str:
 
 
 def form_stacks(
-    runs: Sequence[RunSpec], device: str, executor: str, data_dir: Path | None
+    runs: Sequence[RunSpec], device: str, executor: str, data_dir: Path | None, probes: Iterable[Probe]
 ) -> tuple[Stack, ...]:
-    """Group runs of equal shapes into stacks, seed by seed, each as large as its device takes well."""
+    """Group runs of equal shapes into stacks, seed by seed, each as large as its device takes well.
+
+    A probe of whole stacks keeps seeds apart: one measurement for several were no independent repetition.
+    """
+    apart = any(probe.of_stack for probe in probes)
     groups: dict[str, list[RunSpec]] = {}
     keys: dict[int, str] = {}  # by identity: the seeds of a cell share their settings
     for run in runs:
@@ -330,7 +335,7 @@ def form_stacks(
         settings = members[0].settings
         chosen = choose_executor(settings, device) if executor == "auto" else executor
         most = stack_size(settings, device, data_dir)
-        for part in _by_seed(members, device, data_dir):
+        for part in _by_seed(members, device, data_dir, apart):
             count = -(-len(part) // most)
             for index in range(count):  # stacks of nearly equal size
                 start, end = (len(part) * i // count for i in (index, index + 1))
@@ -338,14 +343,15 @@ def form_stacks(
     return tuple(stacks)
 
 
-def _by_seed(runs: Sequence[RunSpec], device: str, data_dir: Path | None) -> list[list[RunSpec]]:
-    """Return the runs in the order of their seeds, apart where copies of their batches would cost more."""
+def _by_seed(runs: Sequence[RunSpec], device: str, data_dir: Path | None, apart: bool) -> list[list[RunSpec]]:
+    """Return the runs in the order of their seeds, apart where asked or copies of batches would cost more."""
     seeds: dict[int, list[RunSpec]] = {}
     for run in sorted(runs, key=lambda run: run.seed):
         seeds.setdefault(run.seed, []).append(run)
     data = runs[0].settings.data
     batch_bytes = 4 * data.batch_size * math.prod(_peek(data, data_dir).input_shape)
-    if device == "cpu" and len(runs) / len(seeds) * batch_bytes > CPU_STEP_BYTES:
+    dear = device == "cpu" and len(runs) / len(seeds) * batch_bytes > CPU_STEP_BYTES
+    if apart or dear:
         return list(seeds.values())
     return [[run for members in seeds.values() for run in members]]
 

@@ -27,7 +27,8 @@ def stacks_to_replay(plan: Plan, folder: ResultsFolder) -> list[Stack]:
     stacks: list[Stack] = []
     for executor in dict.fromkeys(lacking.values()):
         runs = [run for run in plan.runs if lacking.get(run.run_id) == executor]
-        stacks += form_stacks(runs, plan.device, executor or plan.executor, plan.data_dir)
+        executor = executor or plan.executor
+        stacks += form_stacks(runs, plan.device, executor, plan.data_dir, plan.experiment.probes)
     return stacks
 
 

@@ -10,13 +10,13 @@ import numpy as np
 from normbench.plots.base import FigureKind, Request, main_axis
 from normbench.plots.probed import (
     NET,
+    any_measured,
     chosen_layer,
     chosen_quantities,
     chosen_steps,
     named,
     page_name,
     probe_view,
-    quantities_of,
     rows,
     spans_decades,
 )
@@ -34,7 +34,7 @@ AT_END = "weights."  # these have a history: the last measurement counts, of all
 
 def applies(tables: Tables) -> bool:
     """A key is swept, and a probe measured a quantity that is usually shown so."""
-    return bool(tables.varied) and bool(set(USUAL) & set(quantities_of(tables)))
+    return bool(tables.varied) and any_measured(*USUAL)(tables)
 
 
 def draw(tables: Tables, request: Request) -> dict[str, Figure]:

@@ -13,13 +13,13 @@ from normbench.plots.base import FigureKind, Request, View, notes
 from normbench.plots.color_bar import color_bar
 from normbench.plots.probed import (
     NET,
+    any_measured,
     chosen_quantities,
     layers_of,
     lost_text,
     named,
     page_name,
     probe_view,
-    quantities_of,
     rows,
     spans_decades,
 )
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 
 USUAL = ("gradients.norm", "activations.saturated", "activations.input_std", "ics.norm", "ics.cosine")
 EMPTY = "#F4F4F4"
-
-
-def applies(tables: Tables) -> bool:
-    """Some probe measured a quantity of each layer that is usually shown so."""
-    return bool(set(USUAL) & set(quantities_of(tables)))
 
 
 def draw(tables: Tables, request: Request) -> dict[str, Figure]:
@@ -117,7 +112,7 @@ FIGURES = (
     FigureKind(
         "layer_heatmap",
         "a quantity of each layer at each step as a map (--quantity gradients.norm)",
-        applies,
+        any_measured(*USUAL),
         draw,
         swept_x=False,
         probe="gradients, activations or ics",

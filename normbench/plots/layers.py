@@ -16,6 +16,7 @@ from normbench.plots.labels import width
 from normbench.plots.over_steps import seeds_band
 from normbench.plots.probed import (
     NET,
+    any_measured,
     chosen_quantities,
     chosen_steps,
     layers_of,
@@ -23,7 +24,6 @@ from normbench.plots.probed import (
     named,
     page_name,
     probe_view,
-    quantities_of,
     rows,
     spans_decades,
 )
@@ -41,11 +41,6 @@ USUAL = (
     *("variance_shift.ratio", "forgetting.rise", "gradient_noise.variance"),
 )
 STEPS = 3  # without a wish: the first, the middle and the last that were measured
-
-
-def applies(tables: Tables) -> bool:
-    """Some probe measured a quantity of each layer that is usually shown so."""
-    return bool(set(USUAL) & set(quantities_of(tables)))
 
 
 def draw(tables: Tables, request: Request) -> dict[str, Figure]:
@@ -68,7 +63,8 @@ def _page(tables: Tables, request: Request, quantity: str) -> Figure:
     log = spans_decades(table["value"].to_numpy(float))
     means = marks.mean_band(table, [*marks.GROUP, "layer", "step"], "value", log)
     means["x"] = means["layer"].map({layer: i for i, layer in enumerate(layers)})
-    low, high = marks.value_limits(means, log)
+    far = log & marks.out_of_sight(means["mean"].to_numpy())
+    low, high = marks.value_limits(means[~far], log)
     sheet = Sheet(len(groups), max(1, len(steps)))
     sheet.heads = {(0, c): f"step {step:,}" for c, step in enumerate(steps)}
     sheet.strips = dict(enumerate(groups.labels)) if shown.panels.keys else {}
@@ -85,7 +81,7 @@ def _page(tables: Tables, request: Request, quantity: str) -> Figure:
         layer_axis(ax, layers, sheet)
     sentence = f"{named(quantity)} [{quantity}] of each layer; {seeds_band(shown, log)}"
     zeros = "values of 0 have no place on the logarithmic axis" if log and (table["value"] == 0).any() else ""
-    lines = notes(tables, shown, sentence, lost_text(shown), zeros)
+    lines = notes(tables, shown, sentence, lost_text(shown), zeros, marks.BEYOND if far.any() else "")
     colors = marks.line_handles(shown.color, styles)
     return sheet.finish(
         tables.title,
@@ -126,7 +122,7 @@ FIGURES = (
     FigureKind(
         "layers",
         "a quantity against the layer, at some steps (--quantity ics.norm --step 0)",
-        applies,
+        any_measured(*USUAL),
         draw,
         swept_x=False,
         probe="ics, gradients, perturbation, variance_shift, forgetting or gradient_noise",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 GROUP = ["panel", "color"]
 MOST_POINTS = {1: 600, 6: 150, 20: 80}  # panels -> points of a line: more would not be visible
+DECADES = 8  # of a logarithmic axis, around the middle of what it shows
+BEYOND = "single values far beyond the others leave the panels"
 OPEN = Path(
     [(0, -1), (0, 1), (-0.6, 0.3), (0, 1), (0.6, 0.3)], [1, 2, 1, 2, 2]
 )  # an arrow up, no variant's sign
@@ -119,6 +121,14 @@ def x_positions(shown: View) -> np.ndarray:
     if is_log(shown):
         return np.array([row[0] for row in found.values], dtype=float)
     return np.arange(len(found), dtype=float)
+
+
+def out_of_sight(values: np.ndarray) -> np.ndarray:
+    """Return which values a logarithmic axis leaves out: beyond `DECADES` around their median."""
+    above = values > 0
+    decades = np.log10(values, where=above, out=np.zeros(len(values)))
+    middle = np.median(decades[above]) if above.any() else 0.0
+    return np.asarray(above & (np.abs(decades - middle) > DECADES / 2))
 
 
 def value_limits(table: pd.DataFrame, log: bool) -> tuple[float, float]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEW = 25  # up to so many steps each gets a dot, so that it is seen when the probe looked
-DECADES = 8  # of a logarithmic axis, around the middle of what it shows
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def over_steps(
                 ax.plot(part["step"], part["value"], color=styles[int(code)].color, lw=0.6, alpha=0.7)
     lines = notes(tables, shown, sentence, lost_text(shown))
     if beyond:
-        lines.append("single values far beyond the others leave the panels")
+        lines.append(marks.BEYOND)
     entries = [*legend]
     if thin_lines:
         from matplotlib.lines import Line2D
@@ -147,9 +146,8 @@ def _limits(means: pd.DataFrame, block: Block) -> tuple[float, float, bool]:
     if not len(values):
         return (0.1, 10.0, False) if block.log else (-1.0, 1.0, False)
     if block.log:
-        around = float(np.median(values))
-        low = max(values.min(), around / 10 ** (DECADES / 2))
-        high = min(values.max(), around * 10 ** (DECADES / 2))
+        near = values[~marks.out_of_sight(values)]
+        low, high = near.min(), near.max()
         low, high = min(low, block.level or low) / 1.3, max(high, block.level or high) * 1.3
     else:
         first, last = np.quantile(values, [0.02, 0.98])

@@ -54,6 +54,11 @@ def measured(*quantities: str) -> Callable[[Tables], bool]:
     return lambda tables: set(quantities) <= set(quantities_of(tables))
 
 
+def any_measured(*quantities: str) -> Callable[[Tables], bool]:
+    """Return whether layers.csv has one of these, as the `applies` of a figure."""
+    return lambda tables: not set(quantities).isdisjoint(quantities_of(tables))
+
+
 def quantities_of(tables: Tables) -> list[str]:
     """Return the quantities that layers.csv holds, in its order."""
     return [str(name) for name in tables.layers["quantity"].unique()]

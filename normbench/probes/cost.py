@@ -17,7 +17,8 @@ from normbench.probes.stopwatch import Stopwatch
 class Cost(Probe):
     """Seconds of forward pass, backward pass and update for each run and step, and bytes.
 
-    The stack's own step on a copy of its state, the fastest of `repeats` after a warm-up, over its runs.
+    The stack's own step on a copy of its state, the fastest of `repeats` after a warm-up, over its runs; with
+    this probe no two seeds share a stack, so each is a measurement of its own.
     The parts are differences: backward_seconds is what the gradients take beyond the forward pass,
     update_seconds what the whole step takes beyond these (below 0 where the update is merged into the
     backward pass). saved_bytes: what one run's forward pass keeps for its backward pass, weights left out;

@@ -259,6 +259,23 @@ def test_a_quantity_against_the_rate(tables):
     assert "at step 0" in texts(figure)
 
 
+@pytest.mark.parametrize("name", ["layers", "v_norm"])
+def test_a_dead_net_does_not_squeeze_the_others(tables, name):
+    quantity = {"layers": "gradients.norm", "v_norm": "weights.v_norm"}[name]
+    runs = tables.runs.index[(tables.runs["model.norm"] == "none") & (tables.runs["optimizer.lr"] == 0.1)]
+    layers = tables.layers.copy()
+    dead = (layers["quantity"] == quantity) & layers["run"].isin(runs)
+    layers.loc[dead, "value"] = 1e-30
+    layers.loc[(layers["quantity"] == quantity) & ~dead, "value"] *= 1000.0 ** (layers["step"] % 2)
+    changed = replace(tables)
+    vars(changed)["layers"] = layers
+    for figure in pages(changed, name, quantities=[quantity] if name == "layers" else None).values():
+        low, high = panel(figure).get_ylim()
+        assert low > 1e-20
+        assert high / low < 1e10
+        assert "single values far beyond the others leave the panels" in texts(figure)
+
+
 def test_layers_stand_in_the_order_of_depth():
     shallow = [(0, name) for name in ("hidden.0", "hidden.1", "classifier")]
     deep = [(1, f"hidden.{i}") for i in range(11)] + [(1, "classifier")]
