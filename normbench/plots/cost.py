@@ -74,10 +74,12 @@ def _page(
         f"{what} for each run (a stack's divided by its runs): median over a run's measurements, mean over "
         f"{over}; numbers: sums of a bar's parts{'; each panel has its own scale' if apart else ''}"
     )
+    below = bool((means.loc[means["quantity"] != whole, "mean"] < 0).any())
+    merged = "a part below 0, merged into the one before it, is taken off its bar" if below else ""
     legend = _legend(parts, whole, bool((means["quantity"] == whole).any()), several_seeds(shown))
     names = ", ".join(short_key(key) for key in groups.keys)
     return sheet.finish(
-        tables.title, notes(tables, shown, sentence), [("", legend)], f"{what} ({unit})", names
+        tables.title, notes(tables, shown, sentence, merged), [("", legend)], f"{what} ({unit})", names
     )
 
 
@@ -102,8 +104,10 @@ def _bars(ax: Axes, part: pd.DataFrame, parts: tuple[Part, ...], scale: float) -
     for name, _, fill in parts:
         for color, value in part.loc[part["quantity"] == name, ["color", "mean"]].itertuples(index=False):
             left = start.get(int(color), 0.0)
-            ax.barh(color, value / scale, left=left, height=0.68, color=fill, zorder=2)
             start[int(color)] = left + value / scale
+            # a later part below 0 covers the end of those before it with the background
+            paint = fill if value > 0 else ax.get_facecolor()
+            ax.barh(color, value / scale, left=left, height=0.7 if value < 0 else 0.68, color=paint, zorder=2)
     whole = part[part["quantity"] == WHOLE]
     ends = dict(start)
     for color, mean, low, high in whole[["color", "mean", "low", "high"]].itertuples(index=False):
