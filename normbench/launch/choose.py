@@ -32,7 +32,7 @@ def choose_cores(plan: Plan, launcher: str, workers: int | None, threads: int | 
     """Return how the cores are used, for a launcher of `LAUNCHERS`; what is None is chosen.
 
     `auto` takes processes on a CPU of several cores, for a plan of several stacks for each and some length,
-    unless the number of threads is given.
+    unless the number of threads is given or a probe takes times.
 
     Raises:
         NormbenchError: the launcher is unknown, or workers are asked for without processes.
@@ -46,7 +46,8 @@ def choose_cores(plan: Plan, launcher: str, workers: int | None, threads: int | 
     cores = available_cores()
     if launcher == "auto" and workers is None:
         most = min(cores, len(plan.stacks) // AUTO_STACKS)
-        shared = plan.device == "cpu" and threads is None and most > 1
+        timed = any(probe.of_stack for probe in plan.experiment.probes)  # workers would disturb each other
+        shared = plan.device == "cpu" and threads is None and most > 1 and not timed
         if not shared or preview(plan).seconds < AUTO_SECONDS:
             return Cores(None, threads)
         workers = most

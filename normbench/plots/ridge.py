@@ -100,7 +100,8 @@ def _page(
     centres = np.unique(table["centre"].to_numpy())
     bins = table.pivot_table(index=["panel", "level"], columns="centre", values="value").to_numpy()
     peaks = np.sort(np.nan_to_num(bins), axis=1)[:, -SPIKES - 1 :]  # a few of each histogram, ascending
-    scale = USUAL / max(float(np.median(peaks[:, 0])) if len(peaks) else 1.0, 1e-3)
+    # of the broad ones: those that lie in a bin or two (dead layers) would cut all others off
+    scale = USUAL / max(float(np.quantile(peaks[:, 0], 0.9)) if len(peaks) else 1.0, 1e-3)
     for p, (r, c) in enumerate(panels.where):
         ax = sheet.at(r, c)
         part = table[table["panel"] == p]

@@ -11,13 +11,14 @@ from normbench.launch.choose import Cores, choose_cores
 from normbench.plan import make_plan
 
 
-def plan_of(stacks: int, steps: int):
+def plan_of(stacks: int, steps: int, probes: str = "[]"):
     norms = ["none", "batchnorm", "layernorm", "selu"][:stacks]
     config = f"""
 name: tiny
 data: {{name: digits}}
 model: {{name: mlp, width: 256}}
 train: {{steps: {steps}}}
+probes: {probes}
 sweep: {{model.norm: [{", ".join(norms)}]}}
 """
     plan = make_plan(parse_config(config), device="cpu")
@@ -38,6 +39,12 @@ sweep: {{model.norm: [{", ".join(norms)}]}}
 def test_auto_takes_workers_for_long_plans_of_many_stacks(cores, stacks, steps, chosen, monkeypatch):
     monkeypatch.setattr(choose, "available_cores", lambda: cores)
     assert choose_cores(plan_of(stacks, steps), "auto", None, None) == chosen
+
+
+def test_nothing_runs_beside_a_probe_that_takes_times(monkeypatch):
+    monkeypatch.setattr(choose, "available_cores", lambda: 2)
+    assert choose_cores(plan_of(4, 10**7, "[cost]"), "auto", None, None) == Cores(None, None)
+    assert choose_cores(plan_of(4, 10**7, "[weights]"), "auto", None, None) == Cores(2, 1)
 
 
 @pytest.mark.parametrize(
