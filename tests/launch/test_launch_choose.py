@@ -15,6 +15,7 @@ def plan_of(stacks: int, steps: int, probes: str = "[]"):
     norms = ["none", "batchnorm", "layernorm", "selu"][:stacks]
     config = f"""
 name: tiny
+seeds: 1
 data: {{name: digits}}
 model: {{name: mlp, width: 256}}
 train: {{steps: {steps}}}
