@@ -102,7 +102,7 @@ def draw(
     """Yield (file stem, Figure) one after the other, so that only one figure is in memory."""
     from normbench.plots.base import Request, known_key
 
-    kinds = choose(tables, figures, x)
+    kinds = choose(tables, figures, x, quantities)
     also = ("step", "epoch") if any(not k.swept_x for k in kinds) else ()
     request = Request(
         known_key(tables, x, "x", also) if x else None,
@@ -125,7 +125,12 @@ def draw(
             yield stem, pages.pop(stem)
 
 
-def choose(tables: Tables, names: Sequence[str] | None = None, x: str | None = None) -> list[FigureKind]:
+def choose(
+    tables: Tables,
+    names: Sequence[str] | None = None,
+    x: str | None = None,
+    quantities: Sequence[str] | None = None,
+) -> list[FigureKind]:
     """Return the named figures, or those that the tables (and the wished axis) make sense of."""
     from normbench.plots.probed import absent
 
@@ -136,12 +141,14 @@ def choose(tables: Tables, names: Sequence[str] | None = None, x: str | None = N
                 raise NormbenchError(
                     f"figure: '{name}' is unknown; {did_you_mean(name, known)}{one_of(known)}"
                 )
-            if not known[name].applies(tables):
-                if known[name].probe:
-                    raise NormbenchError(f"figure: '{name}': {absent(tables, known[name].probe)}")
+            kind = known[name]
+            named = bool(quantities) and kind.any_quantity and (bool(tables.varied) or not kind.swept_x)
+            if not named and not kind.applies(tables):
+                if kind.probe:
+                    raise NormbenchError(f"figure: '{name}': {absent(tables, kind.probe)}")
                 drawable = [k for k, kind in known.items() if kind.applies(tables)]
                 raise NormbenchError(
-                    f"figure: '{name}' ({known[name].summary}) makes no sense for the keys and curves of "
+                    f"figure: '{name}' ({kind.summary}) makes no sense for the keys and curves of "
                     f"{tables.folder}; here: {', '.join(drawable) or 'none'}"
                 )
         return [known[name] for name in dict.fromkeys(names)]

@@ -79,5 +79,6 @@ FIGURES = (
         applies,
         draw,
         probe="ics, weights or gradient_noise",
+        any_quantity=True,
     ),
 )

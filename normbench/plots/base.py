@@ -35,7 +35,8 @@ class FigureKind:
     """A figure: `applies` says whether an experiment's tables make sense of it, `draw` makes its pages.
 
     `draw` returns file stem -> Figure; most figures have one page. `on_demand`: drawn only when named.
-    `probe`: the probe whose quantities it shows, if it shows any.
+    `probe`: the probe whose quantities it shows, if it shows any. `any_quantity`: it draws whatever quantity
+    of layers.csv the user names, even where it does not apply by itself.
     """
 
     name: str
@@ -45,6 +46,7 @@ class FigureKind:
     on_demand: bool = False
     swept_x: bool = True  # whether a swept key can be its horizontal axis
     probe: str = ""
+    any_quantity: bool = False
 
 
 @dataclass(frozen=True)

@@ -116,5 +116,6 @@ FIGURES = (
         draw,
         swept_x=False,
         probe="gradients, activations or ics",
+        any_quantity=True,
     ),
 )

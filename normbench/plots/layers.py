@@ -126,5 +126,6 @@ FIGURES = (
         draw,
         swept_x=False,
         probe="ics, gradients, perturbation, variance_shift, forgetting or gradient_noise",
+        any_quantity=True,
     ),
 )

@@ -99,6 +99,20 @@ def test_are_drawn_where_the_quantities_were_measured(tmp_path):
         plots.choose(load_tables(folder), ["ridge"])
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if plots.figures()[n].any_quantity])
+def test_a_quantity_that_is_named_is_drawn_though_it_is_not_usual(tmp_path, name):
+    folder = write_layers(variants(tmp_path / "q"), steps=3, probes=["weights"])
+    layers = pd.read_csv(folder / "layers.csv")
+    layers[layers["quantity"] == "weights.norm"].to_csv(folder / "layers.csv", index=False)
+    tables = load_tables(folder)
+    with pytest.raises(NormbenchError, match=f"figure: '{name}': it shows what"):
+        plots.choose(tables, [name])
+    (figure,) = pages(tables, name, quantities=["weights.norm"]).values()
+    assert "weights.norm" in texts(figure)
+    with pytest.raises(NormbenchError, match="quantity: 'weights.nrm' was not measured here"):
+        pages(tables, name, quantities=["weights.nrm"])
+
+
 def test_the_percentiles_are_means_over_the_seeds(tables):
     (figure,) = pages(tables, "percentiles").values()
     cell = {"model.norm": "none", "optimizer.lr": 0.1}
