@@ -321,7 +321,8 @@ def form_stacks(
 ) -> tuple[Stack, ...]:
     """Group runs of equal shapes into stacks, seed by seed, each as large as its device takes well.
 
-    A probe of whole stacks keeps seeds apart: one measurement for several were no independent repetition.
+    A probe of whole stacks keeps seeds apart: one measurement for several were no independent repetition. And
+    it goes seed by seed through all groups, so that a machine slow for a while is so to each of them.
     """
     apart = any(probe.of_stack for probe in probes)
     groups: dict[str, list[RunSpec]] = {}
@@ -340,7 +341,7 @@ def form_stacks(
             for index in range(count):  # stacks of nearly equal size
                 start, end = (len(part) * i // count for i in (index, index + 1))
                 stacks.append(_stack(part[start:end], chosen))
-    return tuple(stacks)
+    return tuple(sorted(stacks, key=lambda stack: stack.runs[0].seed) if apart else stacks)
 
 
 def _by_seed(runs: Sequence[RunSpec], device: str, data_dir: Path | None, apart: bool) -> list[list[RunSpec]]:

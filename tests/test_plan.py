@@ -120,8 +120,12 @@ def test_runs_that_differ_in_rates_seeds_and_starts_form_one_stack_sorted_by_see
 
 
 def test_seeds_whose_stack_is_measured_as_a_whole_stand_apart():
-    plan = planned({"probes": ["cost"], "seeds": 3}, sweep={"optimizer.lr": [0.1, 0.2]})
-    assert [[run.seed for run in stack.runs] for stack in plan.stacks] == [[0, 0], [1, 1], [2, 2]]
+    sweep = {"model.norm": ["none", "batchnorm"], "optimizer.lr": [0.1, 0.2]}
+    plan = planned({"probes": ["cost"], "seeds": 2}, sweep=sweep)
+    order = [
+        (stack.runs[0].settings.model.norm.name, [run.seed for run in stack.runs]) for stack in plan.stacks
+    ]
+    assert order == [("none", [0, 0]), ("batchnorm", [0, 0]), ("none", [1, 1]), ("batchnorm", [1, 1])]
     assert plan.stacks_of(run.run_id for run in plan.runs) == plan.stacks
 
 

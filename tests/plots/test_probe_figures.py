@@ -109,7 +109,7 @@ def test_a_quantity_that_is_named_is_drawn_though_it_is_not_usual(tmp_path, name
         plots.choose(tables, [name])
     (figure,) = pages(tables, name, quantities=["weights.norm"]).values()
     assert "weights.norm" in texts(figure)
-    with pytest.raises(NormbenchError, match="quantity: 'weights.nrm' was not measured here"):
+    with pytest.raises(NormbenchError, match=r"quantity: 'weights\.nrm' was not measured here"):
         pages(tables, name, quantities=["weights.nrm"])
 
 
