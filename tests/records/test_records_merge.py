@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -232,6 +234,33 @@ def test_layers_go_the_same_way(root, plan):
     assert len(lines) == (root / "metrics.csv").read_text().count("\n")
     run_all(root, plan)
     assert (root / "layers.csv").read_text().splitlines() == lines
+
+
+def most_memory_of_layers(root, plan, layers):
+    """Write and merge so many rows for each run and step; return the most memory that it took, and bytes."""
+    tracemalloc.start()
+    try:
+        with ResultsFolder(root) as folder:
+            folder.open_for_run(plan, CONFIG)
+            for stack in stacks_of(plan, size=30):
+                with folder.writer(stack) as writer:
+                    for event in events(stack):
+                        writer.write(event)
+                    for run, step in itertools.product(stack.runs, range(0, 40, 10)):
+                        rows = ((f"hidden.{i}", "gradients.norm", step / 3) for i in range(layers))
+                        writer.layers([[run.run_id, step, *row] for row in rows])
+            folder.merge()
+        return tracemalloc.get_traced_memory()[1], (root / "layers.csv").stat().st_size
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_rows_of_layers_are_not_held_in_memory(tmp_path):
+    plan = make_plan(seeds=20)
+    few, small = most_memory_of_layers(tmp_path / "few", plan, 2)
+    many, large = most_memory_of_layers(tmp_path / "many", plan, 80)
+    assert large > small + 1_500_000
+    assert many < few + 0.2 * (large - small)
 
 
 class Snapshots:
