@@ -83,10 +83,11 @@ def measurement(made: StackTrainer) -> Callable[[], float]:
     return measure
 
 
-def cheap(norms: Sequence[str], nets: Sequence[str], rounds: int) -> list[dict[str, object]]:
-    """Return what activations, gradients and weights add together."""
+def cheap(norms: Sequence[str], nets: Sequence[str], short: int, long: int) -> list[dict[str, object]]:
+    """Return what activations, gradients and weights add together, in rounds of short and long steps."""
     rows = []
     for net in nets:
+        rounds = long if NETS[net][3] == "looped" else short
         for norm in norms:
             on = [PROBES[name](name=name, every=EVERY) for name in CHEAP]
             measures = {"off": rounds_of(stack(net, norm, [])), "on": rounds_of(stack(net, norm, on))}
@@ -134,11 +135,11 @@ def main() -> None:
     options.add_argument("--small", action="store_true", help="fewer rounds and nets, nothing is written")
     if options.parse_args().small:
         first, _, last = NETS
-        for rows in (cheap(["batchnorm"], [first, last], 5), stated([first, last], 3)):
+        for rows in (cheap(["batchnorm"], [first, last], 5, 5), stated([first, last], 3)):
             for row in rows:
                 print(*row.values(), sep=" | ")
         return
-    table.write("probes_cheap", cheap(["none", "batchnorm", "weightnorm"], list(NETS), 15))
+    table.write("probes_cheap", cheap(["none", "batchnorm", "weightnorm"], list(NETS), 41, 7))
     table.write("probes_stated", stated(list(NETS), 7))
 
 

@@ -70,7 +70,10 @@ class Optimizer(Named):
         return hyper
 
     def update(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors) -> None:
-        """Make one update in place; `hyper` as `numbers` returns it. Traced: tensor operations alone."""
+        """Make one update of params and state in place; the gradients stay as they are.
+
+        `hyper` as `numbers` returns it. Traced: tensor operations alone.
+        """
         raise NotImplementedError
 
     def apply(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
@@ -206,7 +207,8 @@ class RunView:
     @cached_property
     def updated(self) -> Tensors:
         """Return the parameters after the coming update, by the optimiser's own rule."""
-        params, grads, hyper = _lane(self.params), _lane(self.gradients()), _lane(self.hyper)
+        params, hyper = _lane(self.params), _lane(self.hyper)
+        grads = {name: grad.unsqueeze(0) for name, grad in self.gradients().items()}  # no rule writes to them
         states = {name: _lane(tensors) for name, tensors in self.states.items()}
         self.optimizer.apply(params, grads, states, hyper)
         return {name: param.squeeze(0) for name, param in params.items()}
@@ -220,10 +222,15 @@ def _lane(tensors: Mapping[str, Tensor]) -> Tensors:
 def squared_norm(tensors: Mapping[str, Tensor], names: Collection[str] | None = None) -> Tensor:
     """Return the sum of squares of the tensors with these names (by default all)."""
     chosen = list(tensors.values()) if names is None else [tensors[name] for name in names]
-    total = chosen[0].square().sum()
+    total = sum_of_squares(chosen[0])
     for tensor in chosen[1:]:
-        total = total + tensor.square().sum()
+        total = total + sum_of_squares(tensor)
     return total
+
+
+def sum_of_squares(tensor: Tensor) -> Tensor:
+    """Return the sum of squares in one pass over the memory; square().sum() writes the squares, too."""
+    return torch.linalg.vector_norm(tensor).square()
 
 
 def norm(tensors: Mapping[str, Tensor], names: Collection[str] | None = None) -> Tensor:

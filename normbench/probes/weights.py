@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from normbench.probes.base import Probe, Values
-from normbench.probes.view import RunView, layer_of
+from normbench.probes.view import RunView, layer_of, sum_of_squares
 
 
 class Weights(Probe):
@@ -34,7 +34,7 @@ class Weights(Probe):
         squares: dict[tuple[str, str], Tensor] = {}
 
         def add(layer: str, what: str, tensor: Tensor) -> None:
-            square = tensor.square().sum()
+            square = sum_of_squares(tensor)
             key = layer, f"weights.{what}"
             squares[key] = squares[key] + square if key in squares else square
 
@@ -52,7 +52,7 @@ class Weights(Probe):
             if own.get("bias") is not None:
                 add(layer, "bias_norm", own["bias"])
             if getattr(module, "turns", False) or cancelled(run.model, name):
-                turning[layer] = turning.get(layer, 0) + weight.square().sum()
+                turning[layer] = turning.get(layer, 0) + sum_of_squares(weight)
         values = {key: square.sqrt() for key, square in squares.items()}
         for layer, square in turning.items():
             values[layer, "weights.effective_rate"] = run.rate / square

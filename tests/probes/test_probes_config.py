@@ -93,8 +93,8 @@ def test_a_plan_says_what_probes_cost():
     assert plain.probes == []
     weights, landscape = probed.probes
     assert (weights.measurements, landscape.measurements) == (3, 11)
-    assert landscape.steps_each == 9 * 2.5  # a gradient at each of 8 points and one, without a trace
-    assert landscape.share == pytest.approx(11 * 9 * 2.5 / 100)
+    assert landscape.steps_each == 9 * 3.0  # a gradient at each of 8 points and one, without a trace
+    assert landscape.share == pytest.approx(11 * 9 * 3.0 / 100)
     assert probed.seconds > 2 * plain.seconds
 
 
