@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from normbench.probes.stopwatch import Stopwatch
 
 Values = dict[tuple[str, str], Tensor]  # (layer, quantity) -> one number
-UNTRACED = {
-    "vectorized": 3.0,
-    "looped": 1.2,
-}  # executor -> how much dearer than a traced step
+# By executor, how much dearer than a step is what it makes without a trace (benchmarks/probes.py).
+UNTRACED = {"vectorized": 3.0, "looped": 1.2}
 NET = "net"  # the layer of what is measured of the whole net
 
 
