@@ -114,10 +114,11 @@ def mlp(rounds: int, steps: int) -> None:
     table.write("peers", rows)
 
 
-def others(rounds: int) -> None:
-    """Compare with the eager loop on other nets."""
+def others(rounds: int, steps: int) -> None:
+    """Compare with the eager loop on other nets, of so many steps at most."""
     rows = []
     for name, work in WORKS.items():
+        work = replace(work, steps=min(steps, work.steps))
         few = replace(work, rates=work.rates[-2:], seeds=work.seeds[:1])
         ratios, rates = [], []
         for _ in range(rounds):
@@ -143,12 +144,12 @@ def main() -> None:
     )
     parser.add_argument("which", choices=("mlp", "others"))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=2000, help="of the main case")
+    parser.add_argument("--steps", type=int, default=2000, help="of the main case, and at most of others")
     options = parser.parse_args()
     if options.which == "mlp":
         mlp(options.rounds, options.steps)
     else:
-        others(options.rounds)
+        others(options.rounds, options.steps)
 
 
 if __name__ == "__main__":
