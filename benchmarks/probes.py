@@ -3,7 +3,7 @@
     python benchmarks/probes.py            # about 10 minutes on 2 quiet cores
     python benchmarks/probes.py --small    # a look, in about 2: fewer rounds and nets, nothing is written
 
-Probes are on and off in turn, in one process. The share is of the training time without evaluation.
+A measurement and steps without one take turns, in one process. Shares are of the time of the steps alone.
 """
 
 from __future__ import annotations
@@ -57,18 +57,6 @@ def stack(net: str, norm: str, probes: Sequence[Probe]) -> StackTrainer:
     return made
 
 
-def rounds_of(made: StackTrainer) -> Callable[[], float]:
-    """Return a function that makes EVERY steps with the measurement due in them, and returns seconds."""
-    list(made._train(EVERY))
-
-    def measure() -> float:
-        began = time.perf_counter()
-        list(made._train(made.state.step + EVERY))
-        return time.perf_counter() - began
-
-    return measure
-
-
 def measurement(made: StackTrainer) -> Callable[[], float]:
     """Return a function that makes one measurement and returns milliseconds for each run."""
 
@@ -84,24 +72,25 @@ def measurement(made: StackTrainer) -> Callable[[], float]:
 
 
 def cheap(norms: Sequence[str], nets: Sequence[str], short: int, long: int) -> list[dict[str, object]]:
-    """Return what activations, gradients and weights add together, in rounds of short and long steps."""
+    """Return what activations, gradients and weights add together, in rounds of short and long steps.
+
+    A measurement against the steps between two: trainings of EVERY steps with and without one differ by less
+    than this machine's speed does from one to the next.
+    """
     rows = []
     for net in nets:
         rounds = long if NETS[net][3] == "looped" else short
         for norm in norms:
-            on = [PROBES[name](name=name, every=EVERY) for name in CHEAP]
-            measures = {"off": rounds_of(stack(net, norm, [])), "on": rounds_of(stack(net, norm, on))}
-            figures = alternate(measures, rounds)
-            pairs = zip(figures["on"], figures["off"], strict=True)
-            added = [100 * (a / b - 1) for a, b in pairs]
+            probes = [PROBES[name](name=name, steps=[0]) for name in CHEAP]
+            step = steps_of(stack(net, norm, []), 20)
+            figures = alternate({"step": step, "probes": measurement(stack(net, norm, probes))}, rounds)
+            pairs = zip(figures["probes"], figures["step"], strict=True)
             rows.append(
                 {
                     "net": net,
                     "norm": norm,
-                    "a step of a run, ms": table.spread(
-                        [s / EVERY / NETS[net][2] * 1e3 for s in figures["off"]], 3
-                    ),
-                    "added by the three, %": table.spread(added, 1),
+                    "a step of a run, ms": table.spread(figures["step"], 3),
+                    "added by the three, %": table.spread([100 * a / b / EVERY for a, b in pairs], 1),
                     "n": rounds,
                 }
             )
@@ -139,7 +128,7 @@ def main() -> None:
             for row in rows:
                 print(*row.values(), sep=" | ")
         return
-    table.write("probes_cheap", cheap(["none", "batchnorm", "weightnorm"], list(NETS), 41, 7))
+    table.write("probes_cheap", cheap(["none", "batchnorm", "weightnorm"], list(NETS), 25, 5))
     table.write("probes_stated", stated(list(NETS), 7))
 
 
