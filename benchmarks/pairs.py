@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from normbench.models import MODELS
+from normbench.net_cost import refusal
 from normbench.norms import NORMS
 
 PAGE = Path(__file__).parents[1] / "docs" / "pairs.md"
@@ -29,7 +30,7 @@ That the others train is held on the embedded digits: some in the test suite, al
 def reason(model: str, norm: str) -> str | None:
     """Return why `plan` refuses this pair, or None."""
     made = MODELS[model].model_validate({"name": model, "norm": {"name": norm}}).resolve()
-    return made.refuses(SHAPE, BATCH)
+    return refusal(made, SHAPE, 10, BATCH)
 
 
 def page() -> str:

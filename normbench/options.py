@@ -31,6 +31,10 @@ class Options(BaseModel):
                 content[name] = value.hashed()
         return content
 
+    def in_common(self) -> dict[str, Any]:
+        """Return what the runs of one stack have in common of these options, as plain data."""
+        return self.model_dump(mode="json")
+
 
 class Named(Options):
     """A section that a `name` chooses from a registry; its first docstring line is its summary.

@@ -1,6 +1,6 @@
 """From a config to what is trained: run specifications with their ids, and the stacks that they form.
 
-Pure: the same config gives the same plan. No net is built here and no image is read.
+Pure: the same config gives the same plan. Each architecture is built once; no image is read.
 """
 
 from __future__ import annotations
@@ -8,17 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from normbench.config import Experiment, Settings
+from normbench.config import SECTIONS, Experiment, Settings
 from normbench.data import Peek, peek
 from normbench.data.base import DataOptions
 from normbench.edge import Search, rehearse
 from normbench.errors import NormbenchError, PlanError, did_you_mean, one_of
+from normbench.net_cost import net_cost, refusal
+from normbench.options import Options
 from normbench.plugins import blame, used_by
 from normbench.probes import Probe
 
@@ -82,7 +84,7 @@ class Plan:
 
     def most_runs(self, runs: Sequence[RunSpec] | None = None) -> int:
         """Return how many runs are trained at most; of all, or of whole cells with all their rates."""
-        ids = {run.run_id for run in self.runs if runs is None} | {run.run_id for run in runs or ()}
+        ids = {run.run_id for run in (self.runs if runs is None else runs)}
         mine = [search for search in self.searches if search.ids[0] in ids]
         return len(ids) + sum(search.most_runs - len(search.ids) for search in mine)
 
@@ -109,18 +111,15 @@ def make_plan(
     folder = None if data_dir is None else Path(data_dir)
     _refuse_impossible(experiment, folder)
     unserved = _unserved(experiment, folder)
-    identities: dict[DataOptions, dict[str, Any]] = {}
+    content = _Once(partial(_canonical, written=_Once(_written), data=_Once(partial(_identity, folder))))
     runs = []
     for cell in experiment.cells:
-        data = cell.settings.data
-        if data not in identities:
-            identities[data] = data.identity(folder)
-        text = _canonical(cell.settings, identities[data])
+        text = content(cell.settings)
         runs += [
             RunSpec(_digest(f"{text}/{seed}", 12), seed, cell.settings, cell.values, cell.refining)
             for seed in experiment.seeds
         ]
-    searches = _searches(experiment, runs, [identities[cell.settings.data] for cell in experiment.cells])
+    searches = _searches(experiment, runs, content)
     probes = experiment.probes
     stacks = form_stacks([run for run in runs if not run.refining], device, executor, folder, probes)
     for ids in rehearse(searches):
@@ -145,19 +144,19 @@ def make_plan(
 
 
 def _searches(
-    experiment: Experiment, runs: Sequence[RunSpec], data: list[dict[str, Any]]
+    experiment: Experiment, runs: Sequence[RunSpec], content: Callable[[Any], str]
 ) -> tuple[Search, ...]:
     """Return a search for each cell (but for its rate) and seed that has rates between scan points.
 
-    `data`: for each cell of the experiment what identifies its images.
+    `content`: the text of all that can change the numbers of a cell.
     """
     if not any(run.refining for run in runs):
         return ()
     groups: dict[tuple[str, int], list[RunSpec]] = {}
     left = iter(runs)
-    for cell, identity in zip(experiment.cells, data, strict=True):
+    for cell in experiment.cells:
         any_rate = cell.settings.optimizer.model_copy(update={"lr": 1.0})
-        text = _canonical(cell.settings.model_copy(update={"optimizer": any_rate}), identity)
+        text = content(cell.settings.model_copy(update={"optimizer": any_rate}))
         for seed in experiment.seeds:
             groups.setdefault((text, seed), []).append(next(left))
     return tuple(
@@ -210,9 +209,9 @@ def _refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
 
 
 def _refusal(model: Any, data: DataOptions, data_dir: Path | None) -> str | None:
-    shape = _peek(data, data_dir).input_shape
+    info = _peek(data, data_dir)
     try:
-        return model.refuses(shape, data.batch_size)
+        return refusal(model, info.input_shape, info.classes, data.batch_size)
     except NormbenchError:
         raise
     except Exception as error:
@@ -284,36 +283,62 @@ def _peek(data: DataOptions, data_dir: Path | None) -> Peek:
     return peek(data, data_dir)
 
 
-def _canonical(settings: Settings, data: dict[str, Any]) -> str:
-    """Return all that can change a run's numbers but its seed, as text that is the same everywhere."""
-    content = {
-        "version": ID_VERSION,
-        "data": data,
-        "model": settings.model.hashed(),
-        "optimizer": settings.optimizer.hashed(),
-        "train": {key: value for key, value in settings.train.hashed().items() if key != "trains_below"},
+class _Once:
+    """A function's answers about objects, each kept by the object itself: cells share their sections."""
+
+    def __init__(self, function: Callable[[Any], str]) -> None:
+        self.function = function
+        self.answers: dict[
+            int, tuple[Any, str]
+        ] = {}  # with the object: else its number could become another's
+
+    def __call__(self, thing: Any) -> str:
+        if id(thing) not in self.answers:
+            self.answers[id(thing)] = thing, self.function(thing)
+        return self.answers[id(thing)][1]
+
+
+def _written(section: Options) -> str:
+    """Return what of a section goes into a run's id, as text that is the same everywhere."""
+    return json.dumps(section.hashed(), sort_keys=True)
+
+
+def _identity(data_dir: Path | None, data: DataOptions) -> str:
+    return json.dumps(data.identity(data_dir), sort_keys=True)
+
+
+def _canonical(settings: Settings, written: Callable[[Any], str], data: Callable[[Any], str]) -> str:
+    """Return all that can change a run's numbers but its seed: JSON with sorted keys, put together of parts.
+
+    written, data: the text of a section, and of what identifies the images.
+    """
+    parts = {
+        "data": data(settings.data),
+        "model": written(settings.model),
+        "optimizer": written(settings.optimizer),
+        "train": written(settings.train),
+        "version": str(ID_VERSION),
     }
     plugins = [[plugin.name, plugin.package, plugin.sha256] for plugin in used_by(settings)]
     if plugins:  # another layer under the same name is another run
-        content["plugins"] = plugins
-    return json.dumps(content, sort_keys=True)
+        parts["plugins"] = json.dumps(plugins)
+    return "{" + ", ".join(f'"{key}": {parts[key]}' for key in sorted(parts)) + "}"
 
 
 def _digest(text: str, length: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def stack_key(settings: Settings) -> str:
-    """Return what the runs of a stack have in common: all but what may differ lane by lane."""
-    return json.dumps(
-        {
-            "data": settings.data.model_dump(mode="json"),
-            "model": settings.model.model_dump(mode="json", exclude={"init": True, "dropout": {"rate"}}),
-            "optimizer": settings.optimizer.model_dump(mode="json", exclude=set(settings.optimizer.per_run)),
-            "train": settings.train.model_dump(mode="json", exclude={"trains_below"}),
-        },
-        sort_keys=True,
-    )
+def _in_common(section: Options) -> str:
+    return json.dumps(section.in_common(), sort_keys=True)
+
+
+def stack_key(settings: Settings, in_common: Callable[[Any], str] = _in_common) -> str:
+    """Return what the runs of a stack have in common: all but what may differ lane by lane.
+
+    `in_common`: of a section; for many settings one that remembers.
+    """
+    return "\n".join(in_common(getattr(settings, name)) for name in SECTIONS)
 
 
 def form_stacks(
@@ -326,11 +351,9 @@ def form_stacks(
     """
     apart = any(probe.of_stack for probe in probes)
     groups: dict[str, list[RunSpec]] = {}
-    keys: dict[int, str] = {}  # by identity: the seeds of a cell share their settings
+    key = _Once(partial(stack_key, in_common=_Once(_in_common)))
     for run in runs:
-        if id(run.settings) not in keys:
-            keys[id(run.settings)] = stack_key(run.settings)
-        groups.setdefault(keys[id(run.settings)], []).append(run)
+        groups.setdefault(key(run.settings), []).append(run)
     stacks = []
     for members in groups.values():
         settings = members[0].settings
@@ -378,21 +401,6 @@ def stack_size(settings: Settings, device: str, data_dir: Path | None) -> int:
     if device != "cpu":
         return GPU_STACK_RUNS
     info = _peek(settings.data, data_dir)
-    count = parameters(settings, info.input_shape, info.classes)
     item = 8 if settings.train.dtype == "float64" else 4
-    return max(2, min(CPU_STACK_RUNS, CPU_STACK_BYTES // (item * count)))
-
-
-def parameters(settings: Settings, input_shape: tuple[int, ...], classes: int) -> int:
-    """Return the number of parameters of a net, counted on a device without storage."""
-    no_dropout = {"dropout": type(settings.model.dropout)()}  # fewer nets to build; it has no parameters
-    return _parameters(settings.model.model_copy(update=no_dropout), input_shape, classes)
-
-
-@lru_cache(maxsize=4096)
-def _parameters(model: Any, input_shape: tuple[int, ...], classes: int) -> int:
-    import torch
-
-    with torch.device("meta"):
-        net = model.build(input_shape, classes)
-    return sum(parameter.numel() for parameter in net.parameters())
+    weights = item * net_cost(settings.model, info.input_shape, info.classes).parameters
+    return max(2, min(CPU_STACK_RUNS, CPU_STACK_BYTES // weights))

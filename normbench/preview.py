@@ -1,7 +1,4 @@
-"""What a plan needs of built models: parameters, FLOPs of a training step, and estimates of time and memory.
-
-Each distinct architecture is built once; nothing is trained.
-"""
+"""What a plan takes: FLOPs of a training step, and estimates of time and memory; nothing is trained."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from normbench.config import Settings
 from normbench.data import Peek, peek
 from normbench.data.base import DataOptions
 from normbench.engine.loop import EVAL_ROWS, evaluation_steps
+from normbench.net_cost import NetCost, net_cost
 from normbench.plan import Plan, Stack, probe_costs, split_stack
 
 # What the estimate of time assumes, for any machine: the rate at which a stack's matrix products run, and the
@@ -25,21 +22,6 @@ from normbench.plan import Plan, Stack, probe_costs, split_stack
 ASSUMED_GFLOPS: Mapping[str, float] = {"cpu": 50.0, "cuda": 5000.0, "mps": 500.0}
 LAYER_SECONDS = 60e-6  # for each layer with weights, forward, backward and update of one stack
 PROCESS_BYTES = 900e6  # the interpreter with torch and what it keeps ready, before any data
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one run of an architecture takes; a multiplication with its addition counts as two operations.
-
-    Only products with weights are counted (linear and convolution layers): all else is small beside them.
-    """
-
-    parameters: int
-    buffers: int  # numbers that are kept but not trained, such as running means
-    forward_flops: int  # of one image
-    step_flops: int  # of one training step: forward, backward, but no gradient in the inputs
-    activations: int  # numbers that all layers put out for one image
-    layers: int  # layers with weights
 
 
 @dataclass(frozen=True)
@@ -74,9 +56,7 @@ class Preview:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._costs: dict[tuple[Any, ...], Cost] = {}
-        self._by_object: dict[tuple[int, int], Cost] = {}
-        self._tokens: dict[int, str] = {}
+        self._costs: dict[tuple[int, int], NetCost] = {}
         self._peeks: dict[int, tuple[DataOptions, Peek]] = {}
 
     @property
@@ -90,26 +70,17 @@ class Preview:
             self._peeks[id(options)] = options, peek(options, self.plan.data_dir)
         return self._peeks[id(options)][1]
 
-    def cost(self, settings: Settings) -> Cost:
-        """Return what a run of these settings takes; equal architectures are built once."""
-        objects = (id(settings.model), id(settings.data))
-        if objects not in self._by_object:
+    def cost(self, settings: Settings) -> NetCost:
+        """Return what a net of these settings takes."""
+        objects = (id(settings.model), id(settings.data))  # which the cells of a plan share
+        if objects not in self._costs:
             info = self.data(settings.data)
-            key = (self._token(settings.model), info.input_shape, info.classes, settings.data.batch_size)
-            if key not in self._costs:
-                self._costs[key] = measure(
-                    settings.model, info.input_shape, info.classes, settings.data.batch_size
-                )
-            self._by_object[objects] = self._costs[key]
-        return self._by_object[objects]
+            self._costs[objects] = net_cost(settings.model, info.input_shape, info.classes)
+        return self._costs[objects]
 
-    def _token(self, model: Any) -> str:
-        """Return the part of a model's options on which its shapes depend."""
-        if id(model) not in self._tokens:
-            numbers = {name for name, value in model.norm if isinstance(value, float)}
-            exclude = {"init": True, "dropout": True, "norm": numbers}
-            self._tokens[id(model)] = model.model_dump_json(exclude=exclude)
-        return self._tokens[id(model)]
+    def step_flops(self, settings: Settings) -> int:
+        """Return the operations of one training step of one run."""
+        return settings.data.batch_size * self.cost(settings).train_flops
 
     @cached_property
     def stacks(self) -> list[StackCost]:
@@ -150,7 +121,7 @@ class Preview:
         between = min(train.eval_size or info.test, info.test) + info.val
         images = (evaluations - 1) * between + info.test + info.val
         steps = train.steps + sum(times * each for times, each in self._measurements(stack).values())
-        flops = float(count) * (steps * cost.step_flops + images * cost.forward_flops)
+        flops = float(count) * (steps * self.step_flops(settings) + images * cost.forward_flops)
         programs = count if stack.executor == "looped" else 1
         batches = -(-images * max(count, 2) // EVAL_ROWS)
         starts = (steps + batches / 3) * programs * cost.layers * LAYER_SECONDS
@@ -240,50 +211,6 @@ def free_memory(device: str) -> float:
 def preview(plan: Plan) -> Preview:
     """Return the costs of a plan, computed where they are asked for."""
     return Preview(plan)
-
-
-def measure(model: Any, input_shape: tuple[int, ...], classes: int, batch_size: int) -> Cost:
-    """Build the net, run a few images through it, and count.
-
-    On the CPU, not on torch's device without storage, whose first use loads for longer than this takes.
-    """
-    import torch
-    from torch import Tensor, nn
-
-    images = 2  # the fewest that batch normalization takes
-    products = needed = activations = layers = 0
-
-    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal products, needed, activations, layers
-        if not isinstance(output, Tensor):
-            return
-        if not any(True for _ in module.children()):
-            activations += output.numel() // images
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, nn.Parameter) and weight.dim() >= 2:
-            # each output unit is one product with the unit's weights, at each place of each image
-            product = 2 * (output.numel() // images // weight.shape[0]) * weight.numel()
-            products += product
-            needed += product * (3 if inputs[0].requires_grad else 2)
-            layers += 1
-
-    with torch.random.fork_rng(devices=[]):  # building draws weights
-        net = model.build(input_shape, classes).train()
-        for module in net.modules():
-            if hasattr(module, "fused"):
-                module.fused = False  # a kernel for a whole sequence calls no layer that could be counted
-        hooks = [module.register_forward_hook(record) for module in net.modules()]
-        net(torch.zeros(images, *input_shape))
-    for hook in hooks:
-        hook.remove()
-    return Cost(
-        parameters=sum(parameter.numel() for parameter in net.parameters()),
-        buffers=sum(buffer.numel() for buffer in net.buffers()),
-        forward_flops=products,
-        step_flops=batch_size * needed,
-        activations=activations,
-        layers=layers,
-    )
 
 
 def _optimizer_states(settings: Settings) -> int:

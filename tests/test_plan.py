@@ -9,7 +9,7 @@ import yaml
 
 from normbench.config import parse_config
 from normbench.errors import PlanError
-from normbench.plan import choose_executor, make_plan, parameters, stack_size
+from normbench.plan import choose_executor, make_plan, stack_size
 
 BASE = {
     "name": "plan",
@@ -158,11 +158,6 @@ def test_wide_nets_form_small_stacks_and_never_less_than_two_runs():
     settings = planned({"model.width": 4000}).runs[0].settings
     assert stack_size(settings, "cpu", None) == 2
     assert stack_size(planned().runs[0].settings, "cpu", None) == 64
-
-
-def test_parameters_are_counted():
-    settings = planned().runs[0].settings
-    assert parameters(settings, (1, 8, 8), 10) == 64 * 16 + 16 + 16 * 16 + 16 + 16 * 10 + 10
 
 
 def test_the_executor_follows_from_the_architecture_and_can_be_forced():

@@ -5,6 +5,9 @@ Nothing heavy is imported here or at the head of the verbs' modules, so that hel
 
 from __future__ import annotations
 
+import atexit
+import gc
+
 from normbench.cli.app import app
 from normbench.cli.judge import compare, verify
 from normbench.cli.look import data, list_, plot, status
@@ -27,4 +30,7 @@ app.command()(schema)
 
 def main() -> None:
     """Run the command line (the console script `normbench`)."""
+    atexit.register(
+        gc.freeze
+    )  # else Python's last look for garbage goes through all of torch, most of a second
     app(prog_name="normbench")

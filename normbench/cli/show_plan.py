@@ -34,7 +34,7 @@ def plan_answer(costs: Preview) -> dict[str, Any]:
                 **cell.values,
                 **({"refining": cell.refining} if plan.searches else {}),
                 "parameters": costs.cost(cell.settings).parameters,
-                "step_flops": costs.cost(cell.settings).step_flops,
+                "step_flops": costs.step_flops(cell.settings),
             }
             for cell in plan.experiment.cells
         ],
@@ -88,7 +88,7 @@ def _sizes(costs: Preview, settings: list[Settings]) -> list[str]:
     """Return parameters and FLOPs of a training step; of several architectures the smallest and largest."""
     found = {id(one): one for one in settings}.values()
     parameters = sorted({costs.cost(one).parameters for one in found})
-    flops = sorted({costs.cost(one).step_flops for one in found})
+    flops = sorted({costs.step_flops(one) for one in found})
     return [
         " to ".join(f"{number:,}" for number in dict.fromkeys((parameters[0], parameters[-1]))),
         " to ".join(amount(number, "FLOP") for number in dict.fromkeys((flops[0], flops[-1]))),

@@ -21,6 +21,7 @@ from normbench.cli.app import (
     Overrides,
     Plugins,
     Retry,
+    uncollected,
 )
 from normbench.cli.show import print_json, print_rich, say
 from normbench.errors import ExitCode, NormbenchError, RecordsError
@@ -202,6 +203,7 @@ def _answer(finished: Finished, figures: list[Path]) -> dict[str, Any]:
     }
 
 
+@uncollected()
 def plan(
     configs: Configs,
     overrides: Overrides = None,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from normbench.config.cells import Cell
 from normbench.config.experiment import Experiment, dump_config, load_config, parse_config
 from normbench.config.json_schema import json_schema
-from normbench.config.schema import Config, Settings, Train
+from normbench.config.schema import SECTIONS, Config, Settings, Train
 from normbench.expectations import Claim
 
 __all__ = [
+    "SECTIONS",
     "Cell",
     "Claim",
     "Config",

@@ -45,6 +45,14 @@ class Train(Options):
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="of weights and inputs")
 
+    def hashed(self) -> dict[str, Any]:
+        """Return the options as a run's id hashes them; what only judges a run's numbers is none of them."""
+        return {key: value for key, value in super().hashed().items() if key != "trains_below"}
+
+    def in_common(self) -> dict[str, Any]:
+        """Return what the runs of one stack have in common of these options, as plain data."""
+        return self.model_dump(mode="json", exclude={"trains_below"})
+
 
 class Settings(Options):
     """One cell of the grid without its seed: everything that a run needs."""

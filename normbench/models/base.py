@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
-import torch
 from pydantic import Field, field_validator
 from torch import nn
 
@@ -58,6 +56,10 @@ class Model(Named):
         fixed["init"] = self.init.resolve(self.norm.init())
         return self.model_copy(update=fixed)
 
+    def in_common(self) -> dict[str, Any]:
+        """Return what the runs of one stack have in common of these options, as plain data."""
+        return self.model_dump(mode="json", exclude={"init": True, "dropout": {"rate"}})
+
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """Return the untrained net for inputs (C, H, W); it maps (B, C, H, W) to logits (B, classes)."""
         return name_places(self.assemble(input_shape, classes))
@@ -67,13 +69,10 @@ class Model(Named):
         raise NotImplementedError
 
     def refuses(self, input_shape: tuple[int, ...], batch_size: int) -> str | None:
-        """Return the reason why this net cannot be trained on such inputs, or None."""
+        """Return the reason why its options cannot be trained on such inputs, or None; no net is built."""
         pixels = self.fewest_values(input_shape, 1) if self.images else None
         values = self.fewest_values(input_shape, batch_size)
-        reason = self.norm.refuses(self.name, values, pixels, self.branches())
-        return reason or _cannot_build(
-            self.model_copy(update={"init": Init(), "dropout": Dropout()}), input_shape
-        )
+        return self.norm.refuses(self.name, values, pixels, self.branches())
 
     def branches(self) -> int:
         """Return the number of residual branches."""
@@ -159,14 +158,3 @@ class Model(Named):
         for part in (*order, self.drop("after_activation")):
             parts.update(part)
         return nn.Sequential(parts)
-
-
-@lru_cache(maxsize=1024)
-def _cannot_build(model: Model, input_shape: tuple[int, ...]) -> str | None:
-    """Return why one of the net's layers cannot be made, or None; built on a device without storage."""
-    try:
-        with torch.device("meta"):
-            model.assemble(input_shape, 2)
-    except PlanError as error:
-        return str(error)
-    return None

@@ -57,6 +57,10 @@ class Optimizer(Named):
     def _short_form(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
+    def in_common(self) -> dict[str, Any]:
+        """Return what the runs of one stack have in common of these options, as plain data."""
+        return self.model_dump(mode="json", exclude=set(self.per_run))
+
     def state(self, params: Tensors) -> dict[str, Tensors]:
         """Return the optimiser's empty state: a name, then one tensor for each parameter."""
         return {}

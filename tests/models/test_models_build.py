@@ -11,6 +11,7 @@ from torch import nn
 from normbench.layers import AlphaDropout, Dropout
 from normbench.models import MODELS
 from normbench.models.init import Init, initialise, initialise_from_batch
+from normbench.net_cost import refusal
 from normbench.norms import NORMS
 from normbench.norms.weightnorm import WeightNormed
 
@@ -67,7 +68,7 @@ def test_only_these_pairs_are_refused():
 @pytest.mark.parametrize(("model", "norm"), PAIRS)
 def test_every_pair_gives_logits_and_finite_gradients(model, norm, position):
     torch.manual_seed(0)
-    reason = options(model, norm, norm_position=position).refuses(shape(model), 20)
+    reason = refusal(options(model, norm, norm_position=position), shape(model), 10, 20)
     if reason is not None:  # the image's only channel comes in groups
         assert (position, shape(model)[0]) == ("layer_input", 1)
         assert "groups" in reason
@@ -161,11 +162,12 @@ def test_refusals_name_what_is_wrong():
     assert "single pixel" in options("cnn", "instancenorm", depth=7).refuses(SHAPE, 20)
     assert options("cnn", "instancenorm", depth=6).refuses(SHAPE, 20) is None
     for norm in ("groupnorm", "weight_standardization"):
-        reason = options("mlp", norm, width=10).refuses(SHAPE, 20)
-        assert reason == "groups: 4 does not divide the 10 features of one of its layers"
-        assert options("mlp", {"name": norm, "groups": 5}, width=10).refuses(SHAPE, 20) is None
-    assert "single numbers" in options("mlp", {"name": "groupnorm", "groups": 12}).refuses(SHAPE, 20)
-    assert options("cnn", {"name": "groupnorm", "groups": 4}).refuses(SHAPE, 20) is None
+        assert refusal(options("mlp", norm, width=10), SHAPE, 10, 20) == (
+            "groups: 4 does not divide the 10 features of one of its layers"
+        )
+        assert refusal(options("mlp", {"name": norm, "groups": 5}, width=10), SHAPE, 10, 20) is None
+    assert "single numbers" in refusal(options("mlp", {"name": "groupnorm", "groups": 12}), SHAPE, 10, 20)
+    assert refusal(options("cnn", {"name": "groupnorm", "groups": 4}), SHAPE, 10, 20) is None
     assert "singular" in options("mlp", "whitening").refuses(SHAPE, 15)
     assert options("mlp", {"name": "whitening", "group_size": 15}).refuses(SHAPE, 15) is None
     assert "residual" in options("cnn", "fixup").refuses(SHAPE, 20)
