@@ -8,8 +8,11 @@ torch.optim, images in channels_last; times are for each run and step, without e
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import table
 import torch
@@ -19,29 +22,20 @@ from torch.nn import functional as F
 
 from normbench.data import Dataset
 
+sys.path.insert(0, str(Path(__file__).parent / "peers"))
+from nets import build
+from work import Work
+
 STEPS = 6
 ROUNDS = 5
-
-
-def plain_mlp(norm: bool) -> nn.Module:
-    layers: list[nn.Module] = [nn.Flatten()]
-    for inputs in (784, 100, 100):
-        layers += [nn.Linear(inputs, 100), *([nn.BatchNorm1d(100)] if norm else []), nn.Sigmoid()]
-    return nn.Sequential(*layers, nn.Linear(100, 10))
-
-
-def plain_cnn(norm: bool) -> nn.Module:
-    layers: list[nn.Module] = []
-    inputs, outputs = 3, 16
-    for index in range(6):
-        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), *([nn.BatchNorm2d(outputs)] if norm else [])]
-        layers.append(nn.ReLU())
-        inputs = outputs
-        if index % 2:
-            layers.append(nn.MaxPool2d(2))
-            outputs *= 2
-    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 10))
-    return net.to(memory_format=torch.channels_last)
+CNN = Work("cnn", depth=6, width=16, activation="relu", batch=64)
+RESNET = Work("resnet", depth=8, width=16, activation="relu", batch=64)
+BOTH = ("none", "batchnorm")
+NETS = (
+    ("MLP 3 x 100", Work(), (1, 28, 28), BOTH),
+    ("6 convolutions 16 to 64", CNN, (3, 32, 32), BOTH),
+    ("ResNet-8 of 16 to 64", RESNET, (3, 32, 32), ("batchnorm",)),
+)
 
 
 def plain_loop(model: nn.Module, data: Dataset, batch: int, steps: int) -> Callable[[], float]:
@@ -67,22 +61,21 @@ def plain_loop(model: nn.Module, data: Dataset, batch: int, steps: int) -> Calla
 
 def main() -> None:
     rows = []
-    for name, shape, batch, plain, model in (
-        ("MLP 3 x 100", (1, 28, 28), 60, plain_mlp, "{{name: mlp, depth: 3, activation: sigmoid, norm: {}}}"),
-        (
-            "6 convolutions 16 to 64",
-            (3, 32, 32),
-            64,
-            plain_cnn,
-            "{{name: cnn, depth: 6, width: 16, norm: {}}}",
-        ),
-    ):
+    for name, work, shape, norms in NETS:
         data = random_data(shape)
-        for norm in ("none", "batchnorm"):
-            steps = 10 * STEPS if plain is plain_mlp else STEPS
-            measures = {"plain loop": plain_loop(plain(norm == "batchnorm"), data, batch, steps)}
+        for norm in norms:
+            images = shape[0] == 3
+            net = build(replace(work, norm=norm))
+            if images:
+                net = net.to(memory_format=torch.channels_last)
+            steps = STEPS if images else 10 * STEPS
+            measures = {"plain loop": plain_loop(net, data, work.batch, steps)}
             for executor in ("looped", "vectorized"):
-                stack = trainer(model.format(norm), data, batch, 8, executor)
+                model = (
+                    f"{{name: {work.model}, depth: {work.depth}, width: {work.width},"
+                    f" activation: {work.activation}, norm: {norm}}}"
+                )
+                stack = trainer(model, data, work.batch, 8, executor)
                 measures[executor] = steps_of(stack, max(2, steps // 4))
             figures = alternate(measures, ROUNDS)
             row = {"net": name, "norm": norm}
@@ -91,6 +84,7 @@ def main() -> None:
                 pairs = zip(figures["plain loop"], figures[executor], strict=True)
                 row[f"{executor} is faster"] = table.spread([loop / ours for loop, ours in pairs])
             rows.append({**row, "n": ROUNDS})
+            print(rows[-1], flush=True)
     table.write("executors", rows)
 
 

@@ -17,7 +17,7 @@ import table
 import torch
 from stacks import alternate, random_data, steps_of, trainer
 
-from normbench.preview import measure
+from normbench.net_cost import net_cost
 
 ROUNDS = 9
 MLP = "{{name: mlp, depth: {}, width: {}, activation: sigmoid, norm: {}}}"
@@ -63,7 +63,7 @@ NETS = (  # name, model, shape of an image, batch, runs in the stack, steps of a
     ("MLP 3 x 100", MLP.format(3, 100, "none"), DIGITS, 60, 10, 60, product),
     ("MLP 3 x 100, batch normalization", MLP.format(3, 100, "batchnorm"), DIGITS, 60, 10, 60, product),
     ("the same, 20 runs of a seed", MLP.format(3, 100, "batchnorm"), DIGITS, 60, 20, 30, product),
-    ("MLP 10 x 256, batch normalization", MLP.format(10, 256, "batchnorm"), DIGITS, 60, 3, 60, product),
+    ("MLP 10 x 256, batch normalization", MLP.format(10, 256, "batchnorm"), DIGITS, 60, 10, 12, product),
     ("6 convolutions 16 to 64", CNN.format("none"), COLOURS, 64, 2, 4, convolution),
     ("the same, batch normalization", CNN.format("batchnorm"), COLOURS, 64, 2, 4, convolution),
 )
@@ -74,7 +74,7 @@ def main() -> None:
     for name, model, shape, batch, runs, steps, limit in NETS:
         executor = "looped" if "cnn" in model else "vectorized"
         stack = trainer(model, random_data(shape), batch, runs, executor)
-        flops = measure(stack.settings.model, shape, 10, batch).step_flops
+        flops = batch * net_cost(stack.settings.model, shape, 10).train_flops
         figures = alternate({"limit": limit(), "step": steps_of(stack, steps)}, ROUNDS)
         reached = [flops / (ms * 1e6) for ms in figures["step"]]
         rows.append(

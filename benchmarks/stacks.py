@@ -17,6 +17,7 @@ CONFIG = """
 name: benchmark
 data: {{name: {data}, batch_size: {batch}}}
 model: {model}
+optimizer: {optimizer}
 train: {{steps: 100000, eval_every: 100000}}
 """
 
@@ -30,15 +31,22 @@ def random_data(shape: tuple[int, int, int], images: int = 6000) -> Dataset:
 
 
 def trainer(
-    model: str, dataset: Dataset, batch: int, runs: int, executor: str, seeds: int = 1
+    model: str,
+    dataset: Dataset,
+    batch: int,
+    runs: int,
+    executor: str,
+    seeds: int = 1,
+    optimizer: str = "sgd",
 ) -> StackTrainer:
     """Return a trainer of so many runs that share all but their rates (and seeds)."""
     data = "cifar10" if dataset.input_shape[0] == 3 else "mnist"
-    settings = parse_config(CONFIG.format(data=data, batch=batch, model=model)).settings
+    text = CONFIG.format(data=data, batch=batch, model=model, optimizer=optimizer)
+    settings = parse_config(text).settings
     specs = []
     for index in range(runs):
-        optimizer = settings.optimizer.model_copy(update={"lr": 1e-3 * (1 + index % 7)})
-        one = settings.model_copy(update={"optimizer": optimizer})
+        rate = settings.optimizer.model_copy(update={"lr": 1e-3 * (1 + index % 7)})
+        one = settings.model_copy(update={"optimizer": rate})
         specs.append(RunSpec(f"{index:012x}", index * seeds // runs, one, {}))
     return StackTrainer(specs, dataset, executor, stack_key(settings))
 

@@ -85,6 +85,56 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _Linear.apply(x, weight, bias)
 
 
+class _WeightNormLinear(_Stackable):
+    """y = (g / ||v||) v.x + b; also returns v.x and ||v|| for the backward.
+
+    The outputs are scaled, not the weights, and the gradient of v goes into the product that makes it: so
+    that nothing of the weights' size is written but that gradient.
+    """
+
+    outputs = 3
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, gain: Tensor, bias: Tensor | None) -> tuple[Tensor, ...]:
+        norm = torch.linalg.vector_norm(weight, dim=-1)  # (..., O)
+        t = _Linear.forward(x, weight, None)  # (..., B, O)
+        scale = (gain / norm).unsqueeze(-2)
+        return t * scale if bias is None else torch.addcmul(bias.unsqueeze(-2), t, scale), t, norm
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, weight, gain, bias = inputs
+        ctx.save_for_backward(x, weight, gain, *output[1:])
+        ctx.has_bias = bias is not None
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        x, weight, gain, t, norm = ctx.saved_tensors
+        scale = gain / norm
+        grad_gain = (grad * t).sum(-2) / norm
+        grad_t = grad * scale.unsqueeze(-2)
+        grad_x = grad_t @ weight if ctx.needs_input_grad[0] else None
+        # dv = (g / ||v||) (dw - (dw.v / ||v||^2) v), and dw.v = sum over the batch of dy (v.x) = ||v|| dg
+        along = weight * (grad_gain * scale / -norm).unsqueeze(-1)
+        add_product = torch.addmm if weight.dim() == 2 else torch.baddbmm
+        grad_weight = add_product(along, grad_t.mT, x)
+        return grad_x, grad_weight, grad_gain, grad.sum(-2) if ctx.has_bias else None
+
+
+def weight_norm_linear(x: Tensor, weight: Tensor, gain: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y = (g / ||v||) v.x + b for x (B, I), v (O, I), g and b (O) (Salimans & Kingma 2016, arXiv:1602.07868).
+
+    ||v|| is the norm of each row.
+    """
+    if twice():
+        t = F.linear(x, weight) * (gain / weight.square().sum(-1).sqrt())
+        return t if bias is None else t + bias
+    return _WeightNormLinear.apply(x, weight, gain, bias)[0]
+
+
 class _BatchNorm(_Stackable):
     """Standardise x (..., B, F) over B; also returns mean, biased variance and what the backward needs."""
 

@@ -70,7 +70,8 @@ def _fuse_updates(graph: GraphModule) -> None:
     """Add a weight's gradient to the weight in the matrix product that makes it.
 
     w <- w - lr (a @ b), with lr (R, 1, 1), becomes w <- w - (lr a) @ b: the gradient, the largest tensor of
-    a step, is neither written nor read. Done where nothing else uses it and its factors are still there.
+    a step, is neither written nor read. Of c v + a @ b (weight normalization) w <- w - (lr c) v goes before.
+    Done where nothing else uses it and its factors are still there.
     """
     order = {node: place for place, node in enumerate(graph.graph.nodes)}
     written = [(order[node], _origin(node)) for node in order if _writes(node)]
@@ -78,18 +79,48 @@ def _fuse_updates(graph: GraphModule) -> None:
         if update.target is not _aten.addcmul_.default or update.kwargs != {"value": -1}:
             continue
         weight, gradient, rate = cast("tuple[Node, Node, Node]", update.args)
-        if gradient.target is not _aten.bmm.default or len(gradient.users) > 1:
+        terms = _terms(gradient)
+        if terms is None:
             continue
-        a, b = cast("tuple[Node, Node]", gradient.args)
-        factors = {_origin(a), _origin(b)}
-        if any(order[gradient] < place < order[update] and origin in factors for place, origin in written):
+        gone = [node for node, _ in terms]
+        factors = {_origin(factor) for _, pair in terms for factor in pair}
+        began = min(order[node] for node in gone)
+        if any(began < place < order[update] and origin in factors for place, origin in written):
             continue
+        fused = weight
         with graph.graph.inserting_before(update):
-            scaled = graph.graph.call_function(_aten.mul.Tensor, (a, rate))
-            fused = graph.graph.call_function(_aten.baddbmm_.default, (weight, scaled, b), {"alpha": -1})
+            for node, (one, other) in terms:
+                scaled = graph.graph.call_function(_aten.mul.Tensor, (one, rate))
+                if node.target is _aten.mul.Tensor:
+                    args: tuple[Any, ...] = (_aten.addcmul_.default, (fused, other, scaled), {"value": -1})
+                else:
+                    args = (_aten.baddbmm_.default, (fused, scaled, other), {"alpha": -1})
+                fused = graph.graph.call_function(*args)
         update.replace_all_uses_with(fused)
         graph.graph.erase_node(update)
-        graph.graph.erase_node(gradient)
+        for node in reversed(gone):
+            graph.graph.erase_node(node)
+
+
+def _terms(gradient: Node) -> list[tuple[Node, tuple[Node, Node]]] | None:
+    """Return the operations whose results add up to a gradient, each with its factors, the small one first.
+
+    None for what is not a product of matrices, or that plus a multiple of a tensor, or is used elsewhere.
+    """
+    if gradient.target not in (_aten.bmm.default, _aten.baddbmm.default):
+        return None
+    if len(gradient.users) > 1 or gradient.kwargs:
+        return None
+    *start, a, b = cast("tuple[Node, ...]", gradient.args)
+    terms = [(gradient, (a, b))]
+    for along in start:
+        if along.target is not _aten.mul.Tensor or len(along.users) > 1:
+            return None
+        v, c = cast("tuple[Node, Node]", along.args)
+        if (shape := _shape(c)) is None or shape[-1] != 1 or _shape(v) != _shape(along):
+            return None
+        terms.insert(0, (along, (c, v)))
+    return terms
 
 
 def _writes(node: Node) -> bool:

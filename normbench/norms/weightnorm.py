@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from normbench import functional
 from normbench.norms.base import Normalization
 from normbench.norms.wrapped import Wrapped
 
@@ -59,6 +60,8 @@ class WeightNormed(Wrapped):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (g / ||v||) v.x + b; scaling the outputs spares a copy of the weights."""
+        if self.weight.dim() == 2:
+            return functional.weight_norm_linear(x, self.weight, self.gain, self.bias)
         t = self.product(x, self.weight)
         shape = (-1, *[1] * (t.dim() - 2))
         scale = (self.gain / self.norm()).view(shape)
