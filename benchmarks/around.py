@@ -1,6 +1,7 @@
 """Everything around training: `--help`, a plan of 10,000 cells, figures of large results, the quickstart.
 
-    python benchmarks/around.py          # about 4 minutes on 2 quiet cores
+    python benchmarks/around.py                # about 13 minutes on 2 quiet cores
+    python benchmarks/around.py --only plan    # the rows with this in their name
 
 Each is a whole process, from its start to its end, with the largest memory that it held.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import table
@@ -36,7 +39,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", default="", help="measure what has this in its name; other rows stay")
+    options = parser.parse_args()
+    rounds = options.rounds
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         many = place / "many.yaml"
@@ -46,23 +51,32 @@ def main() -> None:
             "model.depth": [2, 3, 4, 5, 6],
             "optimizer.lr": RATES[:10],
         }
-        large = write_results(place / "large", axes=axes, evaluations=200, diverge=False)
-        axes["model.width"] = list(range(10, 110, 10))
-        huge = write_results(place / "huge", axes=axes, evaluations=100, diverge=False)
-        work = {
-            "`normbench --help`": (["--help"], rounds),
-            "`plan` of 10,000 cells": (["plan", str(many)], rounds),
-            "`plot` of 1,000 runs x 200 evaluations": (["plot", str(large)], rounds),
-            "`plot` of 10,000 runs x 100 evaluations": (["plot", str(huge)], min(rounds, 3)),
+        wide = {**axes, "model.width": list(range(10, 110, 10))}
+        large, huge = place / "large", place / "huge"
+        work: dict[str, tuple[list[str], int, Callable[[], object]]] = {
+            "`normbench --help`": (["--help"], rounds, int),
+            "`plan` of 10,000 cells": (["plan", str(many)], rounds, int),
+            "`plot` of 1,000 runs x 200 evaluations": (
+                ["plot", str(large)],
+                rounds,
+                partial(write_results, large, axes=axes, evaluations=200, diverge=False),
+            ),
+            "`plot` of 10,000 runs x 100 evaluations": (
+                ["plot", str(huge)],
+                min(rounds, 3),
+                partial(write_results, huge, axes=wide, evaluations=100, diverge=False),
+            ),
+            "quickstart": (["run", "configs/quickstart.yaml", "--results"], rounds, int),
         }
-        quickstart = ["-m", "normbench", "run", "configs/quickstart.yaml"]
-        figures: dict[str, list[tuple[float, float]]] = {what: [] for what in [*work, "quickstart"]}
+        work = {what: entry for what, entry in work.items() if options.only in what}
+        for _, _, prepare in work.values():
+            prepare()
+        figures: dict[str, list[tuple[float, float]]] = {what: [] for what in work}
         for turn in range(rounds):
-            for what, (arguments, most) in work.items():
+            for what, (arguments, most, _) in work.items():
                 if turn < most:
-                    figures[what].append(timed(["-m", "normbench", *arguments]))
-            results = str(place / f"results{turn}")
-            figures["quickstart"].append(timed([*quickstart, "--results", results]))
+                    own = [str(place / f"results{turn}")] if arguments[-1] == "--results" else []
+                    figures[what].append(timed(["-m", "normbench", *arguments, *own]))
     rows = [
         {
             "what": what,
@@ -72,7 +86,7 @@ def main() -> None:
         }
         for what, values in figures.items()
     ]
-    table.write("around", rows)
+    table.write("around", rows, others_stay=bool(options.only))
 
 
 if __name__ == "__main__":

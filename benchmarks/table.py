@@ -18,8 +18,17 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def write(name: str, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write the rows to results/<name>.csv and into the page; print them."""
+def write(name: str, rows: Sequence[Mapping[str, object]], others_stay: bool = False) -> None:
+    """Write the rows to results/<name>.csv and into the page; print them.
+
+    If `others_stay`, rows that are there already keep their places; of equal first columns the new counts.
+    """
+    if others_stay:
+        with (HERE / "results" / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+            kept = list(csv.DictReader(file))
+        key = next(iter(rows[0]))
+        merged = {row[key]: row for row in (*kept, *rows)}
+        rows = list(merged.values())
     columns = list(rows[0])
     with (HERE / "results" / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")

@@ -28,11 +28,11 @@ ID_VERSION = 1  # raise it when the same settings come to mean other numbers
 EXECUTOR_CHOICES = ("auto", "vectorized", "looped")
 DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
 
-# How many runs make a stack on a CPU (benchmarks/stack_size.py). More runs spare calls and divide evenly among
-# the cores, up to weights far beyond the caches, which are trained at the memory's speed; and smaller stacks
-# keep all cores busy to the end of a sweep. Runs of one seed share their batch; others need a copy each, which
-# pays where the images are small and the calls of a step, which a larger stack spares, take longer than
-# copying this many bytes.
+# How many runs make a stack on a CPU (benchmarks/stack_size.py). More runs spare calls and divide evenly
+# among the cores, up to weights far beyond the caches, which are trained at the memory's speed; smaller
+# stacks keep all cores busy to the end of a sweep. Runs of one seed share their batch; others need a copy
+# each, which pays where the images are small and the calls of a step, which a larger stack spares, take
+# longer than copying this many bytes.
 CPU_STACK_BYTES = 48 * 2**20
 CPU_STACK_RUNS = 64
 CPU_STEP_BYTES = 750_000

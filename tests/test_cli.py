@@ -1,5 +1,6 @@
 """The commands from outside: what they print, write and end with."""
 
+import gc
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from normbench import api
 from normbench.cli import app
 from normbench.cli.app import Device, Executor
 from normbench.cli.stop import StopFlag
@@ -72,6 +74,20 @@ def everything(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def test_a_plan_is_made_without_searches_for_garbage_and_leaves_them_on(tmp_path, monkeypatch):
+    seen = []
+
+    def plan(*args, real=api.plan, **options):
+        seen.append(gc.isenabled())
+        return real(*args, **options)
+
+    monkeypatch.setattr(api, "plan", plan)
+    good("plan", config_file(tmp_path))
+    assert call("plan", tmp_path / "none.yaml").exit_code == 2
+    assert seen == [False, False]
+    assert gc.isenabled()
 
 
 def test_run_writes_the_records_and_says_where_the_figures_are(trained):

@@ -30,7 +30,6 @@ app.command()(schema)
 
 def main() -> None:
     """Run the command line (the console script `normbench`)."""
-    atexit.register(
-        gc.freeze
-    )  # else Python's last look for garbage goes through all of torch, most of a second
+    # else Python, as it ends, looks for garbage in all of torch, which takes most of a second
+    atexit.register(gc.freeze)
     app(prog_name="normbench")

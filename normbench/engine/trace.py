@@ -116,7 +116,9 @@ def _terms(gradient: Node) -> list[tuple[Node, tuple[Node, Node]]] | None:
     for along in start:
         if along.target is not _aten.mul.Tensor or len(along.users) > 1:
             return None
-        v, c = cast("tuple[Node, Node]", along.args)
+        v, c = along.args
+        if not (isinstance(v, Node) and isinstance(c, Node)):
+            return None
         if (shape := _shape(c)) is None or shape[-1] != 1 or _shape(v) != _shape(along):
             return None
         terms.insert(0, (along, (c, v)))

@@ -118,7 +118,15 @@ def test_the_traced_step_equals_the_untraced_one_bit_for_bit(norm, executor, mon
     assert all(traced.same_bits(plain, run.run_id) for run in runs)
 
 
-@pytest.mark.parametrize("optimizer", [{"name": "sgd"}, {"name": "sgd", "momentum": 0.9}, {"name": "adam"}])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"name": "sgd"},
+        {"name": "sgd", "momentum": 0.9},
+        {"name": "sgd", "weight_decay": 0.1},
+        {"name": "adam"},
+    ],
+)
 @pytest.mark.parametrize("norm", ["none", "batchnorm", "weightnorm"])
 def test_updates_fused_into_the_matrix_product_change_rounding_alone(norm, optimizer, monkeypatch):
     runs = odd_runs(model={"norm": norm}, rates=[0.05, 0.1], steps=30, dtype="float64", optimizer=optimizer)
