@@ -33,6 +33,7 @@ RESNET = Work("resnet", depth=8, width=16, activation="relu", batch=64)
 BOTH = ("none", "batchnorm")
 NETS = (
     ("MLP 3 x 100", Work(), (1, 28, 28), BOTH),
+    ("MLP 10 x 256", Work(depth=10, width=256), (1, 28, 28), ("batchnorm",)),
     ("6 convolutions 16 to 64", CNN, (3, 32, 32), BOTH),
     ("ResNet-8 of 16 to 64", RESNET, (3, 32, 32), ("batchnorm",)),
 )

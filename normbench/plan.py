@@ -5,7 +5,6 @@ Pure: the same config gives the same plan. Each architecture is built once; no i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,12 +18,12 @@ from normbench.data import Peek, peek
 from normbench.data.base import DataOptions
 from normbench.edge import Search, rehearse
 from normbench.errors import NormbenchError, PlanError, did_you_mean, one_of
+from normbench.identity import Once, canonical, data_identity, digest, written
 from normbench.net_cost import net_cost, refusal
 from normbench.options import Options
-from normbench.plugins import blame, used_by
+from normbench.plugins import blame
 from normbench.probes import Probe
 
-ID_VERSION = 1  # raise it when the same settings come to mean other numbers
 EXECUTOR_CHOICES = ("auto", "vectorized", "looped")
 DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
 
@@ -112,12 +111,12 @@ def make_plan(
     folder = None if data_dir is None else Path(data_dir)
     _refuse_impossible(experiment, folder)
     unserved = _unserved(experiment, folder)
-    content = _Once(partial(_canonical, written=_Once(_written), data=_Once(partial(_identity, folder))))
+    content = Once(partial(canonical, written=Once(written), data=Once(partial(data_identity, folder))))
     runs = []
     for cell in experiment.cells:
         text = content(cell.settings)
         runs += [
-            RunSpec(_digest(f"{text}/{seed}", 12), seed, cell.settings, cell.values, cell.refining)
+            RunSpec(digest(f"{text}/{seed}", 12), seed, cell.settings, cell.values, cell.refining)
             for seed in experiment.seeds
         ]
     searches = _searches(experiment, runs, content)
@@ -284,52 +283,6 @@ def _peek(data: DataOptions, data_dir: Path | None) -> Peek:
     return peek(data, data_dir)
 
 
-class _Once:
-    """A function's answers about objects, each kept by the object itself: cells share their sections."""
-
-    def __init__(self, function: Callable[[Any], str]) -> None:
-        self.function = function
-        self.answers: dict[
-            int, tuple[Any, str]
-        ] = {}  # with the object: else its number could become another's
-
-    def __call__(self, thing: Any) -> str:
-        if id(thing) not in self.answers:
-            self.answers[id(thing)] = thing, self.function(thing)
-        return self.answers[id(thing)][1]
-
-
-def _written(section: Options) -> str:
-    """Return what of a section goes into a run's id, as text that is the same everywhere."""
-    return json.dumps(section.hashed(), sort_keys=True)
-
-
-def _identity(data_dir: Path | None, data: DataOptions) -> str:
-    return json.dumps(data.identity(data_dir), sort_keys=True)
-
-
-def _canonical(settings: Settings, written: Callable[[Any], str], data: Callable[[Any], str]) -> str:
-    """Return all that can change a run's numbers but its seed: JSON with sorted keys, put together of parts.
-
-    written, data: the text of a section, and of what identifies the images.
-    """
-    parts = {
-        "data": data(settings.data),
-        "model": written(settings.model),
-        "optimizer": written(settings.optimizer),
-        "train": written(settings.train),
-        "version": str(ID_VERSION),
-    }
-    plugins = [[plugin.name, plugin.package, plugin.sha256] for plugin in used_by(settings)]
-    if plugins:  # another layer under the same name is another run
-        parts["plugins"] = json.dumps(plugins)
-    return "{" + ", ".join(f'"{key}": {parts[key]}' for key in sorted(parts)) + "}"
-
-
-def _digest(text: str, length: int) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
 def _in_common(section: Options) -> str:
     return json.dumps(section.in_common(), sort_keys=True)
 
@@ -352,7 +305,7 @@ def form_stacks(
     """
     apart = any(probe.of_stack for probe in probes)
     groups: dict[str, list[RunSpec]] = {}
-    key = _Once(partial(stack_key, in_common=_Once(_in_common)))
+    key = Once(partial(stack_key, in_common=Once(_in_common)))
     for run in runs:
         groups.setdefault(key(run.settings), []).append(run)
     stacks = []
@@ -382,7 +335,7 @@ def _by_seed(runs: Sequence[RunSpec], device: str, data_dir: Path | None, apart:
 
 
 def _stack(runs: Sequence[RunSpec], executor: str) -> Stack:
-    return Stack(_digest("/".join(run.run_id for run in runs), 8), tuple(runs), executor)
+    return Stack(digest("/".join(run.run_id for run in runs), 8), tuple(runs), executor)
 
 
 def split_stack(stack: Stack, runs: Sequence[RunSpec] | None = None) -> tuple[Stack, ...]:

@@ -408,6 +408,17 @@ def test_a_reader_that_goes_away_is_no_error():
     assert errors == b""
 
 
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_a_process_ends_with_normbenchs_own_words(tmp_path, verb):
+    """Libraries that are left with what was not collected must not have the last word."""
+    own = ["--results", tmp_path / "results", "--threads", "1"] if verb == "run" else []
+    command = [sys.executable, "-m", "normbench", verb, config_file(tmp_path), *own]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    last = done.stderr.splitlines()[-1:]
+    assert last == [] if verb == "plan" else "trained 8 runs" in last[0]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(tmp_path, number):

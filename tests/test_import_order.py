@@ -10,10 +10,11 @@ import normbench
 ROOT = Path(normbench.__file__).parent
 ORDER = (
     *("errors", "options", "seeding", "stats", "edge", "functional", "layers", "gates"),
-    *("data", "norms", "models", "optimizers", "probes", "measures", "expectations"),
+    *("data", "norms", "models", "net_cost", "optimizers", "probes", "measures", "expectations"),
     *(
         "config",
         "plugins",
+        "identity",
         "plan",
         "engine",
         "preview",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 
 from normbench.cli.app import app
 from normbench.cli.judge import compare, verify
@@ -30,6 +31,14 @@ app.command()(schema)
 
 def main() -> None:
     """Run the command line (the console script `normbench`)."""
-    # else Python, as it ends, looks for garbage in all of torch, which takes most of a second
-    atexit.register(gc.freeze)
+    atexit.register(_leave)
     app(prog_name="normbench")
+
+
+def _leave() -> None:
+    """Spare Python its last look for garbage, through all of torch, which takes most of a second.
+
+    Not where triton was loaded, as it is for training: its library complains of what is left.
+    """
+    if "triton" not in sys.modules:
+        gc.freeze()
