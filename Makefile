@@ -51,11 +51,11 @@ check-quickstart: $(VENV)/.installed  ## the quickstart from config to figures, 
 	  test -s "$$folder/quickstart/$$file" || { echo "the quickstart left no $$file"; exit 1; }; \
 	done
 
-benchmark-peers: $(VENV)/.installed-peers  ## against torch loops, DataLoader, Lightning and JAX, about 20 minutes
+benchmark-peers: $(VENV)/.installed-peers  ## against torch loops, DataLoader, Lightning and JAX, about 75 minutes
 	$(BIN)/python benchmarks/against_peers.py mlp
 	$(BIN)/python benchmarks/against_peers.py others
 
-benchmarks: $(VENV)/.installed  ## all other tables of docs/benchmarks.md, about 35 minutes
+benchmarks: $(VENV)/.installed  ## all other tables of docs/benchmarks.md, about 45 minutes
 	for table in share executors recurrent stack_size growth around probes; do $(BIN)/python benchmarks/$$table.py || exit 1; done
 
 clean:  ## remove the virtual environment and the tools' caches; results stay
