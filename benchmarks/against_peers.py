@@ -2,7 +2,7 @@
 
     make benchmark-peers                                   # installs Lightning and JAX, then all of this
     python benchmarks/against_peers.py mlp --rounds 5      # about 40 minutes on 2 quiet cores
-    python benchmarks/against_peers.py others              # other nets, against the eager loop alone: 35 minutes
+    python benchmarks/against_peers.py others              # other nets, against the eager loop: 35 minutes
 
 The work: MNIST, MLP 3 x 100, sigmoid, batch normalization, SGD, batch 60; 10 rates times 3 seeds; all test
 images evaluated at the end of each training. Peers that train run by run make fewer runs and steps, for their
