@@ -2,56 +2,23 @@
 
 import gc
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from cli_helpers import CONFIG, call, config_file, good
 
 from normbench import api
-from normbench.cli import app
 from normbench.cli.app import Device, Executor
 from normbench.cli.stop import StopFlag
 from normbench.engine.loop import StackTrainer
 from normbench.plan import DEVICE_CHOICES, EXECUTOR_CHOICES
 from normbench.recipes import recipes
-from normbench.records import read_metrics
 
-CONFIG = """\
-name: tiny
-seeds: 2
-data: {name: digits, train_size: 200, test_size: 60, batch_size: 20}
-model: {name: mlp, depth: 1, width: 8}
-optimizer: {name: sgd, lr: 0.1}
-train: {steps: 20, eval_every: 10}
-sweep:
-  model.norm: [none, batchnorm]
-  optimizer.lr: [0.1, 1]
-"""
 VERBS = ("run", "plan", "status", "plot", "verify", "compare", "data", "list", "init", "schema")
 ROOT = Path(__file__).parent.parent
-
-
-def call(*args):
-    return CliRunner().invoke(app, [str(arg) for arg in args], prog_name="normbench")
-
-
-def good(*args):
-    result = call(*args)
-    assert result.exit_code == 0, result.stderr or result.exception
-    return result
-
-
-def config_file(folder, text=CONFIG):
-    path = folder / "tiny.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -368,92 +335,6 @@ def test_each_help_has_an_example(verb):
 def test_the_choices_are_the_librarys():
     assert tuple(Device.__members__) == DEVICE_CHOICES
     assert tuple(Executor.__members__) == EXECUTOR_CHOICES
-
-
-HEAVY = ("pydantic", "torch", "torchvision", "scipy", "pandas", "matplotlib", "sklearn", "numpy", "yaml")
-QUICK = f"""
-import sys
-from normbench.cli import main
-sys.argv = ["normbench", *sys.argv[1:]]
-try:
-    main()
-finally:
-    print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
-"""
-
-
-@pytest.mark.parametrize(
-    ("args", "completion"),
-    [(["--help"], {}), (["run", "--help"], {}), ([], {"COMP_WORDS": "normbench li", "COMP_CWORD": "1"})],
-    ids=["help", "help of a verb", "completion"],
-)
-def test_help_and_completion_import_nothing_heavy(args, completion):
-    extra = {**completion, "_NORMBENCH_COMPLETE": "complete_bash"} if completion else {}
-    done = subprocess.run(
-        [sys.executable, "-c", QUICK, *args], capture_output=True, text=True, env={**os.environ, **extra}
-    )
-    found = done.stderr.splitlines()[-1]
-    assert found in ("[]" if args == ["--help"] else ("[]", "['pydantic']"))  # some Typers take it
-    assert "list" in done.stdout or args
-
-
-def test_a_reader_that_goes_away_is_no_error():
-    process = subprocess.Popen(
-        [sys.executable, "-m", "normbench", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    process.stdout.close()
-    errors = process.stderr.read()
-    process.stderr.close()
-    assert process.wait(30) == 141
-    assert errors == b""
-
-
-@pytest.mark.parametrize("verb", ["run", "plan"])
-def test_a_process_ends_with_normbenchs_own_words(tmp_path, verb):
-    """Libraries that are left with what was not collected must not have the last word."""
-    own = ["--results", tmp_path / "results", "--threads", "1"] if verb == "run" else []
-    command = [sys.executable, "-m", "normbench", verb, config_file(tmp_path), *own]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    last = done.stderr.splitlines()[-1:]
-    assert last == [] if verb == "plan" else "trained 8 runs" in last[0]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(tmp_path, number):
-    path = config_file(tmp_path, CONFIG.replace("steps: 20, eval_every: 10", "steps: 4000, eval_every: 40"))
-    results = tmp_path / "results"
-    arguments = ["run", path, "--results", results, "--threads", "1", "--set", "model.norm=[none]"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "normbench", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not any(part.stat().st_size > 500 for part in results.glob("tiny/parts/*metrics*")):
-        assert time.monotonic() < deadline, process.communicate()
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    process.send_signal(number)
-    asked = time.monotonic()
-    output, errors = process.communicate(timeout=30)
-    assert time.monotonic() - asked < 15
-    assert process.returncode == 130, errors
-    assert "go on with:" in errors
-    assert str(path) in errors
-    assert output == ""
-    (answer,) = json.loads(good("status", results, "--json").stdout)
-    assert answer["statuses"]["interrupted"] >= 1
-    assert answer["seconds_left"] is None or answer["seconds_left"] > 0
-    assert len(read_metrics(results / "tiny")) > 4
-    if number == signal.SIGTERM:
-        return  # the same from here on
-    (answer,) = json.loads(good(*arguments, "--json").stdout)
-    assert not answer["interrupted"]
-    (answer,) = json.loads(good("status", results, "--json").stdout)
-    assert answer["statuses"]["finished"] == 4
 
 
 def test_the_readmes_config_plans_and_its_commands_exist(tmp_path, monkeypatch):
