@@ -25,7 +25,7 @@ CONFIG = Path(__file__).parent.parent / "configs" / "edge_mnist.yaml"
 def train(config: Path, overrides: list[str], folder: Path) -> tuple[Path, Path]:
     """Train the search and the grid; return their folders."""
     from normbench import api
-    from normbench.progress import reporter_for
+    from normbench.cli.progress import reporter_for
 
     searched = api.plan(config, overrides)
     rates = sorted({run.settings.optimizer.lr for run in searched.runs})
@@ -44,8 +44,8 @@ def compare(search: Path, grid: Path) -> bool:
     """Print the table; return whether the search keeps its promises."""
     import numpy as np
 
-    from normbench.groups import edges, levels
-    from normbench.tables import RATE, load_tables
+    from normbench.analysis.tables import RATE, load_tables
+    from normbench.analysis.variants import edges, levels
 
     one, other = load_tables(search), load_tables(grid)
     keys = tuple(key for key in one.varied if key != RATE)

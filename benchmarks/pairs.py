@@ -12,8 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from normbench.models import MODELS
-from normbench.net_cost import refusal
 from normbench.norms import NORMS
+from normbench.planning.net_cost import refusal
 
 PAGE = Path(__file__).parents[1] / "docs" / "pairs.md"
 SHAPE, BATCH = (3, 32, 32), 60

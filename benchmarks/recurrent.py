@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from normbench.config import parse_config
 from normbench.models.init import initialise
-from normbench.plan import choose_executor
+from normbench.planning.stacks import choose_executor
 
 STEPS, BATCH, RUNS, ROUNDS, SHAPE = 3, 100, 16, 5, (1, 28, 28)
 NETS = (  # cell, normalization, where, width

@@ -17,7 +17,7 @@ import table
 import torch
 from stacks import alternate, random_data, steps_of, trainer
 
-from normbench.net_cost import net_cost
+from normbench.planning.net_cost import net_cost
 
 ROUNDS = 9
 MLP = "{{name: mlp, depth: {}, width: {}, activation: sigmoid, norm: {}}}"

@@ -11,7 +11,8 @@ import torch
 from normbench.config import parse_config
 from normbench.data import Dataset, Split
 from normbench.engine.loop import StackTrainer
-from normbench.plan import RunSpec, stack_key
+from normbench.planning.runs import RunSpec
+from normbench.planning.stacks import stack_key
 
 CONFIG = """
 name: benchmark

@@ -85,7 +85,7 @@ class Sweep:
         }
         # what `normbench run` calls, without the figures that it draws in the end
         code = (
-            "from normbench import api\nfrom normbench.progress import reporter_for\n"
+            "from normbench import api\nfrom normbench.cli.progress import reporter_for\n"
             f"if __name__ == '__main__': api.run({str(config)!r}, reporter=reporter_for(), **{call!r})"
         )
         script = root / "run.py"  # a file, since worker processes read their parent's main module again

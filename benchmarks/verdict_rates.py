@@ -42,15 +42,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from normbench.claims import claims_of, judge
-from normbench.comparison import Comparison
+from normbench.analysis.comparison import Comparison
+from normbench.analysis.judge import claims_of, judge
+from normbench.analysis.pairing import Group, Readings
+from normbench.analysis.tables import load_tables
 from normbench.config import Experiment, dump_config, parse_config
-from normbench.pairing import Group, Readings
-from normbench.plan import Plan, RunSpec, make_plan
+from normbench.planning.plan import Plan, make_plan
+from normbench.planning.runs import RunSpec
 from normbench.records import write_csv
 from normbench.records.schema import runs_table
-from normbench.stats import LEVEL, Edge, Span, largest_trained_rate
-from normbench.tables import load_tables
+from normbench.stats.intervals import LEVEL, Span
+from normbench.stats.outcome import Edge, largest_trained_rate
 
 THRESHOLD = 3.0
 TRUTHS = {"batchnorm": THRESHOLD, "layernorm": 10.0}  # the true ratio to the plain net

@@ -12,12 +12,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from normbench._version import __version__
+
 # MKL's matrix products of some small odd shapes round by the address of their operands, which for a run
 # depends on its neighbours in the stack. This mode does not, at no measurable cost; MKL reads it once, at its
 # first product.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "load", "plan", "run"]
 
 

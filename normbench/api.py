@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from normbench.analysis.tables import Tables, load_tables
 from normbench.config import dump_config, load_config
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Checkpoints
@@ -17,10 +18,10 @@ from normbench.launch.local import train_stacks
 from normbench.launch.processes import train_in_processes
 from normbench.launch.replay import check_options, refuse_other_metrics, stacks_to_replay
 from normbench.launch.reporter import Reporter
-from normbench.plan import Plan, RunSpec, Stack, make_plan
+from normbench.planning.plan import Plan, make_plan
+from normbench.planning.runs import RunSpec, Stack
 from normbench.plugins import load_plugins
 from normbench.records import RESULTS, ResultsFolder
-from normbench.tables import Tables, load_tables
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def _stacks(
 
 def _fitting(plan: Plan, stacks: Sequence[Stack], workers: int, reporter: Reporter) -> list[Stack]:
     """Return the stacks with those divided that would not fit into the memory."""
-    from normbench.preview import preview
+    from normbench.planning.estimate import preview
 
     fitting, notes = preview(plan).fit(stacks, workers)
     for note in notes:

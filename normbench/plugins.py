@@ -21,8 +21,8 @@ from normbench.config.cells import forget_kinds
 from normbench.config.schema import Config, Settings
 from normbench.data import DATASETS
 from normbench.errors import NormbenchError
-from normbench.layers import ACTIVATIONS
 from normbench.models import MODELS, Model
+from normbench.nn.layers import ACTIVATIONS
 from normbench.norms import NORMS
 from normbench.optimizers import OPTIMIZERS
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from normbench.tables import load_tables
+from normbench.analysis.tables import load_tables
 
 CENTRES = np.round(np.arange(-2.9, 3.0, 0.2), 3)
 GAIN = {"none": 1.6, "batchnorm": 0.2, "layernorm": 0.5, "weightnorm": 0.9}  # how far its layers drift

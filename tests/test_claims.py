@@ -5,10 +5,10 @@ import math
 import pytest
 from made_up import claim, rate_runs, run, write
 
-from normbench.claims import holm, judge, judge_all
+from normbench.analysis.judge import holm, judge, judge_all
+from normbench.analysis.tables import load_tables
 from normbench.errors import ConfigError
-from normbench.expectations import Claim
-from normbench.tables import load_tables
+from normbench.measures.claim import Claim
 
 RATES = [0.01, 0.1, 1, 10, 100]
 BN, PLAIN = {"model.norm": "batchnorm"}, {"model.norm": "none"}

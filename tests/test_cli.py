@@ -14,7 +14,7 @@ from normbench import api
 from normbench.cli.app import Device, Executor
 from normbench.cli.stop import StopFlag
 from normbench.engine.loop import StackTrainer
-from normbench.plan import DEVICE_CHOICES, EXECUTOR_CHOICES
+from normbench.planning.plan import DEVICE_CHOICES, EXECUTOR_CHOICES
 from normbench.recipes import recipes
 
 VERBS = ("run", "plan", "status", "plot", "verify", "compare", "data", "list", "init", "schema")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from synthetic import RATES, write_results
 from typer.testing import CliRunner
 
+from normbench.analysis.compare_results import compare
 from normbench.cli import app
-from normbench.compare import compare
-from normbench.stats import Span, holm_holds, p_beyond, span_interval
+from normbench.stats.intervals import Span, holm_holds, p_beyond, span_interval
 
 AXES = {"model.norm": ["none", "batchnorm"], "model.depth": [3, 5], "optimizer.lr": RATES[4:9]}
 CLAIM = {

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from normbench.edge import Search, lattice, lattice_size, most_probes, refining_rates, rehearse, wanted
-from normbench.stats import largest_trained_rate
+from normbench.stats.edge_search import (
+    Search,
+    lattice,
+    lattice_size,
+    most_probes,
+    refining_rates,
+    rehearse,
+    wanted,
+)
+from normbench.stats.outcome import largest_trained_rate
 
 LATTICE = lattice(1e-3, 100.0, 1.1)
 SCAN = [i % LATTICE.stride == 0 for i in range(len(LATTICE.rates))]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from normbench.functional import cross_entropy
-from normbench.layers import AlphaDropout, Dropout, name_places, noise
+from normbench.nn.functional import cross_entropy
+from normbench.nn.layers import AlphaDropout, Dropout, name_places, noise
 
 LOW = -1.0507009873554805 * 1.6732632423543772
 F64 = torch.float64

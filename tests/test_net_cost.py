@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from normbench import net_cost as module
 from normbench.errors import PlanError
 from normbench.models import MODELS
 from normbench.models.base import Dropout
 from normbench.models.init import Init
-from normbench.net_cost import measure, net_cost, refusal
+from normbench.planning import net_cost as module
+from normbench.planning.net_cost import measure, net_cost, refusal
 
 IMAGE = (1, 28, 28)
 

@@ -9,7 +9,8 @@ import yaml
 
 from normbench.config import parse_config
 from normbench.errors import PlanError
-from normbench.plan import choose_executor, make_plan, stack_size
+from normbench.planning.plan import make_plan
+from normbench.planning.stacks import choose_executor, stack_size
 
 BASE = {
     "name": "plan",

@@ -17,7 +17,7 @@ from normbench import api, plugins
 from normbench.config import json_schema, parse_config
 from normbench.errors import ConfigError, NormbenchError
 from normbench.norms import NORMS
-from normbench.plan import make_plan
+from normbench.planning.plan import make_plan
 
 PAGE = Path(__file__).parents[1] / "docs" / "your_own_layer.md"
 PIECES = dict(re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S))
@@ -29,7 +29,7 @@ import torch
 from torch import nn
 from normbench.data import DATASETS
 from normbench.data.digits import Digits
-from normbench.layers import ACTIVATIONS
+from normbench.nn.layers import ACTIVATIONS
 from normbench.models import MODELS
 from normbench.models.mlp import MLP
 
@@ -210,7 +210,7 @@ def test_hidden_randomness_is_refused(code, executor, tmp_path):
     assert body != NORM
     path = tmp_path / "c.yaml"
     path.write_text(config(sweep={"model.norm": ["clip"]}))
-    with pytest.raises(NormbenchError, match=f"'{HIDDEN[code]}'.*normbench.layers.Noisy"):
+    with pytest.raises(NormbenchError, match=f"'{HIDDEN[code]}'.*normbench.nn.layers.Noisy"):
         api.run(path, results=tmp_path, device="cpu", executor=executor, plugins=[written(tmp_path, body)])
 
 

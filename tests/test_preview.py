@@ -3,8 +3,8 @@
 import pytest
 
 from normbench.config import parse_config
-from normbench.plan import make_plan
-from normbench.preview import preview
+from normbench.planning.estimate import preview
+from normbench.planning.plan import make_plan
 
 TEXT = """
 name: a

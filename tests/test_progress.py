@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from normbench.progress import BarReporter, LineReporter, duration, reporter_for
+from normbench.cli.progress import BarReporter, LineReporter, duration, reporter_for
 
 
 @pytest.mark.parametrize(

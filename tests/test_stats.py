@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from normbench import stats
-from normbench.stats import Edge, Span
+from normbench.stats.intervals import Span
+from normbench.stats.intervals import intervals as stats
+from normbench.stats.outcome import Edge
 
 
 def close(interval, estimate, low, high, n):

@@ -10,10 +10,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rich.console import Console
 from synthetic import RATES, write_results
 
-from normbench.groups import best_rates, edges, label, levels, number, spread
-from normbench.stats import Edge
-from normbench.summary import summary_rows, summary_table
-from normbench.tables import load_tables
+from normbench.analysis.summary import summary_rows, summary_table
+from normbench.analysis.tables import load_tables
+from normbench.analysis.variants import best_rates, edges, label, levels, number, spread
+from normbench.stats.outcome import Edge
 
 AXES = {"model.norm": ["none", "batchnorm"], "model.depth": [3, 10], "optimizer.lr": RATES}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from made_up import rate_runs, write
 
+from normbench.analysis.tables import load_layers, load_tables, seeds_of
 from normbench.errors import RecordsError
-from normbench.tables import load_layers, load_tables, seeds_of
 
 
 @pytest.fixture

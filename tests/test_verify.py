@@ -9,9 +9,9 @@ import pytest
 from made_up import claim, rate_runs, write
 from typer.testing import CliRunner
 
+from normbench.analysis.verify import COLUMNS, verify
 from normbench.cli import app
 from normbench.errors import RecordsError
-from normbench.verify import COLUMNS, verify
 
 RATES = [0.01, 0.1, 1, 10, 100]
 EXPECT = {"ratio_at_least": 3}
@@ -145,7 +145,7 @@ def test_without_config_or_runs_the_other_experiments_are_judged(tmp_path, name)
 
 def test_it_starts_without_torch(tmp_path):
     code = (
-        "import sys; from normbench.verify import verify; "
+        "import sys; from normbench.analysis.verify import verify; "
         f"verify({str(results(tmp_path / 'r', LARGER))!r}); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

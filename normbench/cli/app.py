@@ -14,7 +14,7 @@ from typing import Annotated, Any, Optional
 import typer
 from typer.core import TyperGroup
 
-from normbench import __version__
+from normbench._version import __version__
 from normbench.errors import ExitCode, NormbenchError
 
 BROKEN_PIPE = 141  # what a shell reports for a program whose reader went away

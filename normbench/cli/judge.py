@@ -14,9 +14,9 @@ from normbench.cli.show import print_json, print_table, say
 from normbench.errors import ExitCode, NormbenchError
 
 if TYPE_CHECKING:
-    from normbench.claims import Verdict
-    from normbench.compare import Compared, Difference
-    from normbench.verify import Verified
+    from normbench.analysis.compare_results import Compared, Difference
+    from normbench.analysis.judge import Verdict
+    from normbench.analysis.verify import Verified
 
 SHOWN = 40  # cells that moved which the text lists; --json has all
 
@@ -41,9 +41,9 @@ def verify(
     \b
     Example:  normbench verify results/bn_larger_lr_mnist
     """
+    from normbench.analysis.verify import verdict_row
+    from normbench.analysis.verify import verify as judge
     from normbench.records import experiments_in
-    from normbench.verify import verdict_row
-    from normbench.verify import verify as judge
 
     done: list[Verified] = []
     failed: list[str] = []
@@ -68,7 +68,7 @@ def verify(
 
 def _numbers(one: Verdict) -> str | None:
     """Return the estimate above its interval; nothing where neither can be said."""
-    from normbench.comparison import shown
+    from normbench.analysis.comparison import shown
 
     estimate, *ends = (shown(value, one.claim) for value in (one.estimate, one.ci_low, one.ci_high))
     if math.isnan(one.estimate) and math.isnan(one.ci_low):
@@ -112,7 +112,7 @@ def compare(
     \b
     Example:  normbench compare results/bn_larger_lr_mnist other_machine/bn_larger_lr_mnist
     """
-    from normbench.compare import compare as held_against
+    from normbench.analysis.compare_results import compare as held_against
 
     found = held_against(one, other, ignore or ())
     for sentence in found.apart:
@@ -126,7 +126,7 @@ def compare(
 
 
 def _answer(found: Compared) -> dict[str, Any]:
-    from normbench.verify import plain
+    from normbench.analysis.verify import plain
 
     cells = [
         {
@@ -180,7 +180,7 @@ def _span(counts: list[int]) -> str:
 
 
 def _interval(one: Difference) -> str:
-    from normbench.groups import number
+    from normbench.analysis.variants import number
 
     sign = "x" if one.ratio else ""
     texts = [

@@ -80,7 +80,7 @@ def status(results: Results = Path("results"), as_json: Json = False) -> None:
 
 def time_left(seconds: float | None) -> str | None:
     """Return the time left for people; None where nothing is left."""
-    from normbench.progress import duration
+    from normbench.cli.progress import duration
 
     if seconds is None:
         return "unknown"
@@ -230,7 +230,7 @@ def entries(kind: Kind) -> list[dict[str, Any]]:
     if kind is Kind.activations:
         import inspect
 
-        from normbench.layers import ACTIVATIONS
+        from normbench.nn.layers import ACTIVATIONS
 
         return [
             {"name": name, "summary": (inspect.getdoc(cls) or "").partition("\n")[0], "paper": ""}

@@ -28,7 +28,7 @@ from normbench.errors import ExitCode, NormbenchError, RecordsError
 
 if TYPE_CHECKING:
     from normbench.api import Finished
-    from normbench.plan import Plan
+    from normbench.planning.plan import Plan
 
 
 def run(
@@ -75,8 +75,8 @@ def run(
     Example:  normbench run configs/quickstart.yaml --set seeds=3
     """
     from normbench import api
+    from normbench.cli.progress import reporter_for
     from normbench.cli.stop import StopFlag
-    from normbench.progress import reporter_for
 
     if len(configs) > 1:  # a mistake in the last config is said before the first one trains for an hour
         check_apart(
@@ -141,7 +141,7 @@ def check_apart(plans: list[Plan]) -> None:
 
 
 def _say_trained(finished: Finished) -> None:
-    from normbench.progress import duration
+    from normbench.cli.progress import duration
 
     parts = [f"trained {finished.trained:,} runs in {duration(finished.seconds)}"]
     if finished.replayed:
@@ -157,10 +157,10 @@ def _say_trained(finished: Finished) -> None:
 
 def _show(finished: Finished, as_json: bool) -> dict[str, Any]:
     """Draw the figures and print the table; return both for JSON."""
+    from normbench.analysis.summary import summary_rows, summary_table
+    from normbench.analysis.tables import load_tables
     from normbench.cli.show import width
     from normbench.plots import plot_results
-    from normbench.summary import summary_rows, summary_table
-    from normbench.tables import load_tables
 
     try:
         tables = load_tables(finished.folder)
@@ -223,7 +223,7 @@ def plan(
     """
     from normbench import api
     from normbench.cli.show_plan import plan_answer, print_plan
-    from normbench.preview import preview
+    from normbench.planning.estimate import preview
 
     answers = []
     for config in configs:

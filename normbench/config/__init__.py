@@ -6,7 +6,7 @@ from normbench.config.cells import Cell
 from normbench.config.experiment import Experiment, dump_config, load_config, parse_config
 from normbench.config.json_schema import json_schema
 from normbench.config.schema import SECTIONS, Config, Settings, Train
-from normbench.expectations import Claim
+from normbench.measures.claim import Claim
 
 __all__ = [
     "SECTIONS",

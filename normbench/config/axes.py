@@ -9,7 +9,7 @@ from normbench.config.explain import validate
 from normbench.config.nodes import Node
 from normbench.config.problems import Problems, shown
 from normbench.config.schema import AXES, EdgeAxis, LinearAxis, RangeAxis
-from normbench.edge import DIGITS, KEY, lattice, lattice_size
+from normbench.stats.edge_search import DIGITS, KEY, lattice, lattice_size
 
 MAX_CELLS = 50_000  # two seconds and 400 MB
 MAX_RATES = 10_000  # of one search for an edge

@@ -11,8 +11,8 @@ from normbench.config.problems import Problems, Where
 from normbench.config.schema import Header
 from normbench.config.sweep import check_key
 from normbench.errors import did_you_mean, one_of
-from normbench.expectations import TRENDS, Claim, fits, listed, values_of
 from normbench.measures import Measure
+from normbench.measures.claim import TRENDS, Claim, fits, listed, values_of
 
 RATE, DROPOUT_RATE = "optimizer.lr", "model.dropout.rate"
 

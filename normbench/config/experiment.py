@@ -22,7 +22,7 @@ from normbench.config.overrides import apply_overrides
 from normbench.config.problems import Problems, Where, shown
 from normbench.config.schema import SECTIONS, Config, Header, Settings
 from normbench.config.sweep import Sweep, parse_sweep
-from normbench.expectations import Claim
+from normbench.measures.claim import Claim
 from normbench.probes import Probe
 
 

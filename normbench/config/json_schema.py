@@ -6,7 +6,7 @@ from typing import Any
 
 from normbench.config.keys import Path, kinds, section_classes
 from normbench.config.schema import AXES, SECTIONS, Config, EdgeAxis, Settings
-from normbench.options import Options
+from normbench.registry import Options
 
 _AXES: dict[str, type[Options]] = {**AXES, "edge": EdgeAxis}
 _ANY_KEY = r"^(data|model|optimizer|train)(\.[A-Za-z0-9_]+)*$"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from normbench.data import DATASETS
-from normbench.edge import PRECISION
-from normbench.expectations import Claim
+from normbench.measures.claim import Claim
 from normbench.models import MODELS
 from normbench.optimizers import OPTIMIZERS
-from normbench.options import Options
 from normbench.probes import PROBES
+from normbench.registry import Options
+from normbench.stats.edge_search import PRECISION
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_SEEDS = 10_000
 SECTIONS = ("data", "model", "optimizer", "train")  # what a cell's settings consist of
@@ -44,6 +47,35 @@ class Train(Options):
         description="'trains' means a training loss of at most this times the entropy of the labels",
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="of weights and inputs")
+
+    @property
+    def evaluation_steps(self) -> list[int]:
+        """Return the steps at which a run is evaluated: 0, then as `eval_every` says, and the last."""
+        steps, every = self.steps, self.eval_every
+        if isinstance(every, int):
+            chosen = set(range(every, steps, every))
+        elif isinstance(every, list):
+            chosen = {step for step in every if step < steps}
+        else:
+            chosen = {round(steps ** (i / (every.log - 1))) for i in range(every.log - 1)}
+        return sorted({0, steps} | chosen)
+
+    @property
+    def tail_start(self) -> int:
+        """Return the number of steps before the last tenth."""
+        return self.steps - max(1, self.steps // 10)
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """Return the type of weights and inputs as torch has it."""
+        import torch  # lazily: reading a config must not take torch's import time
+
+        return torch.float64 if self.dtype == "float64" else torch.float32
+
+    @property
+    def itemsize(self) -> int:
+        """Return the bytes of one number."""
+        return 8 if self.dtype == "float64" else 4
 
     def hashed(self) -> dict[str, Any]:
         """Return the options as a run's id hashes them; what only judges a run's numbers is none of them."""

@@ -18,7 +18,7 @@ from normbench.data.image_folder import ImageFolder
 from normbench.data.loading import Description, Peek, available, clear, describe, fetch_set, load, peek
 from normbench.data.mnist import Mnist
 from normbench.data.root import data_root
-from normbench.options import Registry
+from normbench.registry import Registry
 
 __all__ = [
     "DATASETS",

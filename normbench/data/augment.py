@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from normbench import seeding
-from normbench.options import Options
+from normbench.registry import Options
 
 
 class Augment(Options):

@@ -14,7 +14,7 @@ from torch import Tensor
 from normbench.data.augment import Augment
 from normbench.data.root import data_root
 from normbench.errors import DataError
-from normbench.options import Named
+from normbench.registry import Named
 
 Progress = Callable[[int, int], None]  # (done, total), called from the loading thread
 Folder = str | Path | None

@@ -8,6 +8,10 @@ from torch import Tensor
 from normbench import seeding
 from normbench.errors import DataError
 
+# Images in one evaluation batch, at most. It is the same for every stack: another division of the images
+# would round their mean differently, and results must not depend on the size of the stack.
+EVAL_ROWS = 256
+
 
 def batch_order(seed: int, epoch: int, n: int) -> Tensor:
     """Return the order of the n training images in one epoch, int64 (n,)."""

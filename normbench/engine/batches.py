@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from normbench.data import Augment, Batches, Dataset, augment_batch
 from normbench.engine.executor import Batch
-from normbench.layers import Noisy
 from normbench.models.init import as_trained
+from normbench.nn.layers import Noisy
 from normbench.seeding import generator
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normbench import __version__
+from normbench._version import __version__
 from normbench.engine.state import StackState, pad
 
 FORMAT = b"normbench checkpoint 1"

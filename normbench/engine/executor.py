@@ -16,8 +16,8 @@ from torch.func import functional_call
 from normbench.engine.randomness import NoHiddenRandomness
 from normbench.engine.state import StackState, Tensors
 from normbench.engine.trace import FlatFunction, traced
-from normbench.functional import cross_entropy
-from normbench.layers import noise
+from normbench.nn.functional import cross_entropy
+from normbench.nn.layers import noise
 from normbench.optimizers.base import Optimizer
 from normbench.probes import OneBatch, Probe, RunView
 

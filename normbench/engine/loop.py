@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from normbench.data import Dataset, Split
+from normbench.data.batches import EVAL_ROWS
 from normbench.engine.batches import Feed, noise_shapes
 from normbench.engine.checkpoint import UnfitError
 from normbench.engine.events import Evaluation, Event, RunEnd
@@ -22,29 +23,9 @@ from normbench.probes import Probe
 from normbench.seeding import generator
 
 if TYPE_CHECKING:
-    from normbench.plan import RunSpec
+    from normbench.planning.runs import RunSpec
 
 CHECK_EVERY = 25  # steps between looks at the losses: each look waits for the device
-# images in one evaluation batch, at most. The same for every stack: another division of the images would give
-# another rounding of their mean, and a run must not feel how many neighbours it has
-EVAL_ROWS = 256
-
-
-def evaluation_steps(steps: int, every: object) -> list[int]:
-    """Return the steps at which a run is evaluated: 0, then as `train.eval_every` says, and the last."""
-    if isinstance(every, int):
-        chosen = set(range(every, steps, every))
-    elif isinstance(every, list):
-        chosen = {step for step in every if step < steps}
-    else:  # {log: how many}
-        count = every.log  # type: ignore[attr-defined]
-        chosen = {round(steps ** (i / (count - 1))) for i in range(count - 1)}
-    return sorted({0, steps} | chosen)
-
-
-def tail_start(steps: int) -> int:
-    """Return the number of steps before the last tenth."""
-    return steps - max(1, steps // 10)
 
 
 class StackTrainer:
@@ -93,9 +74,7 @@ class StackTrainer:
         self.executor = EXECUTORS[executor](model, self.settings.optimizer, (key, str(device)))
         train = self.settings.train
         served = [probe for probe in probes if probe.refuses(model, self.settings) is None]
-        self.probing = Probing(
-            self.executor, served, train.steps, evaluation_steps(train.steps, train.eval_every)
-        )
+        self.probing = Probing(self.executor, served, train.steps, train.evaluation_steps)
         self._hyper: dict[str, Tensor] = {}
         self._hyper_for: list[int] = []
 
@@ -107,7 +86,7 @@ class StackTrainer:
         same chunks, so that a diverged run leaves its stack at the same step.
         """
         steps = self.settings.train.steps
-        targets = evaluation_steps(steps, self.settings.train.eval_every)
+        targets = self.settings.train.evaluation_steps
         if self.state.step == 0:
             yield from self._evaluate(full=steps == 0)
         while self.state.lanes and self.state.step < steps:
@@ -130,7 +109,7 @@ class StackTrainer:
         state, steps = self.state, self.settings.train.steps
         began, start, measuring = time.perf_counter(), state.step, self.probing.seconds
         losses = []
-        tail = tail_start(steps)
+        tail = self.settings.train.tail_start
         with torch.no_grad():
             while state.step < until:
                 self._look(state.step)
@@ -291,7 +270,7 @@ class StackTrainer:
             status=status,
             steps=diverged_at or self.state.step,
             diverged_at_step=diverged_at,
-            train_loss_last_tenth=None if tail is None else tail / (steps - tail_start(steps)),
+            train_loss_last_tenth=None if tail is None else tail / (steps - self.settings.train.tail_start),
             label_entropy=self.dataset.label_entropy,
             parameters=self.parameters,
             train_seconds=self.state.seconds[run],

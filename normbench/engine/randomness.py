@@ -60,9 +60,9 @@ class NoHiddenRandomness(TorchFunctionMode):
         if func in _ALWAYS or (func in _IN_TRAINING and _draws(func, args, kwargs)):
             name = getattr(func, "__name__", str(func))
             raise NormbenchError(
-                f"a layer calls torch's '{name}', whose random numbers would depend on the other runs of its "
-                "stack; use normbench.layers.Dropout, or derive your layer from normbench.layers.Noisy: its "
-                "uniform(x) draws from the run's seed, the step and the layer's place"
+                f"a layer calls torch's '{name}', whose random numbers would depend on the other runs of "
+                "its stack; use normbench.nn.layers.Dropout, or derive your layer from "
+                "normbench.nn.layers.Noisy: its uniform(x) draws from the run's seed, the step and the layer's place"
             )
         return func(*args, **kwargs)
 

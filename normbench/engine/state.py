@@ -13,7 +13,7 @@ from normbench.models.init import initialise, initialise_from_batch
 from normbench.seeding import key
 
 if TYPE_CHECKING:
-    from normbench.plan import RunSpec
+    from normbench.planning.runs import RunSpec
 
 Tensors = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ import torch
 
 from normbench.engine.checkpoint import UnfitError, dump_state, load_state, seal
 from normbench.engine.state import StackState
-from normbench.plan import Stack
+from normbench.planning.runs import Stack
 from normbench.records import ResultsFolder, StackWriter
 from normbench.records.files import explained, remove, write_file
 

@@ -11,7 +11,9 @@ from normbench.engine.events import Event, RunEnd
 from normbench.engine.state import StackState
 from normbench.launch.checkpoints import Checkpoints
 from normbench.launch.reporter import Reporter
-from normbench.plan import Plan, RunSpec, Stack, split_stack
+from normbench.planning.plan import Plan
+from normbench.planning.runs import RunSpec, Stack
+from normbench.planning.stacks import split_stack
 from normbench.records import ResultsFolder, StackWriter
 
 

@@ -14,7 +14,8 @@ from normbench.engine.loop import StackTrainer
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Schedule
 from normbench.launch.launch import Launch, stack_name
-from normbench.plan import Stack, stack_key
+from normbench.planning.runs import Stack
+from normbench.planning.stacks import stack_key
 
 
 def train_stacks(launch: Launch, stacks: Sequence[Stack]) -> None:
@@ -73,8 +74,7 @@ def _train(launch: Launch, stack: Stack) -> None:
 def _trainer(launch: Launch, stack: Stack) -> StackTrainer:
     """Return the trainer of a stack: from its checkpoint, or from its beginning with the reason said."""
     plan, settings = launch.plan, stack.runs[0].settings
-    dtype = torch.float64 if settings.train.dtype == "float64" else torch.float32
-    dataset = load(settings.data, plan.data_dir, dtype=dtype, device=plan.device)
+    dataset = load(settings.data, plan.data_dir, dtype=settings.train.torch_dtype, device=plan.device)
     make = partial(
         StackTrainer,
         stack.runs,

@@ -21,7 +21,7 @@ from normbench.engine.checkpoint import UnfitError
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Schedule
 from normbench.launch.launch import Launch, stack_name
-from normbench.plan import Stack
+from normbench.planning.runs import Stack
 from normbench.plugins import Plugin, load_again, loaded
 from normbench.probes import Probe
 from normbench.records import StackWriter
@@ -201,11 +201,10 @@ def _train(pipe: Connection, stack: Stack, stored: bytes | None, job: Job) -> bo
     from normbench.data import load
     from normbench.engine.checkpoint import dump_state, load_state
     from normbench.engine.loop import StackTrainer
-    from normbench.plan import stack_key
+    from normbench.planning.stacks import stack_key
 
     settings, ids = stack.runs[0].settings, [run.run_id for run in stack.runs]
-    dtype = torch.float64 if settings.train.dtype == "float64" else torch.float32
-    dataset = load(settings.data, job.data_dir, dtype=dtype, device=job.device)
+    dataset = load(settings.data, job.data_dir, dtype=settings.train.torch_dtype, device=job.device)
     state = None if stored is None else load_state(stored, ids, stack.executor, torch.device(job.device))
 
     def advance(run_steps: int) -> None:

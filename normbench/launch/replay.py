@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from normbench.engine.loop import evaluation_steps
 from normbench.errors import NormbenchError
-from normbench.plan import Plan, RunSpec, Stack, form_stacks, served_probes
+from normbench.planning.plan import Plan
+from normbench.planning.refusals import served_probes
+from normbench.planning.runs import RunSpec, Stack
+from normbench.planning.stacks import form_stacks
 from normbench.probes import PROBES, Probe
 from normbench.records import ResultsFolder
 from normbench.records.config_file import read_config
@@ -35,11 +37,10 @@ def stacks_to_replay(plan: Plan, folder: ResultsFolder) -> list[Stack]:
 def measurements(run: RunSpec, plan: Plan) -> set[tuple[str, int]]:
     """Return (probe, step) of all measurements of a run that does not diverge."""
     train = run.settings.train
-    evaluations = evaluation_steps(train.steps, train.eval_every)
     return {
         (probe.name, step)
         for probe in served_probes(plan.experiment.probes, run.settings, plan.data_dir)
-        for step in probe.schedule(train.steps, evaluations)
+        for step in probe.schedule(train.steps, train.evaluation_steps)
     }
 
 

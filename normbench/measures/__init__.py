@@ -13,7 +13,7 @@ from normbench.measures.seconds_per_step import SecondsPerStep
 from normbench.measures.seconds_to_target import SecondsToTarget
 from normbench.measures.share_that_trains import ShareThatTrains
 from normbench.measures.steps_to_target import StepsToTarget
-from normbench.options import Registry
+from normbench.registry import Registry
 
 MEASURES: Registry[Measure] = Registry(
     "measure",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from normbench.options import Named
-from normbench.stats import Edge, Scale, Span, exactly, largest_trained_rate
+from normbench.registry import Named
+from normbench.stats.intervals import Scale, Span, exactly
+from normbench.stats.outcome import Edge, largest_trained_rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from normbench.measures.base import RateMeasure, Sample
-from normbench.stats import Span
+from normbench.stats.intervals import Span
 
 
 class DecadesOfRates(RateMeasure):

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from normbench.measures.base import Part, RunMeasure, Sample, known
-from normbench.stats import Scale, Span
+from normbench.stats.intervals import Scale, Span
 
 
 class FinalAccuracy(RunMeasure):

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from normbench.measures.base import Comparison, RunMeasure, Sample, known
-from normbench.stats import Span
+from normbench.stats.intervals import Span
 
 
 class GeneralisationGap(RunMeasure):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from normbench.measures.base import Comparison, RateMeasure, Sample
-from normbench.stats import Scale, Span
+from normbench.stats.intervals import Scale, Span
 
 
 class MaxStableLr(RateMeasure):

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from normbench.errors import did_you_mean, one_of
 from normbench.measures.base import RunMeasure, Sample, known
-from normbench.stats import Span
+from normbench.stats.intervals import Span
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from typing import Literal
 
 from normbench.measures.base import Sample
 from normbench.measures.steps_to_target import StepsToTarget
-from normbench.stats import Span
+from normbench.stats.intervals import Span
 
 
 class SecondsToTarget(StepsToTarget):

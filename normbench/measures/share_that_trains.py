@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from normbench.measures.base import Comparison, Measure, Sample
-from normbench.stats import Span, exactly
+from normbench.stats.intervals import Span, exactly
 
 
 class ShareThatTrains(Measure):

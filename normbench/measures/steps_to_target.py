@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from normbench.measures.base import Comparison, Part, RunMeasure, Sample
-from normbench.stats import Scale, Span
+from normbench.stats.intervals import Scale, Span
 
 
 class StepsToTarget(RunMeasure):

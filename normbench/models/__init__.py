@@ -11,7 +11,7 @@ from normbench.models.lstm import LSTM
 from normbench.models.mlp import MLP
 from normbench.models.resnet import ResNet
 from normbench.models.rnn import RNN
-from normbench.options import Registry
+from normbench.registry import Registry
 
 MODELS: Registry[Model] = Registry("model", MLP, CNN, ResNet, Highway, DeepLinear, AllConv, LSTM, RNN)
 

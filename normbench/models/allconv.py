@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from normbench.layers import Conv2d, Linear
 from normbench.models.base import Activation, Model
 from normbench.models.cnn import CNNNet
+from normbench.nn.layers import Conv2d, Linear
 
 LEAST = 12  # 12 pixels become 6, then 3, then 1
 

@@ -10,10 +10,10 @@ from pydantic import Field, field_validator
 from torch import nn
 
 from normbench.errors import PlanError
-from normbench.layers import ACTIVATIONS, Noisy, Scaled, name_places
 from normbench.models.init import Init
+from normbench.nn.layers import ACTIVATIONS, Noisy, Scaled, name_places
 from normbench.norms import NORMS, Normalization
-from normbench.options import Named, Options
+from normbench.registry import Named, Options
 
 Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "identity"]
 Position = Literal["before_activation", "after_activation", "layer_input"]

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from normbench.layers import Conv2d, Linear
 from normbench.models.base import Model
+from normbench.nn.layers import Conv2d, Linear
 
 POOLINGS = 3  # at most
 

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from normbench.layers import Linear, Sigmoid
 from normbench.models.base import Model
 from normbench.models.init import Init
 from normbench.models.mlp import MLPNet
+from normbench.nn.layers import Linear, Sigmoid
 
 
 class Highway(Model):

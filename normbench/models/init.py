@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from normbench.layers import Noisy
-from normbench.options import Options
+from normbench.nn.layers import Noisy
+from normbench.registry import Options
 from normbench.seeding import generator
 
 Scheme = Literal["default", "normal", "xavier", "he", "lecun", "orthogonal"]

@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from normbench.gates import gated_tanh, lstm_state
 from normbench.models.base import Model
 from normbench.models.init import Init
 from normbench.models.recurrent import Cell, Recurrent
+from normbench.nn.recurrent import gated_tanh, lstm_state
 from normbench.norms.sequence import Seen
 
 

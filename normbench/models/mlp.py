@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from normbench.layers import Linear
 from normbench.models.base import Model
+from normbench.nn.layers import Linear
 
 
 class MLP(Model):

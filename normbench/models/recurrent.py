@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normbench.errors import PlanError
-from normbench.layers import Linear, Noisy
 from normbench.models.base import Model
 from normbench.models.init import Init
+from normbench.nn.layers import Linear, Noisy
 from normbench.norms.sequence import Seen, SequenceLayer
 from normbench.seeding import generator
 

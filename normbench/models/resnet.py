@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from normbench.layers import Conv2d, Linear
 from normbench.models.base import Model
+from normbench.nn.layers import Conv2d, Linear
 
 STAGES = 3
 

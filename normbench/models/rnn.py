@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from normbench.layers import ACTIVATIONS
 from normbench.models.base import Activation
 from normbench.models.recurrent import Cell, Recurrent
+from normbench.nn.layers import ACTIVATIONS
 from normbench.norms.sequence import Seen
 
 

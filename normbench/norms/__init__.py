@@ -19,7 +19,7 @@ from normbench.norms.weight_standardization import WeightStandardization
 from normbench.norms.weightnorm import WeightNorm
 from normbench.norms.whitening import Whitening
 from normbench.norms.whitening_newton import WhiteningNewton
-from normbench.options import Registry
+from normbench.registry import Registry
 
 NORMS: Registry[Normalization] = Registry(
     "normalization",

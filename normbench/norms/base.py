@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from normbench.layers import Dropout, Noisy
+from normbench.nn.layers import Dropout, Noisy
 from normbench.norms.sequence import EachStep, SequenceLayer
-from normbench.options import Named
+from normbench.registry import Named
 
 
 class Normalization(Named):

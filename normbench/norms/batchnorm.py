@@ -8,8 +8,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from normbench import functional
-from normbench.layers import Noisy
+from normbench.nn import functional
+from normbench.nn.layers import Noisy
 from normbench.norms.base import Affine, Normalization
 from normbench.norms.sequence_batchnorm import SequenceBatchNorm
 

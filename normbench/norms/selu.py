@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from normbench.layers import AlphaDropout, Noisy
+from normbench.nn.layers import AlphaDropout, Noisy
 from normbench.norms.base import Normalization
 
 

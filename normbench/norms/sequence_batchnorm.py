@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from normbench import functional
+from normbench.nn import functional
 from normbench.norms.sequence import Seen, SequenceLayer
 
 

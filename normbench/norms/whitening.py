@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from normbench import functional
+from normbench.nn import functional
 from normbench.norms.base import Affine, Normalization
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from normbench import functional
+from normbench.nn import functional
 
 
 class Wrapped(nn.Module):

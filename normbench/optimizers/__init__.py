@@ -6,7 +6,7 @@ from normbench.optimizers.adam import Adam, AdamW
 from normbench.optimizers.base import Optimizer
 from normbench.optimizers.rmsprop import RMSprop
 from normbench.optimizers.sgd import SGD
-from normbench.options import Registry
+from normbench.registry import Registry
 
 OPTIMIZERS: Registry[Optimizer] = Registry("optimizer", SGD, Adam, AdamW, RMSprop)
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from normbench.options import Named, Options
+from normbench.registry import Named, Options
 
 Tensors = dict[str, Tensor]
 

@@ -18,8 +18,8 @@ from normbench.errors import NormbenchError, did_you_mean, one_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from normbench.analysis.tables import Tables
     from normbench.plots.base import FigureKind
-    from normbench.tables import Tables
 
 MODULES = (  # each file's FIGURES, in the order in which they are drawn
     "convergence",
@@ -48,7 +48,7 @@ Keys = Union[str, Sequence[str], None]
 
 def figures() -> dict[str, FigureKind]:
     """Return all figures by name."""
-    kinds = (kind for name in MODULES for kind in import_module(f"normbench.plots.{name}").FIGURES)
+    kinds = (kind for name in MODULES for kind in import_module(f"normbench.plots.figures.{name}").FIGURES)
     return {kind.name: kind for kind in kinds}
 
 
@@ -72,7 +72,7 @@ def plot_results(
     (`seed` too); `color` and `panel` take several, as a list or with commas. `layer`, `quantities` and
     `steps` choose what the figures of the probes show, by the names of layers.csv.
     """
-    from normbench.tables import load_tables
+    from normbench.analysis.tables import load_tables
 
     for name in formats:
         if name not in FORMATS:

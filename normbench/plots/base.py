@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normbench.analysis.tables import RATE, Tables, setting
+from normbench.analysis.variants import (
+    Keys,
+    Levels,
+    levels,
+    number,
+    refining,
+    short_key,
+    spread,
+    variant_keys,
+)
 from normbench.errors import NormbenchError, did_you_mean, one_of
-from normbench.groups import Keys, Levels, levels, number, refining, short_key, spread, variant_keys
-from normbench.tables import RATE, Tables, setting
 
 if TYPE_CHECKING:
     import pandas as pd

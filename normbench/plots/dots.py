@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from normbench.groups import number, variant_keys
+from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.variants import number, variant_keys
 from normbench.plots import marks
 from normbench.plots.base import Request, View, view
 from normbench.plots.sheet import Sheet
 from normbench.plots.style import PALE
-from normbench.stats import Interval
-from normbench.tables import RATE, Tables
+from normbench.stats.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.path import Path
 
-from normbench.groups import Levels, best_rates, is_log_axis, levels
+from normbench.analysis.tables import RATE
+from normbench.analysis.variants import Levels, best_rates, is_log_axis, levels
 from normbench.plots.base import View
 from normbench.plots.sheet import Sheet
 from normbench.plots.style import GREY, INK, Look, rate_ticks
-from normbench.stats import t_quantile
-from normbench.tables import RATE
+from normbench.stats.intervals import t_quantile
 
 if TYPE_CHECKING:
     import pandas as pd

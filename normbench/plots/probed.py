@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.variants import at_best_rate, levels, number
 from normbench.errors import NormbenchError, did_you_mean, one_of
-from normbench.groups import at_best_rate, levels, number
 from normbench.plots.base import Keys, Request, View, view
 from normbench.plots.marks import GROUP
-from normbench.tables import RATE, Tables
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from normbench.options import Registry
 from normbench.probes.activations import Activations
 from normbench.probes.base import NET, Probe, Values
 from normbench.probes.cost import Cost
@@ -17,6 +16,7 @@ from normbench.probes.stopwatch import Stopwatch
 from normbench.probes.variance_shift import VarianceShift
 from normbench.probes.view import OneBatch, RunView
 from normbench.probes.weights import Weights
+from normbench.registry import Registry
 
 PROBES: Registry[Probe] = Registry(
     "probe",

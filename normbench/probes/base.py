@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from normbench.options import Named
 from normbench.probes.view import RunView, net_layers
+from normbench.registry import Named
 
 if TYPE_CHECKING:
     from normbench.probes.stopwatch import Stopwatch

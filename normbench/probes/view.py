@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
-from normbench.functional import cross_entropy
-from normbench.layers import ACTIVATIONS, Scaled, noise
+from normbench.nn.functional import cross_entropy
+from normbench.nn.layers import ACTIVATIONS, Scaled, noise
 from normbench.optimizers import Optimizer
 
 Tensors = dict[str, Tensor]

@@ -18,10 +18,7 @@ config_file   the config.yaml, read as data
 from __future__ import annotations
 
 from normbench.records.folder import OpenStack, ResultsFolder
-from normbench.records.lock import holder_of
-from normbench.records.parts import StackWriter
-from normbench.records.schema import RESULTS, STATUSES, format_cell, format_float, write_csv
-from normbench.records.tables import (
+from normbench.records.frames import (
     FolderStatus,
     experiments_in,
     folder_status,
@@ -29,6 +26,9 @@ from normbench.records.tables import (
     read_metrics,
     read_runs,
 )
+from normbench.records.lock import holder_of
+from normbench.records.parts import StackWriter
+from normbench.records.schema import RESULTS, STATUSES, format_cell, format_float, write_csv
 
 __all__ = [
     "RESULTS",

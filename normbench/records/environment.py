@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from normbench import __version__
+from normbench._version import __version__
 from normbench.records.files import read_small, write_file
 
 PACKAGES = (

@@ -97,7 +97,7 @@ def run_cells(choice: Choice, rows: list[list[str]], trains_below: float | None)
 
 def outcome_cell(end: dict[str, str], status: str, trains_below: float | None) -> str:
     """Return the outcome, which follows from cells that are kept, so that it can change without training."""
-    from normbench.stats import outcome  # numpy alone
+    from normbench.stats.outcome import outcome
 
     loss, entropy = end["train_loss_last_tenth"], end["label_entropy"]
     if trains_below is None:

@@ -39,7 +39,7 @@ CRASHES = "crashes"
 
 
 class RunLike(Protocol):
-    """What the records need of a run's specification (`normbench.plan.RunSpec`)."""
+    """What the records need of a run's specification (`normbench.planning.plan.RunSpec`)."""
 
     @property
     def run_id(self) -> str: ...  # noqa: D102
@@ -54,7 +54,7 @@ class RunLike(Protocol):
 
 
 class StackLike(Protocol):
-    """What the records need of a stack (`normbench.plan.Stack`)."""
+    """What the records need of a stack (`normbench.planning.plan.Stack`)."""
 
     @property
     def stack_id(self) -> str: ...  # noqa: D102
@@ -65,7 +65,7 @@ class StackLike(Protocol):
 
 
 class PlanLike(Protocol):
-    """What the records need of a plan (`normbench.plan.Plan`)."""
+    """What the records need of a plan (`normbench.planning.plan.Plan`)."""
 
     @property
     def runs(self) -> Sequence[RunLike]: ...  # noqa: D102

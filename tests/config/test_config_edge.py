@@ -4,8 +4,8 @@ import pytest
 from config_helpers import column, complaint, experiment
 
 from normbench.config import dump_config, parse_config
-from normbench.edge import lattice
-from normbench.plan import make_plan
+from normbench.planning.plan import make_plan
+from normbench.stats.edge_search import lattice
 
 EDGE = "optimizer.lr: {edge: {from: 1e-3, to: 100, precision: 1.1}}"
 

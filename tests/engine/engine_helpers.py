@@ -17,10 +17,12 @@ from normbench.data import Dataset, batch_order, draw, load
 from normbench.engine.events import Evaluation, RunEnd
 from normbench.engine.loop import StackTrainer
 from normbench.engine.state import initial_model
-from normbench.layers import ACTIVATIONS, Scaled
 from normbench.models import MODELS
+from normbench.nn.layers import ACTIVATIONS, Scaled
 from normbench.norms import NORMS
-from normbench.plan import Plan, RunSpec, make_plan, stack_key
+from normbench.planning.plan import Plan, make_plan
+from normbench.planning.runs import RunSpec
+from normbench.planning.stacks import stack_key
 from normbench.seeding import generator
 
 MLP = {"name": "mlp", "depth": 2, "width": 16}

@@ -21,10 +21,11 @@ from normbench.engine import trace
 from normbench.engine.events import Evaluation
 from normbench.engine.loop import StackTrainer
 from normbench.engine.state import initial_model
-from normbench.layers import noise
 from normbench.models import MODELS
+from normbench.nn.layers import noise
 from normbench.norms import NORMS
-from normbench.plan import RunSpec, choose_executor, stack_key
+from normbench.planning.runs import RunSpec
+from normbench.planning.stacks import choose_executor, stack_key
 
 EVERY = 8  # steps between evaluations
 COMPARED = 24  # steps; then Adam has scaled the rounding of small gradients up to something that is seen

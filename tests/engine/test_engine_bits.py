@@ -17,7 +17,7 @@ from engine_helpers import CNN, MLP, Trained, norm_of, runs_of, takes, trainer
 from normbench.engine import executor as executors
 from normbench.engine import trace
 from normbench.engine.events import RunEnd
-from normbench.layers import ACTIVATIONS
+from normbench.nn.layers import ACTIVATIONS
 
 # sizes that fill no vector register, so that every kernel has a rest at its end
 ODD = {"data": {"batch_size": 21, "test_size": 39}, "model": {"width": 15}}

@@ -8,22 +8,21 @@ import pytest
 import torch
 from engine_helpers import PlainNet, Trained, data_of, runs_of, trainer
 
-from normbench.config.schema import LogSpaced
-from normbench.engine.loop import evaluation_steps, tail_start
+from normbench.config.schema import LogSpaced, Train
 from normbench.engine.state import initial_model
 
 
 def test_evaluation_steps():
-    assert evaluation_steps(10, 4) == [0, 4, 8, 10]
-    assert evaluation_steps(10, 5) == [0, 5, 10]
-    assert evaluation_steps(10, 100) == [0, 10]
-    assert evaluation_steps(10, [3, 1, 12]) == [0, 1, 3, 10]
-    assert evaluation_steps(1000, LogSpaced(log=4)) == [0, 1, 10, 100, 1000]
-    assert evaluation_steps(1000, LogSpaced(log=1)) == [0, 1000]
+    assert Train(steps=10, eval_every=4).evaluation_steps == [0, 4, 8, 10]
+    assert Train(steps=10, eval_every=5).evaluation_steps == [0, 5, 10]
+    assert Train(steps=10, eval_every=100).evaluation_steps == [0, 10]
+    assert Train(steps=10, eval_every=[3, 1, 12]).evaluation_steps == [0, 1, 3, 10]
+    assert Train(steps=1000, eval_every=LogSpaced(log=4)).evaluation_steps == [0, 1, 10, 100, 1000]
+    assert Train(steps=1000, eval_every=LogSpaced(log=1)).evaluation_steps == [0, 1000]
 
 
 def test_the_tail_is_the_last_tenth_and_at_least_one_step():
-    assert [tail_start(steps) for steps in (1, 9, 10, 25, 1000)] == [0, 8, 9, 23, 900]
+    assert [Train(steps=steps).tail_start for steps in (1, 9, 10, 25, 1000)] == [0, 8, 9, 23, 900]
 
 
 @pytest.mark.parametrize("executor", ["vectorized", "looped"])

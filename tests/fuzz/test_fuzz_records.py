@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from normbench import api
+from normbench.analysis.summary import summary_rows
+from normbench.analysis.tables import Tables, load_layers, load_tables, seeds_of
+from normbench.analysis.verify import verify
 from normbench.engine.checkpoint import FORMAT, UnfitError, load_state
 from normbench.errors import NormbenchError
 from normbench.records import folder_status, read_layers, read_metrics, read_runs
 from normbench.records.lock import holder_of
-from normbench.summary import summary_rows
-from normbench.tables import Tables, load_layers, load_tables, seeds_of
-from normbench.verify import verify
 
 CONFIG = """
 name: x

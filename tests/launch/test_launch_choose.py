@@ -8,7 +8,7 @@ from normbench.config import parse_config
 from normbench.errors import NormbenchError
 from normbench.launch import choose
 from normbench.launch.choose import Cores, choose_cores
-from normbench.plan import make_plan
+from normbench.planning.plan import make_plan
 
 
 def plan_of(stacks: int, steps: int, probes: str = "[]"):

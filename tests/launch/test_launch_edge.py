@@ -10,14 +10,14 @@ from matplotlib.text import Text
 from typer.testing import CliRunner
 
 from normbench import api
+from normbench.analysis.summary import summary_rows
+from normbench.analysis.tables import load_tables
+from normbench.analysis.variants import edges
 from normbench.cli import app
 from normbench.engine.loop import StackTrainer
 from normbench.errors import RecordsError
-from normbench.groups import edges
 from normbench.plots import draw
 from normbench.records import folder_status
-from normbench.summary import summary_rows
-from normbench.tables import load_tables
 
 EDGE = """
 name: tiny

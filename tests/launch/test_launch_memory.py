@@ -6,7 +6,7 @@ from launch_helpers import Heard
 
 from normbench import api
 from normbench.cli.show_plan import plan_answer
-from normbench.preview import PROCESS_BYTES, free_memory, preview
+from normbench.planning.estimate import PROCESS_BYTES, free_memory, preview
 
 
 def test_stacks_that_do_not_fit_into_memory_are_divided_and_the_plan_says_so(tmp_path, monkeypatch):
@@ -20,7 +20,9 @@ def test_stacks_that_do_not_fit_into_memory_are_divided_and_the_plan_says_so(tmp
     costs = preview(found)
     assert costs.fit(found.stacks) == ([whole], [])
     quarter = costs._stack(replace(whole, runs=whole.runs[:2])).memory_bytes
-    monkeypatch.setattr("normbench.preview.free_memory", lambda device: PROCESS_BYTES + 1.01 * quarter)
+    monkeypatch.setattr(
+        "normbench.planning.estimate.free_memory", lambda device: PROCESS_BYTES + 1.01 * quarter
+    )
     fitting, (note,) = preview(found).fit(found.stacks)
     assert [run for stack in fitting for run in stack.runs] == list(whole.runs)
     assert [len(stack.runs) for stack in fitting] == [2, 2, 2, 2]

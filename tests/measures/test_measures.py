@@ -5,11 +5,11 @@ import math
 import pytest
 from made_up import rate_runs, run, write
 
+from normbench.analysis.pairing import prepared
+from normbench.analysis.tables import RATE, load_layers, load_tables
 from normbench.measures import MEASURES, Rows, Sample
-from normbench.options import Registry
-from normbench.pairing import prepared
-from normbench.stats import Span
-from normbench.tables import RATE, load_layers, load_tables
+from normbench.registry import Registry
+from normbench.stats.intervals import Span
 
 RATES = [0.01, 0.1, 1, 10]
 INF = math.inf

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from normbench.layers import AlphaDropout, Dropout
 from normbench.models import MODELS
 from normbench.models.init import Init, initialise, initialise_from_batch
-from normbench.net_cost import refusal
+from normbench.nn.layers import AlphaDropout, Dropout
 from normbench.norms import NORMS
 from normbench.norms.weightnorm import WeightNormed
+from normbench.planning.net_cost import refusal
 
 SMALL = {
     "mlp": {"depth": 3, "width": 12},

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from normbench.layers import Dropout, Linear
 from normbench.models import MODELS
 from normbench.models.init import initialise
+from normbench.nn.layers import Dropout, Linear
 from normbench.norms import NORMS
 
 close = {"rtol": 1e-9, "atol": 1e-11}

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from normbench.layers import Noisy, noise
 from normbench.models import MODELS
+from normbench.nn.layers import Noisy, noise
 from normbench.norms import NORMS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))  # for engine_helpers.py

@@ -10,9 +10,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from normbench import functional
-from normbench.layers import ACTIVATIONS, Conv2d, Linear
 from normbench.models.init import Init, initialise
+from normbench.nn import functional
+from normbench.nn.layers import ACTIVATIONS, Conv2d, Linear
 from normbench.norms import NORMS
 
 F64 = torch.float64

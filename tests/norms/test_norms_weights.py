@@ -11,10 +11,10 @@ from plain_norms import PlainStandardised
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from normbench.layers import ACTIVATIONS, Conv2d, Linear, Scaled
 from normbench.models.base import Model
 from normbench.models.init import initialise
 from normbench.models.mlp import MLP
+from normbench.nn.layers import ACTIVATIONS, Conv2d, Linear, Scaled
 from normbench.norms import NORMS
 from normbench.norms.fixup import FixupLayer
 from normbench.norms.scaled_weight_standardization import gain

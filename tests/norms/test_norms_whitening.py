@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from normbench import functional
+from normbench.nn import functional
 from normbench.norms import NORMS
 
 F64 = torch.float64

@@ -10,8 +10,8 @@ from reading import assert_readable, pages, texts
 from synthetic import RATES, write_results
 
 from normbench import plots
+from normbench.analysis.tables import load_tables
 from normbench.errors import NormbenchError, RecordsError
-from normbench.tables import load_tables
 
 NAMES = [name for name, kind in plots.figures().items() if not kind.probe]
 

@@ -8,9 +8,9 @@ import pytest
 from reading import assert_readable, pages, texts
 from synthetic import RATES, write_results
 
-from normbench.groups import LAYERLESS, spread
+from normbench.analysis.tables import load_tables
+from normbench.analysis.variants import LAYERLESS, spread
 from normbench.plots.labels import balanced, parts, width, wrap
-from normbench.tables import load_tables
 
 POSITIONS = ["before_activation", "after_activation", "layer_input"]
 

@@ -11,9 +11,9 @@ from reading import assert_readable, pages, texts
 from synthetic import write_results
 
 from normbench import plots
+from normbench.analysis.tables import load_tables
 from normbench.errors import NormbenchError
 from normbench.plots.probed import layers_of, spans_decades
-from normbench.tables import load_tables
 
 NAMES = [name for name, kind in plots.figures().items() if kind.probe]
 TITLE = "Costs $5, or $6 & <more>"

@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from normbench.engine.events import Evaluation, Layers, RunEnd
-from normbench.plan import RunSpec
+from normbench.planning.runs import RunSpec
 from normbench.probes import PROBES, Probe
 
 FLOAT64 = {"dtype": "float64"}

@@ -9,7 +9,7 @@ from engine_helpers import runs_of
 from probes_helpers import Plain, measured, of_layer, probe, small
 from torch.func import functional_call
 
-from normbench.layers import ACTIVATIONS
+from normbench.nn.layers import ACTIVATIONS
 from normbench.probes.activations import largest_slope, percentiles, saturation
 
 EXECUTORS = ["vectorized", "looped"]

@@ -9,8 +9,8 @@ from normbench.cli.look import Kind, entries
 from normbench.config import dump_config, parse_config
 from normbench.engine.state import initial_model
 from normbench.errors import ConfigError, PlanError
-from normbench.plan import make_plan
-from normbench.preview import preview
+from normbench.planning.estimate import preview
+from normbench.planning.plan import make_plan
 from normbench.probes import PROBES
 from normbench.probes.view import layer_of
 

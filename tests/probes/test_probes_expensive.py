@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from normbench.functional import differentiable_twice
+from normbench.nn.functional import differentiable_twice
 from normbench.norms import NORMS
 from normbench.probes.sharpness import largest_eigenvalue
 

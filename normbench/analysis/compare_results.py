@@ -1,0 +1,229 @@
+"""Two results of the same experiments held against each other: cells matched by settings, seeds paired.
+
+Works from runs.csv and config.yaml. What differs by less than `MARGINS` is no news: two machines that round
+differently come to other last digits, and a long training at a large rate makes more of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from normbench.analysis.comparison import FEWEST_SEEDS
+from normbench.analysis.judge import Verdict, judge_all
+from normbench.analysis.pairing import Cell, Group, matching, read
+from normbench.analysis.tables import RATE, Tables, in_order, load_tables, setting
+from normbench.analysis.variants import label, number
+from normbench.errors import NormbenchError
+from normbench.measures import MEASURES, Measure, Rows
+from normbench.records import experiments_in
+from normbench.records.orphans import NEUTRAL, flatten
+from normbench.stats.intervals import Interval, Span, holm_holds, p_beyond, span_interval, unlog, weighted
+
+# Measure, with its options, and the difference that is no news: of accuracies, or of natural logarithms.
+MARGINS: tuple[tuple[str, dict[str, Any], float], ...] = (
+    ("max_stable_lr", {}, 0.0),
+    ("final_accuracy", {"at": "equal_rates"}, 1e-3),
+    ("final_loss", {"at": "equal_rates"}, 1e-2),
+)
+NOT_SETTINGS = (*NEUTRAL, "seeds", "sweep")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One measure of one cell in both results: B - A, or B / A where `ratio`; `moved`: beyond noise."""
+
+    experiment: str
+    measure: str
+    cell: str
+    ratio: bool
+    interval: Interval
+    p: float
+    moved: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """A claim (for one value of its `for_each`) whose verdict is another one in B."""
+
+    experiment: str
+    id: str
+    group: str
+    before: str
+    after: str
+
+    @property
+    def flipped(self) -> bool:
+        """Return whether it is no longer supported but refuted, or the other way round."""
+        return {self.before, self.after} == {"supported", "refuted"}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What two results have in common, where they differ, and what could not be compared."""
+
+    differences: list[Difference]
+    changes: list[Change]
+    claims: int  # that both have
+    apart: list[str]  # sentences
+
+    @property
+    def moved(self) -> bool:
+        """Return whether something moved beyond noise."""
+        return any(one.moved for one in self.differences) or any(one.flipped for one in self.changes)
+
+
+def compare(one: Path | str, other: Path | str, ignore: Collection[str] = ()) -> Compared:
+    """Compare the experiments of two folders (or two experiments): those of equal names, cell by cell.
+
+    Args:
+        one, other: experiment folders, or folders of them.
+        ignore: settings in which the two may differ.
+
+    Raises:
+        NormbenchError: nothing in them can be compared.
+    """
+    pairs, apart = _pairs(Path(one), Path(other))
+    found: list[Difference] = []
+    changes: list[Change] = []
+    claims = 0
+    for name, folders in pairs.items():
+        tables = [load_tables(folder) for folder in folders]
+        different = different_settings(tables[0], tables[1], ignore)
+        if different:
+            apart.append(f"{name}: not compared, its settings differ ({'; '.join(different)})")
+            continue
+        joined, missing = _joined(tables, ignore)
+        apart += [f"{name}: {sentence}" for sentence in missing]
+        found += _differences(name, joined)
+        both = _verdicts(tables)
+        claims += len(both)
+        changes += [Change(name, *key, *words) for key, words in both.items() if words[0] != words[1]]
+    if not found:
+        reasons = "\n  ".join(["nothing can be compared:", *apart])
+        raise NormbenchError(
+            f"{one} and {other}: {reasons}\nName two results of the same experiments; `--ignore KEY` "
+            "compares what differs in this setting all the same"
+        )
+    tested = [i for i, difference in enumerate(found) if difference.interval.n >= FEWEST_SEEDS]
+    holds = holm_holds([found[i].p for i in tested])
+    for i, moved in zip(tested, holds, strict=True):
+        found[i] = replace(found[i], moved=moved)
+    return Compared(found, changes, claims, apart)
+
+
+def _pairs(one: Path, other: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """Return the experiments that both have, by name, and sentences about the others."""
+    left, right = experiments_in(one), experiments_in(other)
+    if left == [one] and right == [other]:
+        return {one.resolve().name: (one, other)}, []  # of two versions one may be called otherwise
+    names = [{folder.name: folder for folder in folders} for folders in (left, right)]
+    shared = {name: (folder, names[1][name]) for name, folder in names[0].items() if name in names[1]}
+    apart = [
+        f"{name}: only in {place}"
+        for place, own in zip((one, other), names, strict=True)
+        for name in own
+        if name not in shared
+    ]
+    return shared, apart
+
+
+def different_settings(one: Tables, other: Tables, ignore: Collection[str] = ()) -> list[str]:
+    """Return one sentence for each setting of both that is fixed and not equal.
+
+    A setting that one of them does not name is none: a later version may have options that an earlier one had
+    not, with defaults that mean the same.
+    """
+    swept = {*one.swept, *other.swept}
+    flat: list[dict[str, Any]] = []
+    for tables in (one, other):
+        own: dict[str, Any] = {}
+        flatten("", tables.config, own)
+        flat.append(own)
+    sentences = []
+    for key, value in flat[0].items():
+        if any(key == name or key.startswith(f"{name}.") for name in (*NOT_SETTINGS, *ignore)):
+            continue
+        if key in swept or key.removesuffix(".name") in swept or key not in flat[1]:
+            continue
+        if value != flat[1][key]:
+            sentences.append(f"{key}: {value} and {flat[1][key]}")
+    return sentences
+
+
+def _joined(tables: Sequence[Tables], ignore: Collection[str]) -> tuple[list[Tables], list[str]]:
+    """Return both tables with the same swept keys: what one only fixes stands in a column, too."""
+    keys = [key for key in dict.fromkeys((*tables[0].swept, *tables[1].swept)) if key not in ignore]
+    joined = []
+    for own in tables:
+        fixed = {key: _as_column(setting(own.config, key)) for key in keys if key not in own.swept}
+        joined.append(replace(own, runs=own.runs.assign(**fixed), swept=tuple(keys)))
+    missing = []
+    for key in keys:
+        one, other = (in_order(own.runs.loc[~own.runs["refining"], key]) for own in joined)
+        for place, here, there in (("A", one, other), ("B", other, one)):
+            if lacking := [number(value) for value in here if value not in there]:
+                missing.append(f"{key}: {', '.join(lacking)} only in {place}")
+    return joined, missing
+
+
+def _as_column(value: Any) -> Any:
+    """Return a setting as it stands in a swept column."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _differences(name: str, joined: Sequence[Tables]) -> list[Difference]:
+    """Return the difference of each measure in each cell that both have."""
+    keys = joined[0].swept
+    varied = [key for key in keys if any(own.runs[key].nunique(dropna=False) > 1 for own in joined)]
+    none = Rows(joined[0].metrics[:0])
+    found = []
+    for kind, options, margin in MARGINS:
+        measure: Measure = MEASURES[kind](name=kind, **options)
+        own_keys = [key for key in keys if key != RATE] if measure.over_rates else list(keys)
+        if measure.over_rates and (RATE not in keys or RATE not in varied):
+            continue
+        # Each side by itself: read together, a key of which they share no value would be passed over.
+        readings = []
+        for own in joined:
+            runs = own.runs.assign(run=range(len(own.runs)))
+            group = Group("", runs, ())
+            readings += (
+                read(measure, [group], replace(own, runs=runs), {}, none)[1] if len(group.ended) else []
+            )
+        for cell in matching(readings) if len(readings) == 2 else ():
+            spans = _paired([one.cells[cell] for one in readings])
+            if spans:
+                text = _cell_text(own_keys, cell, varied)
+                ratio = measure.scale == "log"
+                interval = span_interval(spans)
+                shown = unlog(interval) if ratio else interval
+                p = p_beyond(spans, margin)
+                found.append(Difference(name, measure.label, text, ratio, shown, p, False))
+    return found
+
+
+def _paired(sides: Sequence[Mapping[int, Span | None]]) -> list[Span]:
+    """Return B - A of each seed that both have; without those that have no finite value on both sides."""
+    one, other = sides
+    pairs = [(one[seed], other[seed]) for seed in sorted(set(one) & set(other))]
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
+    return [weighted((b, a), (1, -1)) for a, b in known if math.isfinite(a.low) and math.isfinite(b.low)]
+
+
+def _cell_text(keys: Sequence[str], cell: Cell, varied: Sequence[str]) -> str:
+    own = [(key, value) for key, value in zip(keys, cell, strict=True) if key in varied]
+    return label(tuple(key for key, _ in own), (value for _, value in own), named=True) if own else "all runs"
+
+
+def _verdicts(tables: Sequence[Tables]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return both verdicts on each claim (and value of its `for_each`) that both have."""
+    sides = [{_key(one): one.verdict for one in judge_all(own)} for own in tables]
+    return {key: (word, sides[1][key]) for key, word in sides[0].items() if key in sides[1]}
+
+
+def _key(verdict: Verdict) -> tuple[str, str]:
+    return verdict.id, verdict.group

@@ -1,0 +1,235 @@
+"""From tables to comparable numbers: the groups of a claim, their matching cells, what a measure reads there.
+
+A cell is a combination of the swept keys but for the rate where a measure takes all rates or each variant's
+best. Groups are compared cell by cell and seed by seed, and averaged over the cells that match: those with
+equal values of all keys that the claim does not name. A key that the variant does not choose (SELU sets the
+activation, a net without a normalization has no epsilon) matches every value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normbench.analysis.tables import RATE, Tables, in_order
+from normbench.analysis.variants import (
+    at_best_rate,
+    label,
+    levels,
+    number,
+    refining,
+    score,
+    short_key,
+    spread,
+)
+from normbench.measures import Measure, Rows, Sample
+from normbench.measures.claim import Claim, Filter, fits
+from normbench.stats.intervals import Span, weighted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Cell = tuple[Any, ...]  # the values of the keys that the groups of a claim share
+At = Mapping[str, Any]  # the values of the keys of `for_each` that a verdict is about
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one side of a comparison, all their rates; `named`: the keys that make them the group."""
+
+    name: str
+    runs: pd.DataFrame
+    named: tuple[str, ...]
+
+    @property
+    def ended(self) -> pd.DataFrame:
+        """Return the runs that have an outcome."""
+        return self.runs[self.runs["outcome"].notna()]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the measure reads of one group: for each matching cell and seed one number, or None."""
+
+    group: Group
+    cells: Mapping[Cell, Mapping[int, Span | None]]
+    holes: int  # seeds with rates above the block that train again
+    grid_edge: bool  # a best rate ends the grid and trains
+
+
+def prepared(tables: Tables) -> Tables:
+    """Return the tables with `run`, and runs repeated under each value of keys that they do not choose."""
+    runs = tables.runs.assign(run=np.arange(len(tables.runs), dtype=np.int64))
+    runs, _ = spread(runs, tables.swept)
+    return replace(tables, runs=_spread_absent(runs, tables.swept))
+
+
+def _spread_absent(runs: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
+    """Repeat the runs that lack an option under each value that it has elsewhere."""
+    import pandas as pd
+
+    for key in swept:
+        values = [value for value in in_order(runs[key]) if value is not None]
+        lacks = runs[key].isna()
+        if not values or not lacks.any():
+            continue
+        copies = [runs[lacks].assign(**{key: value}) for value in values]
+        runs = pd.concat([runs[~lacks], *copies]).sort_index(kind="stable").reset_index(drop=True)
+    return runs
+
+
+def select(runs: pd.DataFrame, wanted: Filter) -> pd.DataFrame:
+    """Return the runs that have one of the wanted values for each key."""
+    mask = np.ones(len(runs), dtype=bool)
+    for key, want in wanted.items():
+        good = {have for have in runs[key].unique() if fits(_plain(have), want)}
+        mask &= runs[key].isin(good).to_numpy()
+    return runs[mask]
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell of a table as Python has it, NaN as None."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def cases(claim: Claim, tables: Tables) -> Iterator[tuple[At, pd.DataFrame]]:
+    """Yield each combination of the values of `for_each` that any group has, with the runs that have it."""
+    runs = tables.runs
+    taking_part = np.zeros(len(runs), dtype=bool)
+    for wanted in claim.groups.values():
+        taking_part |= runs.index.isin(select(runs, wanted).index)
+    found = levels(runs[taking_part], claim.for_each)
+    for row in found.values:
+        at = dict(zip(found.keys, row, strict=True))
+        yield at, select(runs, at)
+
+
+def groups_of(claim: Claim, runs: pd.DataFrame) -> list[Group]:
+    """Return the sides of the comparison: `of` and `against`, or one for each value of `over`, ascending."""
+    named = tuple(dict.fromkeys(key for wanted in claim.groups.values() for key in wanted))
+    if claim.over is None:
+        return [Group(_named(name, w), select(runs, w), named) for name, w in claim.groups.items()]
+    mine, over = select(runs, claim.of), claim.over
+    return [
+        Group(f"{short_key(over)} {number(value)}", select(mine, {over: value}), (*named, over))
+        for value in in_order(mine[over])
+    ]
+
+
+def _named(name: str, wanted: Filter) -> str:
+    """Return a group's name with what makes it: `against: norm none`."""
+    return f"{name}: {label(tuple(wanted), wanted.values(), named=True)}" if wanted else name
+
+
+def read(
+    measure: Measure, groups: Sequence[Group], tables: Tables, at: At, layers: Rows
+) -> tuple[Measure, list[Readings]]:
+    """Return the measure as it is taken here, and what it reads of each group, in cells that can match."""
+    curves = Rows(tables.metrics)
+    keys = [key for key in tables.swept if key not in at]
+    if measure.over_rates or measure.own_best:
+        keys = [key for key in keys if key != RATE]
+    chosen = [_chosen(measure, group, keys) for group in groups]
+    samples = [
+        list(_samples(runs, keys, curves, layers)) for runs in chosen
+    ]  # of each group: (values of keys, seed, sample)
+    settled = measure.settle([sample for group in samples for _, _, sample in group])
+    shared = _shared_keys(keys, groups)
+    places = [keys.index(key) for key in shared]
+    return settled, [
+        _readings(settled, group, found, places, runs)
+        for group, found, runs in zip(groups, samples, chosen, strict=True)
+    ]
+
+
+def _chosen(measure: Measure, group: Group, keys: Sequence[str]) -> pd.DataFrame:
+    """Return the runs that count: those with an outcome, each variant's at its best rate where so asked."""
+    runs = group.ended
+    if not measure.refined:
+        runs = runs[~refining(runs)]
+    return at_best_rate(runs, keys) if measure.own_best and len(runs) else runs
+
+
+def _samples(
+    runs: pd.DataFrame, keys: Sequence[str], curves: Rows, layers: Rows
+) -> Iterator[tuple[Cell, int, Sample]]:
+    for values, part in runs.groupby([*keys, "seed"], dropna=False, sort=False):
+        row = tuple(_plain(value) for value in (values if isinstance(values, tuple) else (values,)))
+        rates = part[RATE].to_numpy(float) if RATE in part.columns else np.full(len(part), np.nan)
+        order = np.argsort(rates, kind="stable")
+        yield row[:-1], int(row[-1]), Sample(part.iloc[order], rates[order], curves, layers)
+
+
+def _shared_keys(keys: Sequence[str], groups: Sequence[Group]) -> list[str]:
+    """Return the keys by whose values cells match: not named by the claim, and not fixed by the groups.
+
+    A key that moves together with the named ones (`zip`) has no value that all groups share.
+    """
+    free = [key for key in keys if not any(key in group.named for group in groups)]
+    values = {key: [set(in_order(group.runs[key])) for group in groups] for key in free}
+    return [key for key in free if set.intersection(*values[key])]
+
+
+def _readings(
+    measure: Measure,
+    group: Group,
+    samples: Iterable[tuple[Cell, int, Sample]],
+    places: Sequence[int],
+    runs: pd.DataFrame,
+) -> Readings:
+    """Read each sample; cells of the group that differ only in named keys are averaged."""
+    found: dict[Cell, dict[int, list[Span | None]]] = {}
+    holes = 0
+    for values, seed, sample in samples:
+        cell = tuple(values[place] for place in places)
+        found.setdefault(cell, {}).setdefault(seed, []).append(_on_scale(measure, measure.reading(sample)))
+        holes += measure.holes(sample) > 0
+    edge = "edge" in runs.columns and bool((runs["edge"] != "").any())
+    cells = {cell: {seed: mean(spans) for seed, spans in seeds.items()} for cell, seeds in found.items()}
+    return Readings(group, cells, holes, edge)
+
+
+def _on_scale(measure: Measure, span: Span | None) -> Span | None:
+    return span.log() if span is not None and measure.scale == "log" else span
+
+
+def mean(spans: Sequence[Span | None]) -> Span | None:
+    """Return the mean; None if one of them is missing."""
+    known = [span for span in spans if span is not None]
+    return weighted(known, [1 / len(known)] * len(known)) if len(known) == len(spans) else None
+
+
+def contrasts(
+    readings: Sequence[Readings], weights: Sequence[float], seeds: Sequence[int]
+) -> list[Span | None]:
+    """Return for each seed the weighted sum over the groups, averaged over the cells that all groups have.
+
+    None where a group has no number in one of these cells.
+    """
+    values = []
+    cells = matching(readings)
+    for seed in seeds:
+        row = [[one.cells[cell].get(seed) for one in readings] for cell in cells]
+        sums = [weighted([s for s in spans if s], weights) if all(spans) else None for spans in row]
+        values.append(mean(sums) if sums else None)
+    return values
+
+
+def matching(readings: Sequence[Readings]) -> list[Cell]:
+    """Return the cells that all groups have."""
+    return [cell for cell in readings[0].cells if all(cell in one.cells for one in readings[1:])]
+
+
+def shared_seeds(groups: Sequence[Group]) -> list[int]:
+    """Return the seeds of which every group has a run with an outcome."""
+    return sorted(set.intersection(*(set(group.ended["seed"].tolist()) for group in groups)))
+
+
+def chosen_by(tables: Tables) -> str:
+    """Return by what the best rate is chosen: `mean final val accuracy`."""
+    return f"mean {score(tables.runs)[1]}"

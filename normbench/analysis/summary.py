@@ -1,0 +1,223 @@
+"""The table at the end of a run: what each variant can do, with intervals; the same numbers as plain rows."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.variants import best_rates, edges, label, levels, number, refining, score, short_key
+from normbench.stats.intervals import t_interval, wilson
+from normbench.stats.outcome import edge_interval
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+OUTCOMES = ("trains", "stuck", "diverged")
+
+
+def summary_rows(tables: Tables) -> list[dict[str, Any]]:
+    """Return one row for each variant (all swept keys but the rate): JSON-able, None where nothing is known.
+
+    `largest_rate`: geometric mean over seeds of the middle between the largest rate that trains and the
+    next one; its interval counts the grid; inf stands as the word "inf". Shares are over all rates and seeds,
+    without those that only refine an edge.
+    """
+    keys = tuple(k for k in tables.varied if k != RATE)
+    groups = levels(tables.runs, keys)
+    ended = tables.runs["outcome"].notna().to_numpy()
+    values, name = score(tables.runs)
+    best = best_rates(tables.runs, keys).set_index("group")
+    has_rates = RATE in tables.runs.columns and tables.runs[RATE].nunique() > 1
+    found = edges(tables.runs, keys) if has_rates else {}
+    rows = []
+    for code, combination in enumerate(groups.values):
+        mine = groups.codes == code
+        runs = tables.runs[mine & ended & ~refining(tables.runs)]
+        row: dict[str, Any] = {
+            "variant": label(keys, combination),
+            **dict(zip(keys, combination, strict=True)),
+        }
+        row["seeds"] = int(runs["seed"].nunique())
+        row["runs"] = len(runs)
+        row["pending"] = int((mine & ~ended).sum())
+        if has_rates:
+            edge = edge_interval(list(found.get(code, {}).values()))
+            row["largest_rate"] = {
+                **_interval(edge.estimate, edge.low, edge.high, edge.n),
+                "seeds_that_train_at_no_rate": edge.left_out,
+            }
+        if code in best.index and bool((runs["outcome"] != "diverged").any()):
+            rate = float(best["rate"][code])
+            at_best = runs[runs[RATE] == rate] if has_rates else runs
+            good = values.loc[at_best.index]
+            got = t_interval(good[good.abs() < math.inf].to_numpy())
+            row["best"] = {
+                "measure": name,
+                **_interval(got.estimate, got.low, got.high, got.n),
+                "rate": _plain(rate),
+                "grid_edge": str(best["edge"][code]),
+            }
+        for outcome in OUTCOMES:
+            share = wilson(int((runs["outcome"] == outcome).sum()), len(runs))
+            row[outcome] = _interval(share.estimate, share.low, share.high, share.n)
+        rows.append(row)
+    return rows
+
+
+def summary_table(tables: Tables, width: int | None = None) -> Table:
+    """Return the rows as a table for a terminal of `width` columns (default: this terminal's, 80 at least).
+
+    Where a line for each variant is too wide, the intervals move to a second line, then the shares below each
+    other.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = summary_rows(tables)
+    measure = next((row["best"]["measure"] for row in rows if "best" in row), "score")
+    has_rates = any("largest_rate" in row for row in rows)
+    room = max(80, width or shutil.get_terminal_size().columns)
+    layouts = [_layout(tables, rows, measure, has_rates, kind) for kind in ("wide", "two lines", "narrow")]
+    heads, names = next((found for found in layouts if _wide(*found) <= room), layouts[-1])
+    keys = 1 if heads is layouts[-1][0] else len(_names(tables, rows)[0])
+    table = Table(title=Text(_title(tables, rows)), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.caption = Text(_caption(tables, rows, measure, has_rates))
+    table.caption_justify = "left"
+    for i, head in enumerate(heads):
+        if i < keys:  # the names of the variants; long ones fold
+            table.add_column(Text(head), overflow="fold", min_width=8)
+        else:
+            longest = _longest(head, [name[i] for name in names])
+            table.add_column(Text(head), justify="right", no_wrap=True, min_width=longest)
+    for name in names:
+        table.add_row(*map(Text, name))
+    return table
+
+
+def _names(tables: Tables, rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return the heads of the columns that name a variant, and these names."""
+    keys = tuple(k for k in tables.varied if k != RATE)
+    if not keys:
+        return ["variant"], [[row["variant"]] for row in rows]
+    return [short_key(k) for k in keys], [[number(row[k]) for k in keys] for row in rows]
+
+
+def _layout(
+    tables: Tables, rows: list[dict[str, Any]], measure: str, has_rates: bool, kind: str
+) -> tuple[list[str], list[list[str]]]:
+    """Return heads and cells of one way to set the table."""
+    heads, names = _names(tables, rows)
+    cells = [_cells(row, has_rates) for row in rows]
+    score_head = f"best {measure.replace('final ', '')}"
+    titles = ["largest rate\nthat trains", score_head.replace(" accuracy", "\naccuracy, at rate")]
+    titles = titles if has_rates else [score_head]
+    if kind == "narrow":
+        several = len(heads) > 1
+        heads, names = [", ".join(heads)], [[row["variant"]] for row in rows] if several else names
+        first = len(titles)
+        shares = [
+            "\n".join(f"{word} {' '.join(cell)}" for word, cell in zip(OUTCOMES, line[first:], strict=True))
+            for line in cells
+        ]
+        texts = [
+            [*("\n".join(cell) for cell in line[:first]), share]
+            for line, share in zip(cells, shares, strict=True)
+        ]
+        titles = [*titles, "share of the runs\n%"]
+    else:
+        separator = " " if kind == "wide" else "\n"
+        texts = [[separator.join(cell).rstrip() for cell in line] for line in cells]
+        titles = [*titles, *(f"{word}\n%" for word in OUTCOMES)]
+    return [*heads, *titles], [[*name, *text] for name, text in zip(names, texts, strict=True)]
+
+
+def _longest(title: str, texts: list[str]) -> int:
+    return max(len(line) for text in [title, *texts] for line in text.split("\n"))
+
+
+def _wide(titles: list[str], rows: list[list[str]]) -> int:
+    """Return how many columns of a terminal a table takes; its first names may fold to 20."""
+    wide = [_longest(title, [row[i] for row in rows]) for i, title in enumerate(titles)]
+    return min(wide[0], 20) + sum(wide[1:]) + 3 * len(wide)
+
+
+def _cells(row: dict[str, Any], has_rates: bool) -> list[tuple[str, str]]:
+    """Return for each column after the variant's names: the estimate, and its interval."""
+    cells = [_rate(row.get("largest_rate"))] if has_rates else []
+    return [*cells, _score(row.get("best")), *(_share(row[outcome]) for outcome in OUTCOMES)]
+
+
+def _title(tables: Tables, rows: list[dict[str, Any]]) -> str:
+    seeds = sorted({row["seeds"] for row in rows})
+    runs = sorted({row["runs"] for row in rows})
+    n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    of = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+    return f"{tables.title}: n = {n} seed{'' if n == '1' else 's'}; shares of {of} runs for each variant"
+
+
+def _caption(tables: Tables, rows: list[dict[str, Any]], measure: str, has_rates: bool) -> str:
+    text = (
+        "Brackets: 95 % intervals (Student-t over seeds; shares: Wilson over runs). Trains: mean of the "
+        f"last tenth of the training losses <= {number(tables.trains_below)} x label entropy "
+        f"within {tables.steps}."
+    )
+    if has_rates:
+        text += f" Best: rate with the best mean {measure}. The largest rate's interval counts the grid."
+    if any(row.get("best", {}).get("grid_edge") for row in rows):
+        text += " !: at the grid's edge, better rates may lie beyond."
+    if any(row.get("largest_rate", {}).get("seeds_that_train_at_no_rate") for row in rows):
+        text += " Seeds that train at no rate are left out of the largest rate."
+    pending = sum(row["pending"] for row in rows)
+    return text + (f" {pending} runs have no outcome (yet)." if pending else "")
+
+
+def _interval(estimate: float, low: float, high: float, n: int) -> dict[str, Any]:
+    return {"estimate": _plain(estimate), "low": _plain(low), "high": _plain(high), "n": n}
+
+
+def _plain(value: float) -> float | str | None:
+    """Return a number that JSON can hold: None for NaN, the word for an infinite one."""
+    value = float(value)
+    if math.isnan(value):
+        return None
+    return value if math.isfinite(value) else ("inf" if value > 0 else "-inf")
+
+
+def _two(value: Any) -> str:
+    return value if isinstance(value, str) else number(float(f"{value:.2g}"))
+
+
+def _rate(rate: dict[str, Any] | None) -> tuple[str, str]:
+    if rate is None:
+        return "-", ""
+    left = rate["seeds_that_train_at_no_rate"]
+    if not rate["n"]:
+        return ("at no rate" if left else "-"), ""
+    note = f" ({left} none)" if left else ""
+    if rate["low"] is None or rate["high"] is None:
+        return _two(rate["estimate"]) + note, ""
+    text = "beyond grid" if rate["estimate"] == "inf" else _two(rate["estimate"])
+    return text + note, f"[{_two(rate['low'])}, {_two(rate['high'])}]"
+
+
+def _score(best: dict[str, Any] | None) -> tuple[str, str]:
+    if best is None or best["estimate"] is None:
+        return "-", ""
+    text, low, high = f"{best['estimate']:.3f}", best["low"], best["high"]
+    if best["rate"] is not None:
+        text += f" at {number(best['rate'])}{'!' if best['grid_edge'] else ''}"
+    if low is None:
+        return text, ""
+    if "accuracy" in best["measure"]:
+        low, high = max(0.0, low), min(1.0, high)
+    return text, f"[{low:.3f}, {high:.3f}]"
+
+
+def _share(share: dict[str, Any]) -> tuple[str, str]:
+    if share["estimate"] is None:
+        return "-", ""
+    percent = [f"{100 * share[end]:.0f}" for end in ("estimate", "low", "high")]
+    return percent[0], f"[{percent[1]}, {percent[2]}]"

@@ -1,0 +1,251 @@
+"""Sorts runs into variants: which keys tell them apart, the best rate of each, the edge of its rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from normbench.analysis.tables import RATE, VARIANT, Tables, in_order
+from normbench.stats.outcome import Edge, largest_trained_rate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Keys = tuple[str, ...]
+POSITION, DROPOUT_RATE = "model.norm_position", "model.dropout.rate"
+SET_BY = {"model.activation": VARIANT, POSITION: VARIANT, DROPOUT_RATE: "model.dropout.placement"}
+# names only: to ask the normalizations would import torch
+LAYERLESS = ("none", "weightnorm", "selu", "scaled_weight_standardization", "fixup")
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The distinct values of some keys among the runs, in a stable order, and which one each run has."""
+
+    keys: Keys
+    values: tuple[tuple[Any, ...], ...]  # one value for each key
+    labels: tuple[str, ...]
+    codes: np.ndarray  # for each run, the position in `values`
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def number(value: Any) -> str:
+    """Return a value as short text: three digits for a float, the word itself for a word."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "none"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 1e6:
+        return str(int(value))
+    text = f"{float(value):.3g}"
+    if "e" in text and 1e-4 <= abs(value) < 1e6:
+        return f"{float(value):f}".rstrip("0").rstrip(".")
+    return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+
+
+def short_key(key: str) -> str:
+    """Return a key as it stands in labels: its last part, the section added where that alone says nothing."""
+    special = {RATE: "learning rate", VARIANT: "norm"}
+    parts = key.split(".")
+    return special.get(key) or (
+        " ".join(parts[-2:]) if parts[-1] in ("name", "rate", "scheme") else parts[-1]
+    )
+
+
+def is_log_axis(key: str, values: Sequence[Any]) -> bool:
+    """Return whether an axis of these values is logarithmic: rates, and numbers that span decades."""
+    if not values or not all(isinstance(v, (int, float)) and v > 0 for v in values):
+        return False
+    return key == RATE or (len(values) > 3 and max(values) / min(values) > 30)
+
+
+def variant_keys(tables: Tables) -> Keys:
+    """Return the keys that name a variant: the normalization with its options, else the first other key."""
+    varied = tables.varied
+    own = tuple(k for k in varied if k == VARIANT or k.startswith(VARIANT + "."))
+    if own:
+        return own
+    others = [k for k in varied if k != RATE]
+    words = [k for k in others if tables.runs[k].dtype == object]
+    return tuple((words or others)[:1])
+
+
+def levels(runs: pd.DataFrame, keys: Sequence[str], named: bool = False) -> Levels:
+    """Return the distinct combinations of the keys; `named` puts the key before its value in the labels."""
+    if not keys:
+        return Levels((), ((),), ("all runs",), np.zeros(len(runs), dtype=int))
+    combined = np.zeros(len(runs), dtype=np.int64)
+    orders: list[list[Any]] = []
+    for key in keys:
+        order = list(in_order(runs[key]))
+        places = {value: i for i, value in enumerate(order)}
+        code = runs[key].map(places)
+        if order and order[-1] is None:
+            code = code.fillna(len(order) - 1)
+        combined = combined * len(order) + code.to_numpy(dtype=np.int64)
+        orders.append(order)
+    present, codes = np.unique(combined, return_inverse=True)
+    values = []
+    for flat in present.tolist():
+        row: list[Any] = []
+        for order in reversed(orders):
+            flat, place = divmod(flat, len(order))
+            row.append(order[place])
+        values.append(tuple(reversed(row)))
+    labels = _distinct_labels(tuple(keys), values, named)
+    return Levels(tuple(keys), tuple(values), labels, codes)
+
+
+def _distinct_labels(keys: Keys, values: list[tuple[Any, ...]], named: bool) -> tuple[str, ...]:
+    labels = [label(keys, row, named) for row in values]
+    if len(set(labels)) < len(labels):  # three digits do not tell them apart
+        labels = [label(keys, row, named, full=True) for row in values]
+    return tuple(labels)
+
+
+def label(keys: Keys, row: Iterable[Any], named: bool = False, full: bool = False) -> str:
+    """Return how one combination is called: `batchnorm, eps 0.001`; an option that it lacks is left out."""
+    parts = []
+    for key, value in zip(keys, row, strict=True):
+        if value is None and len(keys) > 1:
+            continue
+        text = str(value) if full else number(value)
+        bare = (key == VARIANT and not (named and value == "none")) or (not named and len(keys) == 1)
+        parts.append(text if bare else f"{short_key(key)} {text}")
+    return ", ".join(parts) or "none"
+
+
+def spread(runs: pd.DataFrame, swept: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Repeat the runs for which a key is set by another under each value that it has elsewhere; say so.
+
+    SELU sets the activation, a normalization without a layer has no position, no dropout has no rate: beside
+    nets that choose these keys such runs belong into every panel, not into one of their own. Other keys are
+    left alone: there a single value may be the user's choice.
+    """
+    import pandas as pd
+
+    notes = []
+    for key, owner in SET_BY.items():
+        if key not in swept or owner not in runs.columns:
+            continue
+        values = {
+            who: set(in_order(part[key]))
+            for who in in_order(runs[owner])
+            for part in [runs[runs[owner] == who]]
+        }
+        setters = _setters(key, values)
+        common = [
+            v
+            for v in in_order(runs[key])
+            if any(v in own for who, own in values.items() if who not in setters)
+        ]
+        if not setters or not common or all({v} == values[s] for s in setters for v in common):
+            continue
+        own_rows = runs[owner].isin(setters)
+        copies = [runs[own_rows].assign(**{key: value}) for value in common]
+        # In the rows' order, from which words take theirs: a legend is the same with and without the copies.
+        runs = pd.concat([runs[~own_rows], *copies]).sort_index(kind="stable").reset_index(drop=True)
+        runs[key] = runs[key].infer_objects()
+        notes.append(_spread_text(key, {s: next(iter(values[s])) for s in setters}))
+    return runs, notes
+
+
+def _setters(key: str, values: dict[Any, set[Any]]) -> list[Any]:
+    """Return the values of the other key that fix this one, given which values it has with each."""
+    single = [who for who, own in values.items() if len(own) == 1]
+    if key == POSITION:
+        return [who for who in single if who in LAYERLESS]
+    if key == DROPOUT_RATE:
+        return [who for who in single if who == "none"]
+    return [who for who in single if not any(values[who] & other for n, other in values.items() if n != who)]
+
+
+def _spread_text(key: str, fixed: dict[Any, Any]) -> str:
+    if key == POSITION:
+        verb, be = ("has", "is") if len(fixed) == 1 else ("have", "are")
+        return f"norm {', '.join(fixed)} {verb} no layer to place and {be} shown with every {short_key(key)}"
+    if key == DROPOUT_RATE:
+        return f"dropout placement none has no rate and is shown with every {short_key(key)}"
+    what = ", ".join(f"{who} sets {short_key(key)} {number(value)} itself" for who, value in fixed.items())
+    return f"{what} and is shown with every {short_key(key)}"
+
+
+def score(runs: pd.DataFrame) -> tuple[pd.Series[Any], str]:
+    """Return what 'best' means, higher is better, and its name; a diverged run counts as accuracy 0."""
+    for column in ("final_val_accuracy", "final_test_accuracy", "final_train_accuracy"):
+        if runs[column].notna().any():
+            return runs[column].where(runs["outcome"] != "diverged", 0.0), column.replace("_", " ")
+    loss = -runs["train_loss_last_tenth"]
+    return loss.where(runs["outcome"] != "diverged", -np.inf), "train loss"
+
+
+def refining(runs: pd.DataFrame) -> np.ndarray:
+    """Return which runs only refine the edge of one cell and seed (tables made by hand have none)."""
+    return runs["refining"].to_numpy(bool) if "refining" in runs.columns else np.zeros(len(runs), dtype=bool)
+
+
+def best_rates(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Return for each combination of the keys the rate with the best mean score over seeds.
+
+    Columns: group (the combination's code), rate, score, edge ('low' or 'high' where the best rate ends the
+    grid and trains, else ''). Without a rate axis: one row for each combination, its rate NaN. With a search
+    for the edge the rates of its scan alone: the best of rates that single seeds have would be the luckiest.
+    """
+    import pandas as pd
+
+    groups = levels(runs, keys)
+    values, _ = score(runs)
+    rate = runs[RATE].astype(float) if RATE in runs.columns else pd.Series(np.nan, index=runs.index)
+    table = pd.DataFrame(
+        {
+            "group": groups.codes,
+            "rate": rate.to_numpy(),
+            "score": values.to_numpy(),
+            "trains": (runs["outcome"] == "trains").to_numpy(),
+        }
+    )
+    table = table[table["score"].notna() & ~refining(runs)]
+    means = table.groupby(["group", "rate"], dropna=False, as_index=False).agg(
+        {"score": "mean", "trains": "any"}
+    )
+    limits = means.groupby("group")["rate"].agg(["min", "max"])
+    best = means.sort_values(["group", "score", "rate"], ascending=[True, False, True]).drop_duplicates(
+        "group"
+    )
+    low = limits.loc[best["group"], "min"].to_numpy()
+    high = limits.loc[best["group"], "max"].to_numpy()
+    rates = best["rate"].to_numpy()
+    settled = (low == high) | ~best["trains"].to_numpy(bool)
+    edge = np.where(settled, "", np.where(rates == high, "high", np.where(rates == low, "low", "")))
+    return best.assign(edge=edge).reset_index(drop=True)
+
+
+def at_best_rate(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Return the runs at the best rate of their group, with the columns `group`, `rate` and `edge`."""
+    best = best_rates(runs, keys)
+    groups = levels(runs, keys)
+    table = runs.assign(group=groups.codes).merge(best[["group", "rate", "edge"]], on="group")
+    if RATE not in runs.columns:
+        return table
+    return table[table[RATE] == table["rate"]].reset_index(drop=True)
+
+
+def edges(runs: pd.DataFrame, keys: Sequence[str]) -> dict[int, dict[int, Edge | None]]:
+    """Return for each combination of the keys (its code) and seed where the rates stop training.
+
+    Seeds of which no run has an outcome yet are absent. The keys must tell all cells apart but for the rate.
+    """
+    groups = levels(runs, keys)
+    found: dict[int, dict[int, Edge | None]] = {}
+    table = runs.assign(group=groups.codes)[["group", "seed", RATE, "outcome"]]
+    table = table[table["outcome"].notna()]
+    for (group, seed), part in table.groupby(["group", "seed"]):
+        found.setdefault(int(group), {})[int(seed)] = largest_trained_rate(
+            part[RATE].to_numpy(float), part["outcome"].tolist()
+        )
+    return found

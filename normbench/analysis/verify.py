@@ -1,0 +1,94 @@
+"""One experiment's claims judged from its folder: CSV and config.yaml alone, whatever else is missing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from normbench.analysis.judge import Verdict, judge_all
+from normbench.analysis.tables import Tables, load_tables, seeds_of
+from normbench.analysis.variants import refining
+from normbench.errors import RecordsError
+
+COLUMNS = (
+    *("id", "statement", "verdict", "estimate", "ci_low", "ci_high", "n", "reason"),
+    *("group", "measure", "expected", "steps", "source"),
+)
+Correction = Literal["holm", "none"]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The verdicts on one experiment, and sentences about what is missing in its folder."""
+
+    folder: Path
+    name: str
+    verdicts: list[Verdict]
+    missing: list[str]
+
+    @property
+    def refuted(self) -> bool:
+        """Return whether a claim is refuted."""
+        return any(one.verdict == "refuted" for one in self.verdicts)
+
+
+def verify(folder: Path | str, correction: Correction = "holm", write: bool = True) -> Verified:
+    """Judge the claims of one experiment and write them to its claims.csv.
+
+    Raises:
+        RecordsError: there are no runs, or no config.yaml, which holds the claims.
+    """
+    folder = Path(folder)
+    if not (folder / "config.yaml").is_file():
+        raise RecordsError(
+            f"{folder / 'config.yaml'}: not there; the claims are in it, so nothing can be judged; run the "
+            "config again to restore it"
+        )
+    tables = load_tables(folder, without_damaged_metrics=True)
+    verdicts = judge_all(tables, correction)
+    if write and verdicts:
+        from normbench.records import write_csv
+
+        write_csv(folder / "claims.csv", COLUMNS, [list(verdict_row(one).values()) for one in verdicts])
+    return Verified(folder, tables.name, verdicts, [*tables.warnings, *_missing(tables)])
+
+
+def verdict_row(one: Verdict) -> dict[str, Any]:
+    """Return a verdict under the columns of claims.csv: None for what cannot be said, `inf` as a word."""
+    numbers = (plain(value) for value in (one.estimate, one.ci_low, one.ci_high))
+    claim = one.claim
+    cells = (one.id, one.statement, one.verdict, *numbers, one.n, one.reason)
+    more = (one.group or None, one.measure.label, claim.expected, one.steps, claim.source)
+    return dict(zip(COLUMNS, (*cells, *more), strict=True))
+
+
+def plain(value: float) -> float | str | None:
+    """Return a number as JSON and CSV can hold it: None for what cannot be said, `inf` as a word."""
+    if math.isnan(value):
+        return None
+    return float(f"{value:.10g}") if math.isfinite(value) else ("inf" if value > 0 else "-inf")
+
+
+def _missing(tables: Tables) -> list[str]:
+    """Return sentences about runs and curves that should be there."""
+    found = []
+    runs, planned = tables.runs, seeds_of(tables)
+    sure = runs[~refining(runs)]  # which of the others are trained a search decides
+    cells = sure.groupby(list(tables.swept), dropna=False).ngroups if tables.swept else 1
+    expected = cells * len(planned)
+    ended = int((sure["outcome"].notna() & sure["seed"].isin(planned)).sum())
+    if ended < expected:
+        found.append(
+            f"{tables.folder / 'runs.csv'}: {expected - ended} of {expected} runs (cells times seeds) "
+            "have no result; `normbench run` trains them"
+        )
+    if tables.metrics.empty:
+        found.append(f"{tables.folder / 'metrics.csv'}: no curves; measures that need them are not judged")
+        return found
+    last = tables.metrics.groupby("run")["step"].max().reindex(range(len(runs)), fill_value=-1)
+    short = int(((runs["status"] == "finished") & (last.to_numpy() < runs["steps"].to_numpy())).sum())
+    if short:
+        found.append(f"{tables.folder / 'metrics.csv'}: the curves of {short} finished runs are cut short")
+    return found

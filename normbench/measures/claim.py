@@ -1,0 +1,195 @@
+"""Claims as the config holds them: what is measured of which runs, and what is expected of the comparison.
+
+Neither torch nor the other sections of the config are needed to read one, so that `verify` starts at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from normbench.measures import MEASURES, Measure
+from normbench.registry import Options
+
+Filter = dict[str, Any]  # dotted key -> value, or list of values any of which will do
+
+TRENDS = ("increases", "decreases", "slope_at_least", "slope_at_most")
+
+
+class Expect(Options):
+    """What a claim expects: one of the comparisons, or with `over` one of the trends."""
+
+    ratio_at_least: float | None = Field(None, gt=0, description="of / against")
+    ratio_at_most: float | None = Field(None, gt=0, description="of / against")
+    difference_at_least: float | None = Field(None, description="of - against")
+    difference_at_most: float | None = Field(None, description="of - against")
+    equal_within: float | None = Field(
+        None, ge=0, description="difference: from -x to x; ratio: from 1/(1 + x) to 1 + x"
+    )
+    scale: Literal["ratio", "difference"] | None = Field(
+        None, description="of equal_within; by default ratio for rates, steps and losses"
+    )
+    increases: Literal[True] | None = Field(None, description="with `over`: from value to value")
+    decreases: Literal[True] | None = Field(None, description="with `over`: from value to value")
+    slope_at_least: float | None = Field(
+        None,
+        description="with `over`: of the measure (in decades where its scale is log) per unit of the axis "
+        "(per decade where its values span decades)",
+    )
+    slope_at_most: float | None = Field(None, description="as slope_at_least")
+
+    @property
+    def kind(self) -> str:
+        """Return the name of the one expectation."""
+        return next(key for key, value in self if value is not None and key != "scale")
+
+    @property
+    def value(self) -> float:
+        """Return its number; 0 for `increases` and `decreases`."""
+        value = getattr(self, self.kind)
+        return 0.0 if value is True else float(value)
+
+    @model_validator(mode="after")
+    def _one(self) -> Expect:
+        given = [key for key, value in self if value is not None and key != "scale"]
+        if len(given) != 1:
+            allowed = ", ".join(key for key in type(self).model_fields if key != "scale")
+            raise ValueError(
+                f"found {' and '.join(given) or 'no expectation'}; allowed: exactly one of {allowed}"
+            )
+        if self.scale and given != ["equal_within"]:
+            raise ValueError(f"'scale' goes with equal_within; found {given[0]}; leave 'scale' out")
+        return self
+
+
+class Claim(Options):
+    """A statement that `normbench verify` holds against the runs."""
+
+    id: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="unique in the file, such as C2-mnist"
+    )
+    statement: str = Field(min_length=1, description="what is claimed, one sentence")
+    source: str | None = Field(None, description="where it is claimed")
+    measure: MEASURES.union() = Field(  # type: ignore[valid-type]
+        description="what is measured"
+    )
+    of: Filter = Field({}, description="the runs that the claim is about: {dotted key: value or list}")
+    against: Filter | None = Field(None, description="the runs to compare with")
+    over: str | None = Field(None, description="for a trend, in place of `against`: the swept key")
+    for_each: list[str] = Field([], description="one verdict for each value of these keys")
+    expect: Expect = Field(description="what is expected of the ratio, difference or trend")
+    control: list[str | Filter] | None = Field(
+        None, description="groups that must train: of, against, or filters; by default `of`"
+    )
+    control_at_least: float | None = Field(
+        None, ge=0, le=1, description="final test accuracy that the best run of a control group must reach"
+    )
+
+    @field_validator("measure", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _against_or_over(self) -> Claim:
+        if (self.against is None) == (self.over is None):
+            found = "neither" if self.over is None else "both"
+            raise ValueError(f"found {found} of 'against' and 'over'; allowed: one of them")
+        kind = self.expect.kind
+        if (kind in TRENDS) != (self.over is not None):
+            wanted = "over: <swept key>" if kind in TRENDS else "against: {key: value}"
+            raise ValueError(f"expect: {kind} needs '{wanted}'")
+        measure: Measure = self.measure
+        if self.comparison != "slope" and self.comparison not in measure.compares:
+            allowed = " or a ".join(measure.compares)
+            raise ValueError(
+                f"expect: {kind} asks for a {self.comparison} of {measure.key()}, which has none; "
+                f"allowed: a {allowed}"
+            )
+        for name in self.control or ():
+            if isinstance(name, str) and name not in ("of", "against"):
+                raise ValueError(f"control: '{name}' is no group; allowed: of, against, or {{key: value}}")
+            if name == "against" and self.against is None:
+                raise ValueError("control: 'against' is no group of a trend; allowed: of, or {key: value}")
+        return self
+
+    @property
+    def comparison(self) -> Literal["ratio", "difference", "slope"]:
+        """Return on what scale the groups are compared."""
+        kind = self.expect.kind
+        if kind in TRENDS:
+            return "slope"
+        if kind == "equal_within":
+            measure: Measure = self.measure
+            own: Literal["ratio", "difference"] = "ratio" if measure.scale == "log" else "difference"
+            return self.expect.scale or own
+        return "ratio" if kind.startswith("ratio") else "difference"
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """Return the ends of what is expected; of increases and decreases 0 itself is not part of it."""
+        kind, value = self.expect.kind, self.expect.value
+        floor = 0.0 if self.comparison == "ratio" else -math.inf
+        if kind == "equal_within":
+            return (1 / (1 + value), 1 + value) if self.comparison == "ratio" else (-value, value)
+        return (floor, value) if kind.endswith("at_most") or kind == "decreases" else (value, math.inf)
+
+    @property
+    def expected(self) -> str:
+        """Return what is expected, in words."""
+        kind, value = self.expect.kind, self.expect.value
+        if kind in ("increases", "decreases"):
+            return f"{kind} over {self.over}"
+        if kind == "equal_within":
+            low, high = self.region
+            return f"{self.comparison} from {low:.4g} to {high:.4g}"
+        return f"{kind.replace('_', ' ')} {value:g}"
+
+    @property
+    def groups(self) -> dict[str, Filter]:
+        """Return the groups by name."""
+        return {"of": self.of, **({} if self.against is None else {"against": self.against})}
+
+    @property
+    def controls(self) -> list[tuple[str, Filter]]:
+        """Return the groups that must train, each with its name; none where no floor is named."""
+        if self.control_at_least is None:
+            return []
+        named = ["of"] if self.control is None else self.control
+        return [(one, self.groups[one]) if isinstance(one, str) else (str(one), one) for one in named]
+
+    @property
+    def keys(self) -> list[str]:
+        """Return every key that the claim names."""
+        filters = [*self.groups.values(), *(one for one in self.control or [] if isinstance(one, dict))]
+        named = [key for one in filters for key in one]
+        return list(dict.fromkeys([*named, *([self.over] if self.over else []), *self.for_each]))
+
+
+def values_of(wanted: Any) -> list[Any]:
+    """Return the values of one key of a filter."""
+    return list(wanted) if isinstance(wanted, list) else [wanted]
+
+
+def same(have: Any, want: Any) -> bool:
+    """Return whether a swept value is the wanted one: numbers to 1e-9, words and truth values as written."""
+    if have is None or want is None:
+        return have is want
+    if isinstance(have, bool) or isinstance(want, bool):
+        return str(have).lower() == str(want).lower()
+    if isinstance(have, str) or isinstance(want, str):
+        return str(have) == str(want)
+    return math.isclose(float(have), float(want), rel_tol=1e-9)
+
+
+def fits(have: Any, wanted: Any) -> bool:
+    """Return whether a swept value is one of those that a filter wants of it."""
+    return any(same(have, want) for want in values_of(wanted))
+
+
+def listed(values: Iterable[Any]) -> str:
+    """Return values as messages list them."""
+    return ", ".join(dict.fromkeys("nothing" if value is None else str(value) for value in values))

@@ -1,0 +1,178 @@
+"""Layers for one run that are fast in a stack, and the noise (dropout) that a run draws from its own seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor, nn
+
+from normbench.errors import NormbenchError
+from normbench.nn import functional
+
+# The uniform numbers of the current step by place; set while a model runs, see `noise`.
+_noise: ContextVar[Mapping[str, Tensor] | None] = ContextVar("noise", default=None)
+
+
+@contextmanager
+def noise(numbers: Mapping[str, Tensor]) -> Iterator[None]:
+    """Give the dropout layers below the uniform numbers in [0, 1) that they use, by their `place`."""
+    token = _noise.set(numbers)
+    try:
+        yield
+    finally:
+        _noise.reset(token)
+
+
+class Linear(nn.Linear):
+    """y = x W' + b (W is (out, in)), as `torch.nn.Linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in) to (B, out)."""
+        return functional.linear(x, self.weight, self.bias)
+
+
+class Conv2d(nn.Conv2d):
+    """A 3x3 (or other) convolution, as `torch.nn.Conv2d`."""
+
+
+class Noisy(nn.Module):
+    """A layer that draws uniform numbers: dropout and its relatives.
+
+    Attributes:
+        place: the layer's name in the model, by which its numbers are hashed from (seed, step, place).
+        rate: the probability to drop a unit; a buffer, so that the runs of a stack may differ in it.
+    """
+
+    rate: Tensor
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__()
+        self.place = ""
+        self.register_buffer("rate", torch.tensor(float(rate), dtype=torch.float64), persistent=False)
+
+    def draws(self, shape: torch.Size) -> tuple[int, ...]:
+        """Return the shape of the numbers that the layer draws for inputs of this shape."""
+        return tuple(shape)
+
+    def uniform(self, x: Tensor) -> Tensor:
+        """Return numbers in [0, 1) for the inputs x: the engine's, or torch's own outside of it."""
+        numbers = _noise.get()
+        if numbers is None:
+            return torch.rand(self.draws(x.shape), dtype=x.dtype, device=x.device)
+        return numbers[self.place]
+
+
+class Dropout(Noisy):
+    """y = x d / (1 - rate), d = 1 with probability 1 - rate (Srivastava et al. 2014)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop units in training; do nothing at inference."""
+        if not self.training:
+            return x
+        keep = (self.uniform(x) >= self.rate).to(x.dtype)
+        return x * (keep / (1 - self.rate).to(x.dtype))
+
+
+class AlphaDropout(Noisy):
+    """Dropout that keeps mean 0 and variance 1 of SELU's outputs (Klambauer et al. 2017, arXiv:1706.02515).
+
+    Dropped units become alpha' = -lambda alpha; out = a (x d + alpha' (1 - d)) + b with
+    a = (q + alpha'^2 q (1 - q))^(-1/2), b = -a (1 - q) alpha', q = 1 - rate.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop units in training; do nothing at inference."""
+        if not self.training:
+            return x
+        dropped = -functional.SELU_SCALE * functional.SELU_ALPHA
+        q = (1 - self.rate).to(x.dtype)
+        a = (q + dropped**2 * q * (1 - q)) ** -0.5
+        b = -a * (1 - q) * dropped
+        keep = self.uniform(x) >= self.rate
+        return a * torch.where(keep, x, torch.full_like(x, dropped)) + b
+
+
+class Sigmoid(nn.Sigmoid):
+    """y = 1 / (1 + e^-x), with the same bits in every stack."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each unit."""
+        return functional.sigmoid(x)
+
+
+class ELU(nn.ELU):
+    """y = x if x > 0 else e^x - 1 (Clevert et al. 2016), with the same bits in every stack."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each unit."""
+        return functional.elu(x)
+
+
+class SELU(nn.SELU):
+    """y = lambda (x if x > 0 else alpha (e^x - 1)) (Klambauer et al. 2017), the same bits in every stack."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each unit."""
+        return functional.elu(x, functional.SELU_ALPHA, functional.SELU_SCALE)
+
+
+class GELU(nn.GELU):
+    """y = x P(z <= x), z a standard normal number, with the same bits in every stack."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each unit."""
+        return functional.gelu(x)
+
+
+class Activations(dict[str, type[nn.Module]]):
+    """The activations by name; each is a module class that is made without arguments."""
+
+    def add(self, name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
+        """Return a decorator that registers a class under this name; a name that is taken is an error."""
+
+        def register(cls: type[nn.Module]) -> type[nn.Module]:
+            if name in self:
+                raise NormbenchError(
+                    f"the activation '{name}' is there already; a name is registered once, choose another"
+                )
+            if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+                raise NormbenchError(f"{cls!r} is no activation; derive it from torch.nn.Module")
+            self[name] = cls
+            return cls
+
+        return register
+
+
+ACTIVATIONS = Activations(
+    sigmoid=Sigmoid,
+    tanh=nn.Tanh,
+    relu=nn.ReLU,
+    leaky_relu=nn.LeakyReLU,
+    elu=ELU,
+    selu=SELU,
+    gelu=GELU,
+    identity=nn.Identity,
+)
+
+
+class Scaled(nn.Module):
+    """y = gain activation(x): an activation whose outputs a normalization asks to multiply."""
+
+    def __init__(self, activation: nn.Module, gain: float) -> None:
+        super().__init__()
+        self.activation, self.gain = activation, gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map each unit."""
+        return self.activation(x) * self.gain
+
+
+def name_places(model: nn.Module) -> nn.Module:
+    """Tell every noisy layer its name in the model; called once when a model is built."""
+    for name, module in model.named_modules():
+        if isinstance(module, Noisy):
+            module.place = name
+    return model

@@ -1,0 +1,88 @@
+"""The products of a recurrent cell's gates, for one run or, under `torch.vmap`, a stack of runs.
+
+As in `functional`: forward and backward are written out, count dimensions from the end, and are made of
+operations that have the same bits in every stack.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from normbench.nn.functional import _Stackable, twice
+
+
+class _LSTMState(_Stackable):
+    outputs = 4
+
+    @staticmethod
+    def forward(gates: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+        width = c.shape[-1]
+        opened = gates[..., : 3 * width].neg().exp_().add_(1).reciprocal_()  # sigmoid: i, f, o
+        candidate = gates[..., 3 * width :].tanh()
+        i, f, o = opened.chunk(3, -1)
+        return torch.addcmul(f * c, i, candidate), o.clone(), opened, candidate
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.save_for_backward(inputs[1], output[2], output[3])
+        ctx.mark_non_differentiable(*output[2:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_c: Tensor, grad_o: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+        c, opened, candidate = ctx.saved_tensors
+        i, f, _o = opened.chunk(3, -1)
+        grad_gates = torch.cat([grad_c * candidate, grad_c * c, grad_o, grad_c * i], -1)
+        at = opened.shape[-1]
+        if torch._C._are_functorch_transforms_active():  # for a probe: these write into no given tensor
+            of_gates = torch.ops.aten.sigmoid_backward(grad_gates[..., :at], opened)
+            of_candidate = torch.ops.aten.tanh_backward(grad_gates[..., at:], candidate)
+            return torch.cat([of_gates, of_candidate], -1), grad_c * f
+        torch.ops.aten.sigmoid_backward.grad_input(
+            grad_gates[..., :at], opened, grad_input=grad_gates[..., :at]
+        )
+        torch.ops.aten.tanh_backward.grad_input(
+            grad_gates[..., at:], candidate, grad_input=grad_gates[..., at:]
+        )
+        return grad_gates, grad_c * f
+
+
+def lstm_state(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """c' = s(f) c + s(i) tanh(g), for gates (B, 4 H) in the order i, f, o, g and c (B, H).
+
+    Returns the new c and the output gate s(o), both (B, H) (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+    """
+    if twice():
+        i, f, o = gates[..., : 3 * c.shape[-1]].sigmoid().chunk(3, -1)
+        return f * c + i * gates[..., 3 * c.shape[-1] :].tanh(), o
+    state, output_gate, *_ = _LSTMState.apply(gates, c)
+    return state, output_gate
+
+
+class _GatedTanh(_Stackable):
+    outputs = 2
+
+    @staticmethod
+    def forward(gate: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        squashed = x.tanh()
+        return gate * squashed, squashed
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.save_for_backward(inputs[0], output[1])
+        ctx.mark_non_differentiable(output[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor, Tensor]:
+        gate, squashed = ctx.saved_tensors
+        return grad * squashed, torch.ops.aten.tanh_backward(grad * gate, squashed)
+
+
+def gated_tanh(gate: Tensor, x: Tensor) -> Tensor:
+    """y = gate tanh(x), both (B, H)."""
+    return gate * x.tanh() if twice() else _GatedTanh.apply(gate, x)[0]

@@ -1,0 +1,106 @@
+"""Combinations that cannot be trained, and probes that cannot be measured, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from normbench.config import Experiment, Settings
+from normbench.data.base import DataOptions
+from normbench.errors import NormbenchError, PlanError
+from normbench.planning.net_cost import refusal
+from normbench.planning.shapes import data_shape
+from normbench.plugins import blame
+from normbench.probes import Probe
+
+
+def refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
+    """Raise with one line for each distinct reason."""
+    reasons: dict[str, int] = {}
+    judged: dict[tuple[Any, Any], str | None] = {}
+    for cell in experiment.cells:
+        model, data = cell.settings.model, cell.settings.data
+        if (model, data) not in judged:
+            judged[model, data] = _refusal(model, data, data_dir)
+        reason = judged[model, data]
+        if reason:
+            norm, depth = model.norm.name, getattr(model, "depth", "")
+            line = f"{model.name} (depth {depth}) with {norm}: {reason}"
+            reasons[line] = reasons.get(line, 0) + 1
+    if reasons:
+        lines = [f"{line} ({count} cells)" for line, count in reasons.items()]
+        raise PlanError(
+            "\n".join(["these combinations cannot be trained; leave them out with `exclude`:", *lines])
+        )
+
+
+def _refusal(model: Any, data: DataOptions, data_dir: Path | None) -> str | None:
+    info = data_shape(data, data_dir)
+    try:
+        return refusal(model, info.input_shape, info.classes, data.batch_size)
+    except NormbenchError:
+        raise
+    except Exception as error:
+        fault = blame(error)
+        if fault is None:
+            raise
+        raise PlanError(f"{fault} (while '{model.name}' with '{model.norm.name}' is built)") from error
+
+
+def unserved(experiment: Experiment, data_dir: Path | None) -> list[str]:
+    """Return what of the probes is not measured in which cells; raise where one serves no cell at all."""
+    found: dict[tuple[str, str], int] = {}
+    served: set[str] = set()
+    judged: dict[tuple[str, Any, int], tuple[bool, str]] = {}
+    for cell in experiment.cells:
+        for probe in experiment.probes:
+            key = (probe.name, cell.settings.model, cell.settings.train.steps)
+            if key not in judged:
+                judged[key] = _serves(probe, cell.settings, data_dir)
+            serves, reason = judged[key]
+            if serves:
+                served.add(probe.name)
+            if reason:
+                found[probe.name, reason] = found.get((probe.name, reason), 0) + 1
+    lines = {key: f"probe {key[0]}, {key[1]} ({count} cells)" for key, count in found.items()}
+    if hopeless := [line for (name, _), line in lines.items() if name not in served]:
+        raise PlanError("\n".join(["these probes cannot be measured; take them out:", *hopeless]))
+    return [f"not measured: {line}" for line in lines.values()]
+
+
+def _serves(probe: Probe, settings: Settings, data_dir: Path | None) -> tuple[bool, str]:
+    """Say whether a probe measures anything in these runs, and what it does not measure and why."""
+    model, last = settings.model, settings.train.steps
+    reason = probe.refuses(_net(model, data_shape(settings.data, data_dir).input_shape), settings)
+    if reason is not None:
+        return False, f"{model.name} with {model.norm.name}: {reason}"
+    beyond = [step for step in probe.steps or () if step > last]
+    text = f"its step {max(beyond)} lies beyond the last one, {last}" if beyond else ""
+    return bool(probe.schedule(last, [0])), text
+
+
+def served_probes(probes: Iterable[Probe], settings: Settings, data_dir: Path | None) -> list[Probe]:
+    """Return the probes that can be measured in runs of these settings."""
+    return [probe for probe, _ in probe_costs(probes, settings, data_dir, "looped")]
+
+
+def probe_costs(
+    probes: Iterable[Probe], settings: Settings, data_dir: Path | None, executor: str
+) -> list[tuple[Probe, float]]:
+    """Return the same, each with the training steps that one measurement takes."""
+    chosen = list(probes)
+    if not chosen:
+        return []
+    net = _net(settings.model, data_shape(settings.data, data_dir).input_shape)
+    return [(probe, probe.cost_in(net, executor)) for probe in chosen if probe.refuses(net, settings) is None]
+
+
+@lru_cache(maxsize=256)
+def _net(model: Any, input_shape: tuple[int, ...]) -> Any:
+    """Return a net without storage, for its parts and their names."""
+    import torch
+
+    with torch.device("meta"):
+        return model.build(input_shape, 2)

@@ -1,0 +1,15 @@
+"""The shape of a data set's images, looked up once for each data set."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from normbench.data import Peek, peek
+from normbench.data.base import DataOptions
+
+
+@lru_cache(maxsize=256)
+def data_shape(data: DataOptions, data_dir: Path | None) -> Peek:
+    """Return what is known of a data set without its images: shapes, classes, sizes."""
+    return peek(data, data_dir)
