@@ -22,7 +22,7 @@ fuzz: $(VENV)/.installed-test  ## the property tests with 1,500 inputs for each 
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz
 
 pairs: $(VENV)/.installed-test  ## train every pair of architecture and normalization, about 4 minutes
-	$(BIN)/python -m pytest tests/engine/test_engine_architectures.py -m "pairs or not pairs"
+	$(BIN)/python -m pytest tests/engine/test_architectures.py -m "pairs or not pairs"
 
 check: lint types schema-check test check-quickstart  ## all that .ci/run checks
 

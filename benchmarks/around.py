@@ -19,7 +19,7 @@ import table
 from processes import ROOT, timed
 
 sys.path.insert(0, str(ROOT / "tests"))
-from synthetic import RATES, write_results
+from helpers.synthetic import RATES, write_results
 
 CELLS = """
 name: many

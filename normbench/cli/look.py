@@ -220,9 +220,9 @@ def list_(
 def entries(kind: Kind) -> list[dict[str, Any]]:
     """Return name, summary and paper of everything of one kind."""
     if kind is Kind.figures:
-        from normbench.plots import figures
+        from normbench.plots import all_figures
 
-        return [{"name": one.name, "summary": one.summary, "paper": ""} for one in figures().values()]
+        return [{"name": one.name, "summary": one.summary, "paper": ""} for one in all_figures().values()]
     if kind is Kind.recipes:
         from normbench.recipes import recipes
 

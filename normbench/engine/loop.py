@@ -106,7 +106,7 @@ class StackTrainer:
 
     def _train(self, until: int) -> Iterator[Event]:
         """Make the updates up to step `until`; let the runs leave whose loss is not finite."""
-        state, steps = self.state, self.settings.train.steps
+        state = self.state
         began, start, measuring = time.perf_counter(), state.step, self.probing.seconds
         losses = []
         tail = self.settings.train.tail_start

@@ -62,7 +62,8 @@ class NoHiddenRandomness(TorchFunctionMode):
             raise NormbenchError(
                 f"a layer calls torch's '{name}', whose random numbers would depend on the other runs of "
                 "its stack; use normbench.nn.layers.Dropout, or derive your layer from "
-                "normbench.nn.layers.Noisy: its uniform(x) draws from the run's seed, the step and the layer's place"
+                "normbench.nn.layers.Noisy: its uniform(x) draws from the run's seed, the step and "
+                "the layer's place"
             )
         return func(*args, **kwargs)
 

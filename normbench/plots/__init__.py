@@ -1,6 +1,6 @@
 """The figures, drawn from the CSV alone. To add one: write its file, add its `FIGURE` to the list below.
 
-The registry is `figures()`; matplotlib is imported when it is first asked.
+The registry is `all_figures()`; matplotlib is imported when it is first asked.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FORMATS = ("png", "svg", "pdf")
 Keys = Union[str, Sequence[str], None]
 
 
-def figures() -> dict[str, FigureKind]:
+def all_figures() -> dict[str, FigureKind]:
     """Return all figures by name."""
     kinds = (kind for name in MODULES for kind in import_module(f"normbench.plots.figures.{name}").FIGURES)
     return {kind.name: kind for kind in kinds}
@@ -134,7 +134,7 @@ def choose(
     """Return the named figures, or those that the tables (and the wished axis) make sense of."""
     from normbench.plots.probed import absent
 
-    known = figures()
+    known = all_figures()
     if names:
         for name in names:
             if name not in known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fuzz_bounds import COUNTS
+from helpers.fuzz_bounds import COUNTS
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from made_up import rate_runs, run, write
+from helpers.made_up import rate_runs, run, write
 
 from normbench.analysis.pairing import prepared
 from normbench.analysis.tables import RATE, load_layers, load_tables

@@ -1,11 +1,5 @@
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/synthetic.py
-
-from synthetic import RATES, write_results
+from helpers.synthetic import RATES, write_results
 
 BETTER = {"of": {"model.norm": "batchnorm"}, "against": {"model.norm": "none"}}
 EACH = ["model.depth", "model.activation"]

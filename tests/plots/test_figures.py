@@ -6,14 +6,14 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from reading import assert_readable, pages, texts
-from synthetic import RATES, write_results
+from helpers.figures import assert_readable, pages, texts
+from helpers.synthetic import RATES, write_results
 
 from normbench import plots
 from normbench.analysis.tables import load_tables
 from normbench.errors import NormbenchError, RecordsError
 
-NAMES = [name for name, kind in plots.figures().items() if not kind.probe]
+NAMES = [name for name, kind in plots.all_figures().items() if not kind.probe]
 
 
 @pytest.mark.parametrize("name", NAMES)

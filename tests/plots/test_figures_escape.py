@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import yaml
-from probed_results import write_layers
-from synthetic import RATES, write_results
+from helpers.probed_results import write_layers
+from helpers.synthetic import RATES, write_results
 
 from normbench.plots import plot_results
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from reading import assert_readable, pages, texts
-from synthetic import RATES, write_results
+from helpers.figures import assert_readable, pages, texts
+from helpers.synthetic import RATES, write_results
 
 from normbench.analysis.tables import load_tables
 from normbench.analysis.variants import LAYERLESS, spread

@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from probed_results import CENTRES, write_layers
-from reading import assert_readable, pages, texts
-from synthetic import write_results
+from helpers.figures import assert_readable, pages, texts
+from helpers.probed_results import CENTRES, write_layers
+from helpers.synthetic import write_results
 
 from normbench import plots
 from normbench.analysis.tables import load_tables
 from normbench.errors import NormbenchError
 from normbench.plots.probed import layers_of, spans_decades
 
-NAMES = [name for name, kind in plots.figures().items() if kind.probe]
+NAMES = [name for name, kind in plots.all_figures().items() if kind.probe]
 TITLE = "Costs $5, or $6 & <more>"
 
 
@@ -99,7 +99,7 @@ def test_are_drawn_where_the_quantities_were_measured(tmp_path):
         plots.choose(load_tables(folder), ["ridge"])
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if plots.figures()[n].any_quantity])
+@pytest.mark.parametrize("name", [n for n in NAMES if plots.all_figures()[n].any_quantity])
 def test_a_quantity_that_is_named_is_drawn_though_it_is_not_usual(tmp_path, name):
     folder = write_layers(variants(tmp_path / "q"), steps=3, probes=["weights"])
     layers = pd.read_csv(folder / "layers.csv")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from records_folder import make_plan, merged, run_all
+from helpers.records_folder import make_plan, merged, run_all
 
 
 @pytest.fixture

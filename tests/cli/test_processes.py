@@ -1,0 +1,98 @@
+"""Commands as processes: what they import, how they are interrupted, and what they say last."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers.cli import CONFIG, config_file, good
+
+from normbench.records import read_metrics
+
+HEAVY = ("pydantic", "torch", "torchvision", "scipy", "pandas", "matplotlib", "sklearn", "numpy", "yaml")
+QUICK = f"""
+import sys
+from normbench.cli import main
+sys.argv = ["normbench", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "completion"),
+    [(["--help"], {}), (["run", "--help"], {}), ([], {"COMP_WORDS": "normbench li", "COMP_CWORD": "1"})],
+    ids=["help", "help of a verb", "completion"],
+)
+def test_help_and_completion_import_nothing_heavy(args, completion):
+    extra = {**completion, "_NORMBENCH_COMPLETE": "complete_bash"} if completion else {}
+    done = subprocess.run(
+        [sys.executable, "-c", QUICK, *args], capture_output=True, text=True, env={**os.environ, **extra}
+    )
+    found = done.stderr.splitlines()[-1]
+    assert found in ("[]" if args == ["--help"] else ("[]", "['pydantic']"))  # some Typers take it
+    assert "list" in done.stdout or args
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "normbench", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(30) == 141
+    assert errors == b""
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_a_process_ends_with_normbenchs_own_words(tmp_path, verb):
+    """Libraries that are left with what was not collected must not have the last word."""
+    own = ["--results", tmp_path / "results", "--threads", "1"] if verb == "run" else []
+    command = [sys.executable, "-m", "normbench", verb, config_file(tmp_path), *own]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    last = done.stderr.splitlines()[-1:]
+    assert last == [] if verb == "plan" else "trained 8 runs" in last[0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(tmp_path, number):
+    path = config_file(tmp_path, CONFIG.replace("steps: 20, eval_every: 10", "steps: 4000, eval_every: 40"))
+    results = tmp_path / "results"
+    arguments = ["run", path, "--results", results, "--threads", "1", "--set", "model.norm=[none]"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "normbench", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not any(part.stat().st_size > 500 for part in results.glob("tiny/parts/*metrics*")):
+        assert time.monotonic() < deadline, process.communicate()
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(number)
+    asked = time.monotonic()
+    output, errors = process.communicate(timeout=30)
+    assert time.monotonic() - asked < 15
+    assert process.returncode == 130, errors
+    assert "go on with:" in errors
+    assert str(path) in errors
+    assert output == ""
+    (answer,) = json.loads(good("status", results, "--json").stdout)
+    assert answer["statuses"]["interrupted"] >= 1
+    assert answer["seconds_left"] is None or answer["seconds_left"] > 0
+    assert len(read_metrics(results / "tiny")) > 4
+    if number == signal.SIGTERM:
+        return  # the same from here on
+    (answer,) = json.loads(good(*arguments, "--json").stdout)
+    assert not answer["interrupted"]
+    (answer,) = json.loads(good("status", results, "--json").stdout)
+    assert answer["statuses"]["finished"] == 4
