@@ -44,8 +44,9 @@ def compare(search: Path, grid: Path) -> bool:
     """Print the table; return whether the search keeps its promises."""
     import numpy as np
 
-    from normbench.analysis.tables import RATE, load_tables
+    from normbench.analysis.tables import load_tables
     from normbench.analysis.variants import edges, levels
+    from normbench.names import RATE
 
     one, other = load_tables(search), load_tables(grid)
     keys = tuple(key for key in one.varied if key != RATE)

@@ -18,10 +18,11 @@ from normbench.launch.local import train_stacks
 from normbench.launch.processes import train_in_processes
 from normbench.launch.replay import check_options, refuse_other_metrics, stacks_to_replay
 from normbench.launch.reporter import Reporter
+from normbench.names import RESULTS
 from normbench.planning.plan import Plan, make_plan
 from normbench.planning.runs import RunSpec, Stack
 from normbench.plugins import load_plugins
-from normbench.records import RESULTS, ResultsFolder
+from normbench.records import ResultsFolder
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from typing import Any
 from normbench.analysis.comparison import FEWEST_SEEDS
 from normbench.analysis.judge import Verdict, judge_all
 from normbench.analysis.pairing import Cell, Group, matching, read
-from normbench.analysis.tables import RATE, Tables, in_order, load_tables, setting
+from normbench.analysis.tables import Tables, in_order, load_tables, setting
 from normbench.analysis.variants import label, number
 from normbench.errors import NormbenchError
 from normbench.measures import MEASURES, Measure, Rows
+from normbench.names import RATE
 from normbench.records import experiments_in
 from normbench.records.orphans import NEUTRAL, flatten
 from normbench.stats.intervals import Interval, Span, holm_holds, p_beyond, span_interval, unlog, weighted

@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from normbench.analysis.pairing import Group, Readings, chosen_by, contrasts, matching, mean
-from normbench.analysis.tables import RATE, Tables, seeds_of
+from normbench.analysis.tables import Tables, seeds_of
 from normbench.analysis.variants import is_log_axis, number
 from normbench.measures import Measure
 from normbench.measures.claim import Claim
+from normbench.names import RATE
 from normbench.stats.intervals import LEVEL, Interval, Span, share_contrast, span_interval, unlog
 
 Word = Literal["supported", "refuted", "inconclusive"]

@@ -17,11 +17,12 @@ from pydantic import ValidationError
 
 from normbench.analysis.comparison import Comparison, Word
 from normbench.analysis.pairing import At, cases, groups_of, matching, prepared, read, select, shared_seeds
-from normbench.analysis.tables import RATE, Tables, load_layers
+from normbench.analysis.tables import Tables, load_layers
 from normbench.analysis.variants import label
 from normbench.errors import ConfigError
 from normbench.measures import Measure, Rows
 from normbench.measures.claim import Claim
+from normbench.names import RATE
 from normbench.stats.intervals import LEVEL, NAN, Interval
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normbench.analysis.tables import RATE, Tables, in_order
+from normbench.analysis.tables import Tables, in_order
 from normbench.analysis.variants import (
     at_best_rate,
     label,
@@ -28,6 +28,7 @@ from normbench.analysis.variants import (
 )
 from normbench.measures import Measure, Rows, Sample
 from normbench.measures.claim import Claim, Filter, fits
+from normbench.names import RATE
 from normbench.stats.intervals import Span, weighted
 
 if TYPE_CHECKING:

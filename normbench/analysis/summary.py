@@ -6,15 +6,14 @@ import math
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.tables import Tables
 from normbench.analysis.variants import best_rates, edges, label, levels, number, refining, score, short_key
+from normbench.names import OUTCOMES, RATE
 from normbench.stats.intervals import t_interval, wilson
 from normbench.stats.outcome import edge_interval
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-OUTCOMES = ("trains", "stuck", "diverged")
 
 
 def summary_rows(tables: Tables) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normbench.errors import RecordsError
+from normbench.names import MAX_SEEDS, QUANTITIES, RATE
 from normbench.records.config_file import read_config
 from normbench.stats.edge_search import refining_rates
 from normbench.stats.outcome import outcome
@@ -20,16 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-RATE = "optimizer.lr"
-VARIANT = "model.norm"
 QUOTED = r"^'(?=[=+\-@'\t\r ])"  # what the records put before a word that a spreadsheet would compute
-PARTS = ("train", "val", "test")
-MEASURED = [f"{part}_{what}" for part in PARTS for what in ("loss", "accuracy")]
-MAX_SEEDS = 10_000  # of a config that counts them
-CURVES = ["step", "epoch", *MEASURED]  # of metrics.csv
+CURVES = ["step", "epoch", *QUANTITIES]  # of metrics.csv
 NUMBERS = [
     *("steps", "diverged_at_step", "train_loss_last_tenth", "label_entropy", "parameters", "train_seconds"),
-    *(f"{which}_{name}" for which in ("final", "best") for name in MEASURED),
+    *(f"{which}_{name}" for which in ("final", "best") for name in QUANTITIES),
 ]
 
 
@@ -271,7 +267,7 @@ def _read_metrics(folder: Path, run_ids: pd.Series[Any]) -> pd.DataFrame:
         if not path.is_file():
             return _no_metrics()
         kinds: dict[str, str] = {"run_id": "category", "step": "int64", "epoch": "float32"}
-        kinds.update(dict.fromkeys(MEASURED, "float32"))
+        kinds.update(dict.fromkeys(QUANTITIES, "float32"))
         wanted = set(kinds)
         raw = _csv(path, ["run_id", "step"], dtype=kinds, usecols=lambda c: c in wanted)
     run = _positions(raw["run_id"].astype("category"), run_ids)

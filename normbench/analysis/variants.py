@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normbench.analysis.tables import RATE, VARIANT, Tables, in_order
+from normbench.analysis.tables import Tables, in_order
+from normbench.names import ACTIVATION, DROPOUT_PLACEMENT, DROPOUT_RATE, POSITION, RATE, VARIANT
 from normbench.stats.outcome import Edge, largest_trained_rate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Keys = tuple[str, ...]
-POSITION, DROPOUT_RATE = "model.norm_position", "model.dropout.rate"
-SET_BY = {"model.activation": VARIANT, POSITION: VARIANT, DROPOUT_RATE: "model.dropout.placement"}
+SET_BY = {ACTIVATION: VARIANT, POSITION: VARIANT, DROPOUT_RATE: DROPOUT_PLACEMENT}
 # names only: to ask the normalizations would import torch
 LAYERLESS = ("none", "weightnorm", "selu", "scaled_weight_standardization", "fixup")
 

@@ -10,13 +10,13 @@ import typer
 
 from normbench.cli.progress import duration
 from normbench.cli.show import amount, print_table, scalar, span
+from normbench.names import RATE
 
 if TYPE_CHECKING:
     from normbench.config import Settings
     from normbench.planning.estimate import Preview
     from normbench.planning.runs import RunSpec
 
-RATE = "optimizer.lr"
 STACK_ROWS = 12  # kinds of stacks that the text shows; --json has each stack
 
 

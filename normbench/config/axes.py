@@ -9,7 +9,8 @@ from normbench.config.explain import validate
 from normbench.config.nodes import Node
 from normbench.config.problems import Problems, shown
 from normbench.config.schema import AXES, EdgeAxis, LinearAxis, RangeAxis
-from normbench.stats.edge_search import DIGITS, KEY, lattice, lattice_size
+from normbench.names import RATE
+from normbench.stats.edge_search import DIGITS, lattice, lattice_size
 
 MAX_CELLS = 50_000  # two seconds and 400 MB
 MAX_RATES = 10_000  # of one search for an edge
@@ -33,9 +34,9 @@ def axis_values(node: Node, name: str, problems: Problems, single: bool, key: st
 def _edge(node: Node, name: str, problems: Problems, key: str) -> Values:
     """Return the lattice of a search for the edge of the rates that train."""
     inner = node.mapping["edge"]
-    if key != KEY or name.startswith("sweep.zip"):
-        what = f"'{key}'" if key != KEY and key else "a filter" if not key else "a zip block"
-        text = f"found an edge for {what}; allowed: as the axis '{KEY}' alone, not within zip or exclude"
+    if key != RATE or name.startswith("sweep.zip"):
+        what = f"'{key}'" if key != RATE and key else "a filter" if not key else "a zip block"
+        text = f"found an edge for {what}; allowed: as the axis '{RATE}' alone, not within zip or exclude"
         problems.add(node.key_where("edge"), name, text)
         return Values(())
     spec = validate(EdgeAxis, inner, problems, (*name.split("."), "edge"))
@@ -64,7 +65,7 @@ def _listed(node: Node, name: str, problems: Problems, single: bool) -> list[Nod
     if single:
         return [node]
     allowed = "a list of values, or one of {linspace: {from, to, num}}, {logspace: {from, to, num}}, "
-    more = f", {{edge: {{from, to, precision}}}} for {KEY}"
+    more = f", {{edge: {{from, to, precision}}}} for {RATE}"
     text = f"found {shown(node.plain)}; allowed: {allowed}{{range: {{from, to, step}}}}{more}"
     problems.add(node.where, name, text)
     return []

@@ -13,8 +13,7 @@ from normbench.config.sweep import check_key
 from normbench.errors import did_you_mean, one_of
 from normbench.measures import Measure
 from normbench.measures.claim import TRENDS, Claim, fits, listed, values_of
-
-RATE, DROPOUT_RATE = "optimizer.lr", "model.dropout.rate"
+from normbench.names import DROPOUT_RATE, RATE
 
 
 def check_claims(root: Node, header: Header, problems: Problems) -> None:

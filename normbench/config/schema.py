@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from normbench.data import DATASETS
 from normbench.measures.claim import Claim
 from normbench.models import MODELS
+from normbench.names import MAX_SEEDS
 from normbench.optimizers import OPTIMIZERS
 from normbench.probes import PROBES
 from normbench.registry import Options
@@ -17,7 +18,6 @@ from normbench.stats.edge_search import PRECISION
 if TYPE_CHECKING:
     import torch
 
-MAX_SEEDS = 10_000
 SECTIONS = ("data", "model", "optimizer", "train")  # what a cell's settings consist of
 
 PositiveInt = Annotated[int, Field(gt=0)]

@@ -12,10 +12,10 @@ import os
 from dataclasses import dataclass
 
 from normbench.errors import NormbenchError, did_you_mean, one_of
+from normbench.names import LAUNCHERS
 from normbench.planning.estimate import preview
 from normbench.planning.plan import Plan
 
-LAUNCHERS = ("auto", "local", "processes")
 AUTO_SECONDS = 60.0  # estimated; below that, starting the workers takes longer than they spare
 AUTO_STACKS = 2  # for each worker, at least
 

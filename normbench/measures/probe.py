@@ -10,12 +10,11 @@ from pydantic import Field, model_validator
 
 from normbench.errors import did_you_mean, one_of
 from normbench.measures.base import RunMeasure, Sample, known
+from normbench.names import NET
 from normbench.stats.intervals import Span
 
 if TYPE_CHECKING:
     import pandas as pd
-
-NET = "net"  # the layer of what a probe measures of the whole net
 
 
 class Probe(RunMeasure):

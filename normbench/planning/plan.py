@@ -13,14 +13,12 @@ from typing import Any
 
 from normbench.config import Experiment
 from normbench.errors import PlanError, did_you_mean, one_of
+from normbench.names import DEVICES, EXECUTORS
 from normbench.planning.refusals import refuse_impossible, unserved
 from normbench.planning.run_id import Once, canonical, data_identity, digest, written
 from normbench.planning.runs import RunSpec, Stack
 from normbench.planning.stacks import form_stacks
 from normbench.stats.edge_search import Search, rehearse
-
-EXECUTOR_CHOICES = ("auto", "vectorized", "looped")
-DEVICE_CHOICES = ("auto", "cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True)
@@ -68,10 +66,9 @@ def make_plan(
 ) -> Plan:
     """Return the plan of an experiment; a combination that cannot be trained raises a `PlanError`."""
     device = choose_device(device)
-    if executor not in EXECUTOR_CHOICES:
+    if executor not in EXECUTORS:
         raise PlanError(
-            f"--executor: '{executor}' is unknown; {did_you_mean(executor, EXECUTOR_CHOICES)}"
-            f"{one_of(EXECUTOR_CHOICES)}"
+            f"--executor: '{executor}' is unknown; {did_you_mean(executor, EXECUTORS)}{one_of(EXECUTORS)}"
         )
     folder = None if data_dir is None else Path(data_dir)
     refuse_impossible(experiment, folder)
@@ -143,10 +140,8 @@ def choose_device(device: str) -> str:
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device not in DEVICE_CHOICES:
-        raise PlanError(
-            f"--device: '{device}' is unknown; {did_you_mean(device, DEVICE_CHOICES)}{one_of(DEVICE_CHOICES)}"
-        )
+    if device not in DEVICES:
+        raise PlanError(f"--device: '{device}' is unknown; {did_you_mean(device, DEVICES)}{one_of(DEVICES)}")
     there = torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
     if not there:
         raise PlanError(f"--device: this machine or this torch has no '{device}'; use --device cpu")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, cast
 
 from normbench.errors import NormbenchError, did_you_mean, one_of
+from normbench.names import FORMATS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +43,6 @@ MODULES = (  # each file's FIGURES, in the order in which they are drawn
     "against",
     "cost",
 )
-FORMATS = ("png", "svg", "pdf")
 Keys = Union[str, Sequence[str], None]
 
 

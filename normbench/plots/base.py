@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normbench.analysis.tables import RATE, Tables, setting
+from normbench.analysis.tables import Tables, setting
 from normbench.analysis.variants import (
     Keys,
     Levels,
@@ -20,6 +20,7 @@ from normbench.analysis.variants import (
     variant_keys,
 )
 from normbench.errors import NormbenchError, did_you_mean, one_of
+from normbench.names import RATE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.tables import Tables
 from normbench.analysis.variants import number, variant_keys
+from normbench.names import RATE
 from normbench.plots import marks
 from normbench.plots.base import Request, View, view
 from normbench.plots.sheet import Sheet

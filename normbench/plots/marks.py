@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.path import Path
 
-from normbench.analysis.tables import RATE
 from normbench.analysis.variants import Levels, best_rates, is_log_axis, levels
+from normbench.names import RATE
 from normbench.plots.base import View
 from normbench.plots.sheet import Sheet
 from normbench.plots.style import GREY, INK, Look, rate_ticks

@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from normbench.analysis.tables import Tables
+from normbench.names import NET
 from normbench.plots import marks
 from normbench.plots.base import View, colors_name, notes, several_seeds
-from normbench.plots.probed import NET, lost_text, rows
+from normbench.plots.probed import lost_text, rows
 from normbench.plots.sheet import Sheet
 from normbench.plots.style import GREY, INK, Look, looks, plain_log
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.tables import Tables
 from normbench.analysis.variants import at_best_rate, levels, number
 from normbench.errors import NormbenchError, did_you_mean, one_of
+from normbench.names import NET, RATE
 from normbench.plots.base import Keys, Request, View, view
 from normbench.plots.marks import GROUP
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_NAMED = 8  # groups whose best rates are named
-NET = "net"  # the rows of the whole net
 OUTPUTS = ("classifier", "head")  # layers whose outputs are the logits, as models call them
 WORDS = {  # with the unit, where there is one
     "activations.mean": "mean of the outputs",

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from normbench.analysis.tables import VARIANT
 from normbench.analysis.variants import Levels, number
+from normbench.names import VARIANT
 
 # Okabe and Ito's colours, its yellow (too pale on white) replaced by a dark ochre.
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK, OCHRE = (

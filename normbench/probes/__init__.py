@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from normbench.names import NET
 from normbench.probes.activations import Activations
-from normbench.probes.base import NET, Probe, Values
+from normbench.probes.base import Probe, Values
 from normbench.probes.cost import Cost
 from normbench.probes.forgetting import Forgetting
 from normbench.probes.gradient_noise import GradientNoise

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 Values = dict[tuple[str, str], Tensor]  # (layer, quantity) -> one number
 # By executor, how much dearer than a step is what it makes without a trace (benchmarks/probes.py).
 UNTRACED = {"vectorized": 3.0, "looped": 1.2}
-NET = "net"  # the layer of what is measured of the whole net
 
 
 class Probe(Named):

@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from normbench.probes.base import NET, Probe
+from normbench.names import NET
+from normbench.probes.base import Probe
 from normbench.probes.stopwatch import Stopwatch
 
 

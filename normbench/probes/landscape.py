@@ -8,7 +8,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from normbench.probes.base import NET, Probe, Values
+from normbench.names import NET
+from normbench.probes.base import Probe, Values
 from normbench.probes.view import RunView, minus, norm
 
 

@@ -10,8 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import grad, vjp
 
+from normbench.names import NET
 from normbench.nn.functional import differentiable_twice
-from normbench.probes.base import NET, Probe, Values
+from normbench.probes.base import Probe, Values
 from normbench.probes.view import RunView, Tensors
 
 

@@ -10,7 +10,7 @@ orphans       runs that the config no longer has: refused, or kept aside
 lock          one process at a time
 environment   versions, hardware, times
 folder        all of it, for the process that trains
-tables        all of it, for readers
+frames        all of it, for readers
 time_left     what the runs without a result will take
 config_file   the config.yaml, read as data
 """
@@ -28,11 +28,9 @@ from normbench.records.frames import (
 )
 from normbench.records.lock import holder_of
 from normbench.records.parts import StackWriter
-from normbench.records.schema import RESULTS, STATUSES, format_cell, format_float, write_csv
+from normbench.records.schema import format_cell, format_float, write_csv
 
 __all__ = [
-    "RESULTS",
-    "STATUSES",
     "FolderStatus",
     "OpenStack",
     "ResultsFolder",

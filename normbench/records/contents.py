@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normbench.errors import RecordsError
+from normbench.names import ENDED, RESULTS
 from normbench.records.files import explained
 from normbench.records.index import OpenFiles, RowIndex
 from normbench.records.parts import Part, read_parts
 from normbench.records.schema import (
     COST,
     END,
-    ENDED,
     LONGEST_LINE,
     METRICS,
-    RESULTS,
     ROWS,
     Table,
     cells_of,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench.errors import RecordsError
+from normbench.names import ENDED, RESULTS
 from normbench.records import environment
 from normbench.records.contents import END_CELLS, Contents
 from normbench.records.files import explained, remove
@@ -23,7 +24,6 @@ from normbench.records.parts import (
     read_manifest,
     stack_ids,
 )
-from normbench.records.schema import ENDED, RESULTS
 
 
 @dataclass(frozen=True)

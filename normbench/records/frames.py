@@ -9,21 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from normbench.errors import RecordsError
+from normbench.names import OUTCOMES, STATUSES
 from normbench.records.contents import Choice, Contents, check_folder, is_results
 from normbench.records.environment import workers_of
 from normbench.records.files import explained
 from normbench.records.lock import holder_of
 from normbench.records.merge import run_cells
-from normbench.records.schema import (
-    LAYERS,
-    METRICS,
-    OUTCOMES,
-    STATUSES,
-    Table,
-    number,
-    runs_table,
-    text_value,
-)
+from normbench.records.schema import LAYERS, METRICS, Table, number, runs_table, text_value
 from normbench.records.time_left import seconds_left
 
 if TYPE_CHECKING:

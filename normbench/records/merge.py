@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from normbench.names import ENDED, QUANTITIES
 from normbench.records.contents import END_CELLS, Choice, Contents
 from normbench.records.files import Replacement, explained, sync_folder
 from normbench.records.parts import FOLDER, PlanLike, RunLike, remove_part
-from normbench.records.schema import ENDED, QUANTITIES, ROWS, format_cell, line, runs_table, safe_text
+from normbench.records.schema import ROWS, format_cell, line, runs_table, safe_text
 from normbench.records.summary import summary_cells
 
 NO_SUMMARY = {f"{form}_{name}": "" for name in QUANTITIES for form in ("final", "best")}

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from normbench.errors import RecordsError
+from normbench.names import RESULTS
 from normbench.records.config_file import parse_config_text, read_config
 from normbench.records.contents import Contents
 from normbench.records.files import Replacement, explained, sync_folder, write_file
 from normbench.records.merge import run_cells
 from normbench.records.parts import FOLDER, Manifest, PlanLike
-from normbench.records.schema import RESULTS, ROWS, format_cell, line, runs_table, safe_text
+from normbench.records.schema import ROWS, format_cell, line, runs_table, safe_text
 
 OLD = "old"
 SHOWN = 8  # differences in a message

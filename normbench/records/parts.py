@@ -18,18 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from normbench.errors import RecordsError
+from normbench.names import ENDED, RESULTS
 from normbench.records.files import explained, read_small, remove, sync_folder, write_file
 from normbench.records.index import OpenFiles, RowIndex
-from normbench.records.schema import (
-    ENDED,
-    LAYERS,
-    METRICS,
-    PART_RUNS,
-    PART_TABLES,
-    RESULTS,
-    format_cell,
-    line,
-)
+from normbench.records.schema import LAYERS, METRICS, PART_RUNS, PART_TABLES, format_cell, line
 
 if TYPE_CHECKING:
     from normbench.engine.events import Evaluation, Event, Layers, RunEnd

@@ -18,13 +18,10 @@ from typing import Any, Literal
 import numpy as np
 
 from normbench.errors import RecordsError
+from normbench.names import QUANTITIES, STATUSES
 from normbench.records.files import write_file
 
 Kind = Literal["id", "int", "float", "text"]
-RESULTS = ("finished", "diverged")  # a run with such a status is never trained again
-ENDED = (*RESULTS, "crashed")
-STATUSES = (*ENDED, "interrupted", "pending")
-OUTCOMES = ("trains", "stuck", "diverged")
 LONGEST_LINE = 1 << 20  # bytes; a longer line is garbage, and is not read into memory
 RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 FORMULA = "=+-@\t\r"  # a spreadsheet takes a text that begins so for a formula
@@ -56,10 +53,6 @@ class Table:
     def file(self) -> str:
         """Return the name of the merged file."""
         return f"{self.name}.csv"
-
-
-PARTS = ("train", "val", "test")
-QUANTITIES = tuple(f"{part}_{what}" for part in PARTS for what in ("loss", "accuracy"))
 
 
 def columns(kinds: str) -> tuple[Column, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from normbench.records.schema import METRICS, QUANTITIES
+from normbench.names import QUANTITIES
+from normbench.records.schema import METRICS
 
 POSITIONS = {name: METRICS.names.index(name) for name in QUANTITIES}
 

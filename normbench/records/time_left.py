@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from normbench.records.schema import RESULTS
+from normbench.names import RATE, RESULTS
 
-RATE = "optimizer.lr"
 Row = Mapping[str, str]
 
 

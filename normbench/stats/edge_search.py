@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+from normbench.names import RATE
 from normbench.stats.outcome import largest_trained_rate
 
 SCAN_DECADES = 0.5  # the largest distance of two scan points
 PROBES = 3  # rates a round: a gap of 16 steps closes in two rounds
 DIGITS = 12  # significant digits of a rate, as of every generated axis
 PRECISION = 1.1
-KEY = "optimizer.lr"  # the one key that has an edge
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def refining_rates(sweep: Any) -> frozenset[float]:
         return frozenset()
     added = sweep.get("include")
     for axes in [sweep, *(added if isinstance(added, list) else [])]:
-        axis = axes.get(KEY) if isinstance(axes, dict) else None
+        axis = axes.get(RATE) if isinstance(axes, dict) else None
         spec = axis.get("edge") if isinstance(axis, dict) else None
         if isinstance(spec, dict):
             found = lattice(float(spec["from"]), float(spec["to"]), float(spec.get("precision", PRECISION)))

@@ -14,7 +14,7 @@ from normbench import api
 from normbench.cli.app import Device, Executor
 from normbench.cli.stop import StopFlag
 from normbench.engine.loop import StackTrainer
-from normbench.planning.plan import DEVICE_CHOICES, EXECUTOR_CHOICES
+from normbench.names import DEVICES, EXECUTORS
 from normbench.recipes import recipes
 
 VERBS = ("run", "plan", "status", "plot", "verify", "compare", "data", "list", "init", "schema")
@@ -333,8 +333,8 @@ def test_each_help_has_an_example(verb):
 
 
 def test_the_choices_are_the_librarys():
-    assert tuple(Device.__members__) == DEVICE_CHOICES
-    assert tuple(Executor.__members__) == EXECUTOR_CHOICES
+    assert tuple(Device.__members__) == DEVICES
+    assert tuple(Executor.__members__) == EXECUTORS
 
 
 def test_the_readmes_config_plans_and_its_commands_exist(tmp_path, monkeypatch):

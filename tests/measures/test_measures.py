@@ -6,8 +6,9 @@ import pytest
 from helpers.made_up import rate_runs, run, write
 
 from normbench.analysis.pairing import prepared
-from normbench.analysis.tables import RATE, load_layers, load_tables
+from normbench.analysis.tables import load_layers, load_tables
 from normbench.measures import MEASURES, Rows, Sample
+from normbench.names import RATE
 from normbench.registry import Registry
 from normbench.stats.intervals import Span
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from normbench.analysis.tables import Tables
+from normbench.names import NET
 from normbench.plots.base import FigureKind, Request, main_axis
 from normbench.plots.figures.rate import measured
 from normbench.plots.probed import (
-    NET,
     any_measured,
     chosen_layer,
     chosen_quantities,

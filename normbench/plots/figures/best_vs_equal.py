@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
-from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.tables import Tables
 from normbench.analysis.variants import number, score
+from normbench.names import RATE
 from normbench.plots import marks
 from normbench.plots.base import FigureKind, Request, notes, several_seeds, trains_text, view
 from normbench.plots.figures.rate import NAMES, accuracy_column

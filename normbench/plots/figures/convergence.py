@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.tables import Tables
 from normbench.analysis.variants import number, variant_keys
 from normbench.errors import NormbenchError
+from normbench.names import RATE
 from normbench.plots import marks
 from normbench.plots.base import (
     FigureKind,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.tables import Tables
 from normbench.analysis.variants import short_key, variant_keys
+from normbench.names import RATE
 from normbench.plots import marks
 from normbench.plots.base import FigureKind, Request, View, notes, several_seeds
 from normbench.plots.probed import measured, probe_view, quantities_of, rows, without_rate

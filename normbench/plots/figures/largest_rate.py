@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.tables import Tables
 from normbench.analysis.variants import edges, levels, number, refining
+from normbench.names import RATE
 from normbench.plots import marks
 from normbench.plots.base import (
     FigureKind,

@@ -9,11 +9,11 @@ from matplotlib.colors import LogNorm, Normalize
 
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import variant_keys
+from normbench.names import NET
 from normbench.plots import marks
 from normbench.plots.base import FigureKind, Request, View, notes
 from normbench.plots.color_bar import color_bar
 from normbench.plots.probed import (
-    NET,
     any_measured,
     chosen_quantities,
     layers_of,

@@ -11,12 +11,12 @@ from matplotlib.ticker import MaxNLocator
 
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import levels, variant_keys
+from normbench.names import NET
 from normbench.plots import marks
 from normbench.plots.base import FigureKind, Request, colors_name, notes
 from normbench.plots.labels import width
 from normbench.plots.over_steps import seeds_band
 from normbench.plots.probed import (
-    NET,
     any_measured,
     chosen_quantities,
     chosen_steps,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.tables import Tables
 from normbench.analysis.variants import levels, variant_keys
 from normbench.errors import NormbenchError
+from normbench.names import RATE
 from normbench.plots.base import FigureKind, Panels, Request, View, view
 from normbench.plots.figures.convergence import accuracy_measure, page
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.tables import Tables
 from normbench.analysis.variants import variant_keys
+from normbench.names import RATE
 from normbench.plots.base import FigureKind, Request
 from normbench.plots.over_steps import Block, over_steps, seeds_band
 from normbench.plots.probed import measured, probe_view

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from normbench.analysis.tables import RATE, Tables
+from normbench.analysis.tables import Tables
 from normbench.analysis.variants import best_rates, label, levels, number, score
+from normbench.names import RATE
 from normbench.plots import marks
 from normbench.plots.base import FigureKind, Request, colors_name, key_label, notes, several_seeds
 from normbench.plots.dots import Slots, slot_view, strip, summary
