@@ -17,7 +17,7 @@ def hang():
 
 
 def test_a_hang_is_stopped(monkeypatch):
-    monkeypatch.setattr("fuzz_bounds.SECONDS", 0.05)
+    monkeypatch.setattr("helpers.fuzz_bounds.SECONDS", 0.05)
     with pytest.raises(TookTooLongError), bounded():
         hang()
 
@@ -30,7 +30,7 @@ def test_memory_beyond_the_bound_is_refused_and_then_there_again():
 
 
 def test_only_a_normbench_error_is_a_sentence(monkeypatch):
-    monkeypatch.setattr("fuzz_bounds.COUNTS", {})
+    monkeypatch.setattr("helpers.fuzz_bounds.COUNTS", {})
 
     def fail(error):
         raise error
