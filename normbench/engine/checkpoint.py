@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from normbench._version import __version__
-from normbench.engine.state import StackState, pad
+from normbench.engine.state import StackState
 
 FORMAT = b"normbench checkpoint 1"
 
@@ -80,9 +80,8 @@ def _fitting(run_ids: Sequence[str], executor: str, device: torch.device) -> dic
 
 
 def _check(state: StackState, runs: int) -> None:
-    lanes = pad(state.lanes)
     tensors: list[Mapping[str, Tensor]] = [state.params, state.buffers, *state.optimizer.values()]
     known = set(state.lanes) <= set(range(runs)) and len(set(state.lanes)) == len(state.lanes) > 0
-    whole = all(len(tensor) == len(lanes) for group in tensors for tensor in group.values())
+    whole = all(len(tensor) == len(state.padded) for group in tensors for tensor in group.values())
     if not known or not whole or len(state.seconds) != runs or state.step < 1:
         raise UnfitError("its parts do not belong together")

@@ -15,16 +15,18 @@ from normbench.data.batches import EVAL_ROWS
 from normbench.engine.batches import Feed, noise_shapes
 from normbench.engine.checkpoint import UnfitError
 from normbench.engine.events import Evaluation, Event, RunEnd
-from normbench.engine.executor import Batch
-from normbench.engine.executors import EXECUTORS
+from normbench.engine.executor import Batch, Executor
+from normbench.engine.looped import Looped
 from normbench.engine.probing import Probing
-from normbench.engine.state import StackState, holds, initial_model, initial_state, pad
+from normbench.engine.state import StackState, holds, initial_model, initial_state
+from normbench.engine.vectorized import Vectorized
 from normbench.probes import Probe
 from normbench.seeding import generator
 
 if TYPE_CHECKING:
     from normbench.planning.runs import RunSpec
 
+EXECUTORS: dict[str, type[Executor]] = {one.name: one for one in (Vectorized, Looped)}
 CHECK_EVERY = 25  # steps between looks at the losses: each look waits for the device
 
 
@@ -142,7 +144,7 @@ class StackTrainer:
 
     def _batch(self, step: int) -> Batch:
         """Return the batch of a step for all runs in the stack."""
-        return self.feed.batch([self.runs[run].seed for run in pad(self.state.lanes)], step)
+        return self.feed.batch([self.runs[run].seed for run in self.state.padded], step)
 
     def _look(self, step: int) -> None:
         """Let the probes measure what is due before the update of this step."""
@@ -167,7 +169,7 @@ class StackTrainer:
         """Return the optimiser's numbers for the runs in the stack, each (R,), at this step."""
         optimizer = self.settings.optimizer
         if self._hyper_for != self.state.lanes:
-            lanes = [self.runs[run].settings.optimizer for run in pad(self.state.lanes)]
+            lanes = [self.runs[run].settings.optimizer for run in self.state.padded]
             fields = {name: [getattr(one, name) for one in lanes] for name in optimizer.per_run}
             dtype = self.dataset.train.x.dtype
             self._hyper = {
@@ -237,7 +239,7 @@ class StackTrainer:
             return self.state
         buffers = {name: tensor.clone() for name, tensor in self.state.buffers.items()}
         state = replace(self.state, buffers=buffers)
-        seeds = [self.runs[run].seed for run in pad(state.lanes)]
+        seeds = [self.runs[run].seed for run in state.padded]
         with torch.no_grad():
             for index in range(min(self.feed.steps_per_epoch, max(layers.values()))):
                 for name in layers:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from normbench.engine.events import Layers
-from normbench.engine.executor import Batch, Executor, Key
+from normbench.engine.executor import Batch, Executor
 from normbench.engine.state import StackState, Tensors
+from normbench.engine.step import Key
 from normbench.probes import Probe, Stopwatch
 
 

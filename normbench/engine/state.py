@@ -50,10 +50,24 @@ class StackState:
     seconds: list[float]
     lengths: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def width(self) -> int:
+        """Return the number of lanes, the idle one included."""
+        return self.train_loss.shape[0]
+
+    @property
+    def padded(self) -> list[int]:
+        """Return the run in each lane; the idle one repeats the only run."""
+        return _padded(self.lanes)
+
+    def filled(self, values: Tensor) -> Tensor:
+        """Return one value for each lane from one for each run, (R,)."""
+        return values if len(values) == self.width else values[_padded(range(len(values)))]
+
     def keep(self, positions: Sequence[int]) -> None:
         """Let all runs but those at these positions leave; they cost nothing from here on."""
         self.lanes = [self.lanes[position] for position in positions]
-        chosen = torch.tensor(pad(positions), device=self.train_loss.device)
+        chosen = torch.tensor(_padded(positions), device=self.train_loss.device)
 
         def select(tensors: Tensors) -> Tensors:
             return {name: tensor.index_select(0, chosen) for name, tensor in tensors.items()}
@@ -82,8 +96,8 @@ def holds(state: StackState, model: nn.Module) -> bool:
     )
 
 
-def pad(lanes: Sequence[int]) -> list[int]:
-    """Return the lanes, a single one twice."""
+def _padded(lanes: Sequence[int]) -> list[int]:
+    """Return the lanes, a single one twice: torch takes other kernels for a stack of one."""
     return list(lanes) * 2 if len(lanes) == 1 else list(lanes)
 
 
@@ -102,7 +116,7 @@ def initial_model(run: RunSpec, input_shape: tuple[int, ...], classes: int, batc
 def initial_state(models: Sequence[nn.Module], runs: Sequence[RunSpec], device: torch.device) -> StackState:
     """Stack the nets of all runs into the state before the first step."""
     lanes = list(range(len(runs)))
-    padded = pad(lanes)
+    padded = _padded(lanes)
     params = {
         name: torch.stack([dict(models[lane].named_parameters())[name].detach() for lane in padded]).to(
             device

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -20,11 +21,33 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 FlatFunction = Callable[..., Sequence[Tensor]]
 
+
+@dataclass(frozen=True)
+class Program:
+    """A traced function: flat tensors in, flat tensors out.
+
+    Attributes:
+        run: the list of operations as a function.
+        keys: of a function that returns a mapping, the keys of its outputs, in order; otherwise empty.
+    """
+
+    run: FlatFunction
+    keys: tuple[Any, ...]
+
+    def __call__(self, *tensors: Tensor) -> Sequence[Tensor]:
+        """Return the outputs."""
+        return self.run(*tensors)
+
+
 _KEPT = 64  # traced functions; each is a few hundred lines of generated code
-_cache: OrderedDict[Hashable, FlatFunction] = OrderedDict()
+_cache: OrderedDict[Hashable, Program] = OrderedDict()
 
 
-def traced(key: Hashable, function: FlatFunction, example: Sequence[Tensor]) -> FlatFunction:
+def traced(
+    key: Hashable,
+    function: Callable[..., Sequence[Tensor] | Mapping[Any, Tensor]],
+    example: Sequence[Tensor],
+) -> Program:
     """Return the function as a list of operations, traced on copies of the example inputs.
 
     `key` must tell apart all that the trace depends on: the net, shapes, dtype, mode, number of runs.
@@ -35,9 +58,18 @@ def traced(key: Hashable, function: FlatFunction, example: Sequence[Tensor]) -> 
     copies = [
         tensor.clone() for tensor in example
     ]  # tracing runs the function, which may write to its inputs
+    keys: list[Any] = []
+
+    def flat(*tensors: Tensor) -> list[Tensor]:
+        outputs = function(*tensors)
+        if isinstance(outputs, Mapping):
+            keys[:] = outputs
+            return list(outputs.values())
+        return list(outputs)
+
     with torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a tracer's notes on its own internals are not for our users
-        graph = make_fx(function)(*copies)
+        graph = make_fx(flat)(*copies)
     _simplify(graph)
     _fuse_updates(graph)
     # torch's recurrent kernel keeps what its backward needs only where gradients are on; the inputs need none
@@ -46,7 +78,7 @@ def traced(key: Hashable, function: FlatFunction, example: Sequence[Tensor]) -> 
         node.meta.clear()  # the tracer's notes would keep its tensors alive
     _bind(graph)
     graph.recompile()
-    _cache[key] = torch.enable_grad()(graph.forward) if kernel else graph.forward
+    _cache[key] = Program(torch.enable_grad()(graph.forward) if kernel else graph.forward, tuple(keys))
     if len(_cache) > _KEPT:
         _cache.popitem(last=False)
     return _cache[key]

@@ -113,7 +113,9 @@ def test_the_traced_step_equals_the_untraced_one_bit_for_bit(norm, executor, mon
     )
     without_fusion(monkeypatch)
     traced = Trained(runs, executor)
-    monkeypatch.setattr(executors, "traced", lambda key, function, example: torch.enable_grad()(function))
+    monkeypatch.setattr(
+        executors, "traced", lambda key, function, example: trace.Program(torch.enable_grad()(function), ())
+    )
     plain = Trained(runs, executor)
     assert all(traced.same_bits(plain, run.run_id) for run in runs)
 
@@ -132,7 +134,7 @@ def test_updates_fused_into_the_matrix_product_change_rounding_alone(norm, optim
     runs = odd_runs(model={"norm": norm}, rates=[0.05, 0.1], steps=30, dtype="float64", optimizer=optimizer)
     monkeypatch.setattr(trace, "_cache", OrderedDict())
     fused = Trained(runs, "vectorized")
-    code = [program.__self__.code for key, program in trace._cache.items() if key[2][0] == "step"]
+    code = [program.run.__self__.code for key, program in trace._cache.items() if key[2][0] == "step"]
     plain_sgd = optimizer == {"name": "sgd"}
     assert any("Tensor_baddbmm_(" in one for one in code) == plain_sgd
     without_fusion(monkeypatch)
@@ -147,7 +149,9 @@ def test_the_traced_cnn_equals_the_untraced_one_bit_for_bit(executor, monkeypatc
     runs = odd_runs(model={**CNN, "width": 3, "norm": "batchnorm"}, rates=[0.05, 0.1], steps=8)
     without_fusion(monkeypatch)
     traced = Trained(runs, executor)
-    monkeypatch.setattr(executors, "traced", lambda key, function, example: torch.enable_grad()(function))
+    monkeypatch.setattr(
+        executors, "traced", lambda key, function, example: trace.Program(torch.enable_grad()(function), ())
+    )
     plain = Trained(runs, executor)
     assert all(traced.same_bits(plain, run.run_id) for run in runs)
 
