@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from normbench.engine.executor import Batch, Executor
 from normbench.engine.state import StackState
+from normbench.nn.torch_private import tree_map
 
 
 class Looped(Executor):

@@ -15,9 +15,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
-from torch.fx.experimental.proxy_tensor import make_fx
+
+from normbench.nn.torch_private import DIRECT, MAYBE_VIEWS, RESHAPES, SAME, OpOverload, aten, make_fx
 
 FlatFunction = Callable[..., Sequence[Tensor]]
 
@@ -73,7 +73,7 @@ def traced(
     _simplify(graph)
     _fuse_updates(graph)
     # torch's recurrent kernel keeps what its backward needs only where gradients are on; the inputs need none
-    kernel = any(node.target is _aten.mkldnn_rnn_layer.default for node in graph.graph.nodes)
+    kernel = any(node.target is aten.mkldnn_rnn_layer.default for node in graph.graph.nodes)
     for node in graph.graph.nodes:
         node.meta.clear()  # the tracer's notes would keep its tensors alive
     _bind(graph)
@@ -82,12 +82,6 @@ def traced(
     if len(_cache) > _KEPT:
         _cache.popitem(last=False)
     return _cache[key]
-
-
-_aten = torch.ops.aten
-_SAME = {_aten.alias.default, _aten.detach.default}
-_MAYBE_VIEWS = {_aten._unsafe_view.default, _aten.reshape.default}  # which their schemas do not tell
-_RESHAPES = {_aten.permute.default, _aten.expand.default, _aten.view.default} | _MAYBE_VIEWS
 
 
 def _simplify(graph: GraphModule) -> None:
@@ -108,7 +102,7 @@ def _fuse_updates(graph: GraphModule) -> None:
     order = {node: place for place, node in enumerate(graph.graph.nodes)}
     written = [(order[node], _origin(node)) for node in order if _writes(node)]
     for update in list(order):
-        if update.target is not _aten.addcmul_.default or update.kwargs != {"value": -1}:
+        if update.target is not aten.addcmul_.default or update.kwargs != {"value": -1}:
             continue
         weight, gradient, rate = cast("tuple[Node, Node, Node]", update.args)
         terms = _terms(gradient)
@@ -122,11 +116,11 @@ def _fuse_updates(graph: GraphModule) -> None:
         fused = weight
         with graph.graph.inserting_before(update):
             for node, (one, other) in terms:
-                scaled = graph.graph.call_function(_aten.mul.Tensor, (one, rate))
-                if node.target is _aten.mul.Tensor:
-                    args: tuple[Any, ...] = (_aten.addcmul_.default, (fused, other, scaled), {"value": -1})
+                scaled = graph.graph.call_function(aten.mul.Tensor, (one, rate))
+                if node.target is aten.mul.Tensor:
+                    args: tuple[Any, ...] = (aten.addcmul_.default, (fused, other, scaled), {"value": -1})
                 else:
-                    args = (_aten.baddbmm_.default, (fused, scaled, other), {"alpha": -1})
+                    args = (aten.baddbmm_.default, (fused, scaled, other), {"alpha": -1})
                 fused = graph.graph.call_function(*args)
         update.replace_all_uses_with(fused)
         graph.graph.erase_node(update)
@@ -139,14 +133,14 @@ def _terms(gradient: Node) -> list[tuple[Node, tuple[Node, Node]]] | None:
 
     None for what is not a product of matrices, or that plus a multiple of a tensor, or is used elsewhere.
     """
-    if gradient.target not in (_aten.bmm.default, _aten.baddbmm.default):
+    if gradient.target not in (aten.bmm.default, aten.baddbmm.default):
         return None
     if len(gradient.users) > 1 or gradient.kwargs:
         return None
     *start, a, b = cast("tuple[Node, ...]", gradient.args)
     terms = [(gradient, (a, b))]
     for along in start:
-        if along.target is not _aten.mul.Tensor or len(along.users) > 1:
+        if along.target is not aten.mul.Tensor or len(along.users) > 1:
             return None
         v, c = along.args
         if not (isinstance(v, Node) and isinstance(c, Node)):
@@ -165,63 +159,28 @@ def _writes(node: Node) -> bool:
 def _origin(node: Node) -> Node:
     """Return the operation or input that made the memory of this tensor, which may be a view."""
     while isinstance(node.target, OpOverload) and (
-        node.target._schema.returns[0].alias_info is not None or node.target in _MAYBE_VIEWS
+        node.target._schema.returns[0].alias_info is not None or node.target in MAYBE_VIEWS
     ):
         node = cast("Node", node.args[0])
     return node
-
-
-# The functions of torch's Python interface that are these operations, with the same arguments: a call of one
-# takes 1 microsecond, of the operation by its schema 3 to 4. Whatever is not listed is called by its schema.
-_DIRECT = {
-    getattr(getattr(_aten, name), overload): getattr(torch, name)
-    for names, overload in (
-        (
-            "abs bmm mm addmm baddbmm addcmul exp log neg rsqrt sqrt reciprocal tanh relu erf argmax gather",
-            "default",
-        ),
-        ("scatter_add unsqueeze index_select convolution cat clone amax", "default"),
-        ("add sub mul div eq ge gt", "Tensor"),
-        ("add sub mul div eq ge gt", "Scalar"),
-        ("mean squeeze", "dim"),
-        ("squeeze", "dims"),
-        ("sum", "dim_IntList"),
-        ("transpose", "int"),
-        ("where", "self"),
-    )
-    for name in names.split()
-    if hasattr(getattr(_aten, name), overload)
-} | {
-    getattr(getattr(_aten, name), overload): getattr(torch.Tensor, name)
-    for names, overload in (
-        ("view expand new_zeros", "default"),
-        ("baddbmm_ addcmul_ neg_ exp_ erf_ sqrt_ reciprocal_ copy_ addcdiv_", "default"),
-        ("add_ sub_ mul_ div_", "Tensor"),
-        ("add_ mul_ div_", "Scalar"),
-        ("lerp_", "Tensor"),
-        ("lerp_", "Scalar"),
-    )
-    for name in names.split()
-    if hasattr(getattr(_aten, name), overload)
-}
 
 
 def _bind(graph: GraphModule) -> None:
     """Call operations by torch's own functions where there are any."""
     for node in graph.graph.nodes:
         if node.op == "call_function":
-            node.target = _DIRECT.get(node.target, node.target)
+            node.target = DIRECT.get(node.target, node.target)
 
 
 def _is_noop(node: Node) -> bool:
-    if node.target in _SAME:
+    if node.target in SAME:
         return True
-    if node.target not in _RESHAPES:
+    if node.target not in RESHAPES:
         return False
     before, after = _shape(node.args[0]), _shape(node)
     if before is None or before != after:
         return False
-    if node.target is _aten.permute.default:
+    if node.target is aten.permute.default:
         return list(node.args[1]) == list(range(len(after)))  # type: ignore[arg-type]
     return True
 

@@ -13,6 +13,7 @@ from normbench.models.base import Model
 from normbench.models.init import Init
 from normbench.models.recurrent import Cell, Recurrent
 from normbench.nn.recurrent import gated_tanh, lstm_state
+from normbench.nn.torch_private import transforms_active
 from normbench.norms.sequence import Seen
 
 
@@ -61,12 +62,7 @@ class LSTMCell(Cell):
         """Map a sequence (T, B, F) to the outputs of all steps, (T, B, H)."""
         h, c = self.first(x), self.first(x)
         # vmap has no rule for torch's kernel
-        if (
-            self.fused
-            and self.plain
-            and x.device.type == "cpu"
-            and not torch._C._are_functorch_transforms_active()
-        ):
+        if self.fused and self.plain and x.device.type == "cpu" and not transforms_active():
             return self.kernel(x, h, c)
         outputs: list[Tensor] = []
         of_cell: Seen = []

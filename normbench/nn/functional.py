@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from normbench.nn.torch_private import batch_norm_backward, sigmoid_backward
+
 _twice: ContextVar[bool] = ContextVar("twice", default=False)
 
 
@@ -189,7 +191,7 @@ class _BatchNormImages(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         x, weight, mean, scale = ctx.saved_tensors
-        grads = torch.ops.aten.native_batch_norm_backward(
+        grads = batch_norm_backward(
             grad, x, weight, None, None, mean, scale, True, ctx.eps, [True, True, True]
         )
         return (*grads, None)
@@ -249,7 +251,7 @@ class _Sigmoid(_Stackable):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        return torch.ops.aten.sigmoid_backward(grad, y)
+        return sigmoid_backward(grad, y)
 
 
 def sigmoid(x: Tensor) -> Tensor:

@@ -13,6 +13,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from normbench.nn.functional import _Stackable, twice
+from normbench.nn.torch_private import (
+    sigmoid_backward,
+    sigmoid_backward_into,
+    tanh_backward,
+    tanh_backward_into,
+    transforms_active,
+)
 
 
 class _LSTMState(_Stackable):
@@ -38,16 +45,12 @@ class _LSTMState(_Stackable):
         i, f, _o = opened.chunk(3, -1)
         grad_gates = torch.cat([grad_c * candidate, grad_c * c, grad_o, grad_c * i], -1)
         at = opened.shape[-1]
-        if torch._C._are_functorch_transforms_active():  # for a probe: these write into no given tensor
-            of_gates = torch.ops.aten.sigmoid_backward(grad_gates[..., :at], opened)
-            of_candidate = torch.ops.aten.tanh_backward(grad_gates[..., at:], candidate)
+        if transforms_active():  # for a probe: these write into no given tensor
+            of_gates = sigmoid_backward(grad_gates[..., :at], opened)
+            of_candidate = tanh_backward(grad_gates[..., at:], candidate)
             return torch.cat([of_gates, of_candidate], -1), grad_c * f
-        torch.ops.aten.sigmoid_backward.grad_input(
-            grad_gates[..., :at], opened, grad_input=grad_gates[..., :at]
-        )
-        torch.ops.aten.tanh_backward.grad_input(
-            grad_gates[..., at:], candidate, grad_input=grad_gates[..., at:]
-        )
+        sigmoid_backward_into(grad_gates[..., :at], opened, grad_input=grad_gates[..., :at])
+        tanh_backward_into(grad_gates[..., at:], candidate, grad_input=grad_gates[..., at:])
         return grad_gates, grad_c * f
 
 
@@ -80,7 +83,7 @@ class _GatedTanh(_Stackable):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor, Tensor]:
         gate, squashed = ctx.saved_tensors
-        return grad * squashed, torch.ops.aten.tanh_backward(grad * gate, squashed)
+        return grad * squashed, tanh_backward(grad * gate, squashed)
 
 
 def gated_tanh(gate: Tensor, x: Tensor) -> Tensor:
