@@ -1,4 +1,4 @@
-"""Torch's private functions are as normbench expects them; a failure says what changed and what relies on it."""
+"""Torch's private functions are as normbench expects; a failure says what changed and what relies on it."""
 
 from __future__ import annotations
 
