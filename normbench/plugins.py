@@ -11,25 +11,33 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from normbench.config.cells import forget_kinds
-from normbench.config.schema import Config, Settings
+from normbench.config.schema import Settings
 from normbench.data import DATASETS
 from normbench.errors import NormbenchError
-from normbench.models import MODELS, Model
+from normbench.models import MODELS
 from normbench.nn.layers import ACTIVATIONS
 from normbench.norms import NORMS
 from normbench.optimizers import OPTIMIZERS
+from normbench.registry import restored
 
 if TYPE_CHECKING:
     from types import CodeType
 
 GROUP = "normbench.plugins"
+
+# Modules that plug-ins of version 0.1 import, and where they are now.
+MOVED = {
+    "normbench.layers": "normbench.nn.layers",
+    "normbench.functional": "normbench.nn.functional",
+    "normbench.gates": "normbench.nn.recurrent",
+    "normbench.options": "normbench.registry",
+}
 
 # What can be extended, by the kind of thing that a cell's settings name.
 REGISTRIES: dict[str, MutableMapping[str, Any]] = {
@@ -165,20 +173,29 @@ def _load_entry_point(point: metadata.EntryPoint) -> None:
 
 @contextmanager
 def _registering(plugin: Plugin, key: Path | str, where: str) -> Iterator[None]:
-    """Note what the code registers; an error becomes a sentence with its line, and leaves nothing behind."""
+    """Note what the code registers; an error becomes a sentence, and nothing stays registered."""
     before = {kind: dict(entries) for kind, entries in REGISTRIES.items()}
     try:
         yield
         new = [(kind, name) for kind, entries in REGISTRIES.items() for name in entries.keys() - before[kind]]
         if not new:
             raise NormbenchError("it registers nothing; put `@NORMS.add`, say, above the class")
-        _widen()
     except (Exception, SystemExit) as error:
-        _restore(before)
-        text = str(error) if isinstance(error, NormbenchError) else f"{type(error).__name__}: {error}"
-        raise NormbenchError(f"{where}{_line(error, where)}: {text}") from error
+        for kind, entries in REGISTRIES.items():
+            entries.clear()
+            entries.update(before[kind])
+        raise NormbenchError(f"{where}{_line(error, where)}: {_sentence(error)}") from error
     _loaded[key] = plugin
     _owners.update(dict.fromkeys(new, plugin))
+
+
+def _sentence(error: BaseException) -> str:
+    """Return what an error says; for a module of normbench that moved, where it is now."""
+    if isinstance(error, NormbenchError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name in MOVED:
+        return f"{error.name} is {MOVED[error.name]} since version 0.2; change the import"
+    return f"{type(error).__name__}: {error}"
 
 
 def _line(error: BaseException, path: str) -> str:
@@ -187,34 +204,6 @@ def _line(error: BaseException, path: str) -> str:
     return f":{lines[-1]}" if lines else ""
 
 
-def _restore(entries: dict[str, dict[str, Any]]) -> None:
-    for kind, before in entries.items():
-        REGISTRIES[kind].clear()
-        REGISTRIES[kind].update(before)
-    _widen()
-
-
-def _widen() -> None:
-    """Let the file format take what is registered now: norms in models first, then models in settings."""
-    for cls in dict.fromkeys([Model, *(kind for entry in MODELS.classes() for kind in entry.__mro__)]):
-        if isinstance(cls, type) and issubclass(cls, Model):
-            cls.model_fields["activation"].annotation = Literal[tuple(ACTIVATIONS)]  # type: ignore[assignment]
-            NORMS.widen(cls, "norm")
-    for owner in (Settings, Config):
-        for registry, field in ((DATASETS, "data"), (MODELS, "model"), (OPTIMIZERS, "optimizer")):
-            registry.widen(owner, field)
-    forget_kinds()
-
-
-@contextmanager
-def unchanged() -> Iterator[None]:
-    """Take out again what is loaded within: for tests, which share a process."""
-    before = {kind: dict(entries) for kind, entries in REGISTRIES.items()}
-    known, owners = dict(_loaded), dict(_owners)
-    try:
-        yield
-    finally:
-        for store, content in ((_loaded, known), (_owners, owners)):
-            store.clear()
-            store.update(content)  # type: ignore[arg-type]
-        _restore(before)
+def unchanged() -> AbstractContextManager[None]:
+    """Return a block after which nothing that it loads is registered: for tests, which share a process."""
+    return restored(*REGISTRIES.values(), _loaded, _owners)  # type: ignore[arg-type]

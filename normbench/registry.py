@@ -1,24 +1,49 @@
-"""What normalizations, models, data sets and optimisers have in common: named options, kept in a registry."""
+"""What normalizations, models, data sets and optimizers have in common: named options, kept in a registry.
+
+A field of the config that chooses from a registry is annotated with the registry's `choice`. The class is
+looked up when a value is validated, so that what a plug-in registers later is found like a built-in class.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_origin
+import json
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from normbench.errors import NormbenchError, did_you_mean, one_of
 
 
 class Options(BaseModel):
-    """A section of the config. Unknown keys are refused, types are not bent (`"3"` is no number)."""
+    """A section of the config. Unknown keys are refused, and types are not converted (`"3"` is no number).
+
+    Class attributes:
+        late: options that came after results were published. At their default they are left out of a run's
+            id, so that earlier ids stay valid.
+        aliases: old name -> name of options that were renamed. The old name stays valid in configs, and run
+            ids are hashed under it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    # Options that came after results were published: at their default they are left out of a run's id, so
-    # that the ids made before stay.
     late: ClassVar[frozenset[str]] = frozenset()
+    aliases: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_old_names(cls, value: Any) -> Any:
+        if not cls.aliases or not isinstance(value, dict):
+            return value
+        for old, new in cls.aliases.items():
+            if old in value and new in value:
+                raise ValueError(f"found '{old}' and '{new}', which are the same option; leave '{old}' out")
+        return {cls.aliases.get(key, key): entry for key, entry in value.items()}
 
     def hashed(self) -> dict[str, Any]:
         """Return the options as plain data, as a run's id hashes them."""
@@ -29,15 +54,18 @@ class Options(BaseModel):
                 del content[name]
             elif isinstance(value, Options):
                 content[name] = value.hashed()
+        for old, new in self.aliases.items():
+            if new in content:
+                content[old] = content.pop(new)
         return content
 
     def in_common(self) -> dict[str, Any]:
-        """Return what the runs of one stack have in common of these options, as plain data."""
+        """Return the options that all runs of one stack share, as plain data."""
         return self.model_dump(mode="json")
 
 
 class Named(Options):
-    """A section that a `name` chooses from a registry; its first docstring line is its summary.
+    """A section that a `name` chooses from a registry; the first line of its docstring is its summary.
 
     A subclass declares `name: Literal["its_name"] = "its_name"` and its options as pydantic fields.
     """
@@ -60,7 +88,12 @@ T = TypeVar("T", bound=Named)
 
 
 class Registry(Generic[T]):
-    """The classes of one kind by name. To add one: write its file, add it to the list in `__init__.py`."""
+    """The classes of one kind by name. To add one: write its file, add it to the list in `__init__.py`.
+
+    Args:
+        kind: what messages call an entry, such as `normalization`.
+        classes: the first entries; all derive from one direct subclass of `Named`.
+    """
 
     def __init__(self, kind: str, *classes: type[T]) -> None:
         self.kind = kind
@@ -111,11 +144,87 @@ class Registry(Generic[T]):
         """Return the classes in the order of registration."""
         return list(self.entries.values())
 
-    def union(self) -> Any:
-        """Return the pydantic type that accepts any of the classes, told apart by `name`."""
-        return Annotated[Union[tuple(self.entries.values())], Field(discriminator="name")]
+    @property
+    def choice(self) -> SectionChoice:
+        """Return what annotates a field that takes any of the classes: `Annotated[Base, NORMS.choice]`."""
+        return SectionChoice(self)
 
-    def widen(self, owner: type[BaseModel], field: str) -> None:
-        """Let a field that has the type of `union` take the classes that were registered since."""
-        owner.model_fields[field].annotation = Union[tuple(self.entries.values())]  # type: ignore[assignment]
-        owner.model_rebuild(force=True)
+
+class SectionChoice:
+    """Annotates a field whose value is a section, of the class that its `name` chooses from a registry."""
+
+    def __init__(self, registry: Registry[Any]) -> None:
+        self.registry = registry
+
+    def validate(self, value: Any, info: core_schema.ValidationInfo) -> Any:
+        """Return the section as its class.
+
+        Raises:
+            PydanticKnownError: the value is no mapping, or its name is missing or unknown.
+            ValidationError: the options are wrong.
+        """
+        if isinstance(value, self.registry.base):
+            return value
+        if not isinstance(value, dict):
+            raise PydanticKnownError("model_attributes_type")
+        if "name" not in value:
+            raise PydanticKnownError("union_tag_not_found", {"discriminator": "'name'"})
+        cls = self.registry.entries.get(value["name"]) if isinstance(value["name"], str) else None
+        if cls is None:
+            expected = ", ".join(map(repr, self.registry))
+            raise PydanticKnownError(
+                "union_tag_invalid",
+                {"discriminator": "'name'", "tag": str(value["name"]), "expected_tags": expected},
+            )
+        if info.mode == "json":  # JSON has no tuples: its lists are taken for them
+            return cls.model_validate_json(json.dumps(value))
+        return cls.model_validate(value)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(self.validate)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        choices = {name: cls.__pydantic_core_schema__ for name, cls in self.registry.entries.items()}
+        return handler(core_schema.tagged_union_schema(choices, discriminator="name"))
+
+
+class WordChoice:
+    """Annotates a field whose value is a word: the name of an entry of a mapping, such as an activation."""
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        self.entries = entries
+
+    def validate(self, value: Any) -> str:
+        """Return the word; a PydanticKnownError if it names no entry."""
+        if not isinstance(value, str) or value not in self.entries:
+            names = [repr(name) for name in self.entries]
+            expected = f"{', '.join(names[:-1])} or {names[-1]}"
+            raise PydanticKnownError("literal_error", {"expected": expected})
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.validate)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"enum": list(self.entries), "type": "string"}
+
+
+def registry_of(field: FieldInfo) -> Registry[Any] | None:
+    """Return the registry that a field's section is chosen from, or None."""
+    return next((one.registry for one in field.metadata if isinstance(one, SectionChoice)), None)
+
+
+@contextmanager
+def restored(*stores: MutableMapping[str, Any]) -> Iterator[None]:
+    """Put mappings back as they were when the block ends."""
+    before = [dict(store) for store in stores]
+    try:
+        yield
+    finally:
+        for store, content in zip(stores, before, strict=True):
+            store.clear()
+            store.update(content)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Union, cast
 
 from pydantic import BaseModel
 
-from normbench.config import keys
 from normbench.config.explain import no_kind, validate
 from normbench.config.keys import Path, assign, canonical, class_of, kinds, unknown_name
 from normbench.config.nodes import Node
@@ -155,13 +153,6 @@ def section_options(
     return validate(cls, node, problems, (name,), ignore_missing) if cls else None
 
 
-def forget_kinds() -> None:
-    """Forget what is known of the options: others were registered."""
-    keys.forget()
-    _is_kind.cache_clear()
-
-
-@cache
 def _is_kind(path: Path) -> bool:
     return canonical(Settings, (*path, "name")) == path
 

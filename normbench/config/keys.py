@@ -14,12 +14,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from normbench.config.nodes import Node
+from normbench.registry import Options, SectionChoice, registry_of
 
 Path = tuple[str, ...]
 
 
 @cache
-def _parts(cls: type[BaseModel], field: str) -> tuple[tuple[type[BaseModel], ...], bool]:
+def _fixed_parts(cls: type[BaseModel], field: str) -> tuple[tuple[type[BaseModel], ...], bool]:
     """Return the pydantic models among a field's types, and whether it takes nothing else (but null)."""
     models: list[type[BaseModel]] = []
     others = False
@@ -37,6 +38,12 @@ def _parts(cls: type[BaseModel], field: str) -> tuple[tuple[type[BaseModel], ...
     return tuple(models), bool(models) and not others
 
 
+def _parts(cls: type[BaseModel], field: str) -> tuple[tuple[type[BaseModel], ...], bool]:
+    """Return the same; of a field that chooses from a registry, the classes that are registered now."""
+    registry = registry_of(cls.model_fields[field])
+    return _fixed_parts(cls, field) if registry is None else (tuple(registry.classes()), True)
+
+
 def is_section(cls: type[BaseModel], field: str) -> bool:
     """Return whether the field is a section with options of its own, and never a single value."""
     return _parts(cls, field)[1]
@@ -49,16 +56,22 @@ def section_classes(cls: type[BaseModel], field: str) -> tuple[type[BaseModel], 
 
 
 @cache
+def _fixed_kinds(cls: type[BaseModel], field: str) -> Mapping[str, type[BaseModel]]:
+    """Return the kinds of a section whose one class has several names, such as a schedule."""
+    models, only = _fixed_parts(cls, field)
+    found: dict[str, type[BaseModel]] = {}
+    for model in models if only else ():
+        name = model.model_fields.get("name")
+        if name is None or get_origin(name.annotation) is not Literal:
+            return {}
+        found.update((str(choice), model) for choice in get_args(name.annotation))
+    return found
+
+
 def kinds(cls: type[BaseModel], field: str) -> Mapping[str, type[BaseModel]]:
     """Return the kinds that a `name` chooses from in this section; empty where there is nothing to choose."""
-    found: dict[str, type[BaseModel]] = {}
-    if is_section(cls, field):
-        for model in _parts(cls, field)[0]:
-            name = model.model_fields.get("name")
-            if name is None or get_origin(name.annotation) is not Literal:
-                return {}
-            found.update((str(choice), model) for choice in get_args(name.annotation))
-    return found
+    registry = registry_of(cls.model_fields[field])
+    return _fixed_kinds(cls, field) if registry is None else registry.entries
 
 
 def class_of(cls: type[BaseModel], field: str, node: Node | None) -> type[BaseModel] | None:
@@ -73,14 +86,6 @@ def class_of(cls: type[BaseModel], field: str, node: Node | None) -> type[BaseMo
     return models[0] if models else None
 
 
-def forget() -> None:
-    """Forget which options and kinds there are."""
-    _parts.cache_clear()
-    kinds.cache_clear()
-    item_kinds.cache_clear()
-
-
-@cache
 def item_kinds(cls: type[BaseModel], field: str) -> Mapping[str, type[BaseModel]]:
     """Return the classes of the items of a list field by the names that choose them, or one under ''."""
     kind = cls.model_fields[field].annotation
@@ -88,12 +93,11 @@ def item_kinds(cls: type[BaseModel], field: str) -> Mapping[str, type[BaseModel]
         return {}
     (item,) = get_args(kind)
     if get_origin(item) is Annotated:
-        item = get_args(item)[0]
-    classes = get_args(item) if get_origin(item) in (Union, types.UnionType) else (item,)
-    models = [one for one in classes if isinstance(one, type) and issubclass(one, BaseModel)]
-    if len(models) == 1:
-        return {"": models[0]}
-    return {str(one.model_fields["name"].default): one for one in models}
+        item, *metadata = get_args(item)
+        chosen = next((one.registry for one in metadata if isinstance(one, SectionChoice)), None)
+        if chosen is not None:
+            return dict(chosen.entries)
+    return {"": item} if isinstance(item, type) and issubclass(item, BaseModel) else {}
 
 
 def item_class(cls: type[BaseModel], field: str, item: Node) -> type[BaseModel] | None:
@@ -113,8 +117,9 @@ def expand(node: Node, cls: type[BaseModel]) -> Node:
     """Return the tree with every short form `section: x` written out as `section: {name: x}`."""
     if not isinstance(node.value, dict):
         return node
-    values = dict(node.value)
-    for key, child in node.value.items():
+    node = _with_new_names(node, cls)
+    values = dict(node.mapping)
+    for key, child in node.mapping.items():
         if key not in cls.model_fields:
             continue
         if isinstance(child.value, str) and kinds(cls, key):
@@ -124,8 +129,32 @@ def expand(node: Node, cls: type[BaseModel]) -> Node:
     return Node(values, node.where, node.keys)
 
 
+def _with_new_names(node: Node, cls: type[BaseModel]) -> Node:
+    """Return a section with renamed options under their new names; one that is given twice stays."""
+    names = {old: renamed(cls, old) for old in node.mapping if renamed(cls, old) not in node.mapping}
+    if not any(old != new for old, new in names.items()):
+        return node
+    values = {names.get(key, key): child for key, child in node.mapping.items()}
+    return Node(values, node.where, {names.get(key, key): node.key_where(key) for key in node.mapping})
+
+
+def renamed(cls: type[BaseModel], key: str) -> str:
+    """Return the name of an option that has another one now, otherwise the key itself."""
+    return cls.aliases.get(key, key) if issubclass(cls, Options) else key
+
+
 def canonical(cls: type[BaseModel], path: Path) -> Path:
-    """Return the path without a final `name` that chooses a kind: `optimizer.name` is `optimizer`."""
+    """Return the path as settings have it.
+
+    Renamed options get their new names, and a final `name` that chooses a kind is left out:
+    `optimizer.name` is `optimizer`.
+    """
+    for length in range(1, len(path)):
+        for owner, field in owners(cls, path[:length]):
+            for model in _parts(owner, field)[0]:
+                new = renamed(model, path[length])
+                if new != path[length]:
+                    path = (*path[:length], new, *path[length + 1 :])
     if len(path) > 1 and path[-1] == "name" and any(kinds(*owner) for owner in owners(cls, path[:-1])):
         return path[:-1]
     return path
@@ -133,7 +162,7 @@ def canonical(cls: type[BaseModel], path: Path) -> Path:
 
 def owners(cls: type[BaseModel], path: Path) -> Iterator[tuple[type[BaseModel], str]]:
     """Yield (class, field) for each kind of section in which this path is an option."""
-    key, rest = path[0], path[1:]
+    key, rest = renamed(cls, path[0]), path[1:]
     if key in cls.model_fields:
         if not rest:
             yield cls, key

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from normbench.data import DATASETS
+from normbench.data import DATASETS, DataOptions
 from normbench.measures.claim import Claim
-from normbench.models import MODELS
+from normbench.models import MODELS, Model
 from normbench.names import MAX_SEEDS
-from normbench.optimizers import OPTIMIZERS
-from normbench.probes import PROBES
+from normbench.optimizers import OPTIMIZERS, Optimizer
+from normbench.probes import PROBES, Probe
 from normbench.registry import Options
 from normbench.stats.edge_search import PRECISION
 
@@ -89,9 +89,9 @@ class Train(Options):
 class Settings(Options):
     """One cell of the grid without its seed: everything that a run needs."""
 
-    data: DATASETS.union() = Field(description="the data set and its batches")  # type: ignore[valid-type]
-    model: MODELS.union() = Field(description="the architecture and its options")  # type: ignore[valid-type]
-    optimizer: OPTIMIZERS.union() = Field(  # type: ignore[valid-type]
+    data: Annotated[DataOptions, DATASETS.choice] = Field(description="the data set and its batches")
+    model: Annotated[Model, MODELS.choice] = Field(description="the architecture and its options")
+    optimizer: Annotated[Optimizer, OPTIMIZERS.choice] = Field(
         OPTIMIZERS["sgd"](name="sgd"), description="the optimiser; SGD if not given"
     )
     train: Train = Field(Train(), description="length and evaluation")
@@ -108,7 +108,7 @@ class Header(Options):
     seeds: Annotated[int, Field(gt=0, le=MAX_SEEDS)] | list[Seed] = Field(
         5, description="how many (5 means 0 to 4), or a list of different seeds"
     )
-    probes: list[PROBES.union()] = Field(  # type: ignore[valid-type]
+    probes: list[Annotated[Probe, PROBES.choice]] = Field(
         [], description="diagnostics of each layer: names, or {name: ..., options}"
     )
     claims: list[Claim] = Field([], description="statements for `normbench verify`")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -73,9 +73,7 @@ class Claim(Options):
     )
     statement: str = Field(min_length=1, description="what is claimed, one sentence")
     source: str | None = Field(None, description="where it is claimed")
-    measure: MEASURES.union() = Field(  # type: ignore[valid-type]
-        description="what is measured"
-    )
+    measure: Annotated[Measure, MEASURES.choice] = Field(description="what is measured")
     of: Filter = Field({}, description="the runs that the claim is about: {dotted key: value or list}")
     against: Filter | None = Field(None, description="the runs to compare with")
     over: str | None = Field(None, description="for a trend, in place of `against`: the swept key")

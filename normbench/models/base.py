@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 from torch import nn
@@ -13,9 +13,9 @@ from normbench.errors import PlanError
 from normbench.models.init import Init
 from normbench.nn.layers import ACTIVATIONS, Noisy, Scaled, name_places
 from normbench.norms import NORMS, Normalization
-from normbench.registry import Named, Options
+from normbench.registry import Named, Options, WordChoice
 
-Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "identity"]
+Activation = Annotated[str, WordChoice(ACTIVATIONS)]
 Position = Literal["before_activation", "after_activation", "layer_input"]
 Placement = Literal["none", "input", "before_norm", "after_norm", "after_activation", "classifier"]
 
@@ -31,7 +31,7 @@ class Model(Named):
     """Base of all architectures. `build` returns an ordinary module for one run; nobody names a norm here."""
 
     activation: Activation = Field("relu", description="after each hidden layer")
-    norm: NORMS.union() = Field(  # type: ignore[valid-type]
+    norm: Annotated[Normalization, NORMS.choice] = Field(
         NORMS["none"](name="none"), description="the normalization"
     )
     norm_position: Position = Field("before_activation", description="where the normalization's layer sits")
@@ -50,7 +50,7 @@ class Model(Named):
 
     def resolve(self) -> Model:
         """Return what really applies: the normalization's demands, and no option that has no effect."""
-        fixed = {key.removeprefix("model."): value for key, value in self.norm.sets().items()}
+        fixed: dict[str, Any] = {key.removeprefix("model."): value for key, value in self.norm.sets().items()}
         if self.dropout.rate == 0 or self.dropout.placement == "none":
             fixed["dropout"] = Dropout()
         fixed["init"] = self.init.resolve(self.norm.init())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -83,7 +83,8 @@ class LSTMCell(Cell):
             i, f, o, g = value.chunk(4)
             return torch.cat([i, f, g, o])
 
-        weights = [ordered(self.input.weight), ordered(self.recurrent.weight)]
+        pair = cast("list[Tensor]", [self.input.weight, self.recurrent.weight])
+        weights = [ordered(weight) for weight in pair]
         if self.offset is not None:
             weights += [ordered(self.offset), torch.zeros_like(self.offset)]
         outputs, *_ = torch.lstm(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -208,7 +208,8 @@ class Cell(nn.Module):
             self.offset.copy_(init.bias(self.offset.shape, self.width, rng("offset")))
         if self.recurrent_init == "as_input":
             return
-        blocks = self.recurrent.weight.unflatten(0, (self.gates, self.width))
+        weight = cast("Tensor", self.recurrent.weight)  # wrapped layers have one, too
+        blocks = weight.unflatten(0, (self.gates, self.width))
         orthogonal = Init(scheme="orthogonal")
         for index, block in enumerate(blocks):
             block.copy_(orthogonal.weights(block.shape, rng(f"recurrent.{index}")))
