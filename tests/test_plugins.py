@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -250,3 +251,16 @@ def test_an_installed_package_is_found_by_its_entry_point(tmp_path, monkeypatch)
     (plugin,) = plugins.loaded()
     assert plugin.record() == {"entry_point": "clips", "package": "clip-package 1.2", "sha256": plugin.sha256}
     assert len(plugin.sha256) == 64
+
+
+def test_a_module_that_moved_is_named_with_its_new_place(tmp_path):
+    path = written(tmp_path, "import torch\nfrom normbench.layers import Dropout\n" + NORM)
+    with pytest.raises(NormbenchError, match=r"my_norm.py:2: normbench.layers is normbench.nn.layers since"):
+        plugins.load_plugins([path])
+
+
+@pytest.mark.parametrize("old", plugins.MOVED)
+def test_every_module_that_moved_is_where_it_is_said_to_be(old):
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(old)
+    importlib.import_module(plugins.MOVED[old])

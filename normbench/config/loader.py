@@ -21,6 +21,7 @@ from normbench.errors import ConfigError
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000  # with aliases written out; a plain sweep of 10,000 cells stays well below
 MAX_DEPTH = 40
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels; a config needs fewer"
 
 # Both have the same safe events; libyaml's are ten times faster, where PyYAML was built with it.
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -103,6 +104,8 @@ def _syntax(error: yaml.YAMLError, where: Where) -> tuple[Where, str, str]:
         text = str(error).splitlines()[0]
     if mark is not None and where.column >= 0 and not where.source.startswith("--set"):
         where = Where(where.source, mark.line + 1, mark.column + 1)
+    if "nesting depth" in text:  # libyaml has a limit of its own, which may come before ours
+        return where, "", TOO_DEEP
     return where, "", f"not YAML: {text}"
 
 
@@ -147,7 +150,7 @@ class _Composer:
     def node(self, event: Any, path: tuple[str, ...], depth: int) -> Node:
         """Return the node that starts with this event."""
         if depth > MAX_DEPTH:
-            self.fail(event, path[:3], f"nested deeper than {MAX_DEPTH} levels; a config needs fewer")
+            self.fail(event, path[:3], TOO_DEEP)
         if isinstance(event, yaml.AliasEvent):
             node = self.alias(event, path, depth)
         else:
@@ -224,7 +227,7 @@ class _Composer:
         assert node is not None
         self.count(event, path, node.size)
         if depth + node.depth > MAX_DEPTH:
-            self.fail(event, path[:3], f"nested deeper than {MAX_DEPTH} levels; a config needs fewer")
+            self.fail(event, path[:3], TOO_DEEP)
         return node
 
     def count(self, event: Any, path: tuple[str, ...], nodes: int) -> None:
