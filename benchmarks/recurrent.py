@@ -15,7 +15,7 @@ from stacks import alternate, random_data, steps_of, trainer
 from torch import Tensor, nn
 
 from normbench.config import parse_config
-from normbench.models.init import initialise
+from normbench.models.init import initialize
 from normbench.planning.stacks import choose_executor
 
 STEPS, BATCH, RUNS, ROUNDS, SHAPE = 3, 100, 16, 5, (1, 28, 28)
@@ -55,7 +55,7 @@ def main() -> None:
             base, net = f"nn.{cell.upper()}", Plain({"lstm": nn.LSTM, "rnn": nn.RNN}[cell], width)
         else:
             base, net = "eager loop, same cell", settings.model.build(SHAPE, 10)
-            initialise(net, settings.model.init, 0)
+            initialize(net, settings.model.init, 0)
         chosen = choose_executor(settings, str(torch.get_default_device()))
         measures = {
             "plain": plain_loop(net, data, BATCH, 2 * STEPS),

@@ -15,7 +15,7 @@ from normbench.config.nodes import Node
 from normbench.config.problems import Problems
 from normbench.config.schema import SECTIONS, Settings
 from normbench.config.sweep import Axis
-from normbench.data import peek
+from normbench.data import dataset_info
 from normbench.errors import DataError, NormbenchError
 
 Scalar = Union[str, int, float, bool, None]
@@ -116,7 +116,7 @@ class Builder:
     def check_sizes(self, settings: Settings, choices: tuple[Choice, ...]) -> None:
         """Note what the data set is too small for."""
         try:
-            test = peek(settings.data).test
+            test = dataset_info(settings.data).test
         except DataError as error:
             key, _, text = str(error).partition(": ")
             if not key.startswith("data.") or key.split(".")[-1] not in type(settings.data).model_fields:

@@ -8,14 +8,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from normbench.data.augment import Augment, Draws, augment_batch, draw
-from normbench.data.base import DataOptions, Dataset, Folder, Info, Split
+from normbench.data.base import DataOptions, Dataset, Folder, RawInfo, Split
 from normbench.data.batches import Batches, batch_order
 from normbench.data.cifar10 import Cifar10
 from normbench.data.cifar100 import Cifar100
 from normbench.data.digits import Digits
 from normbench.data.fashion_mnist import FashionMnist
 from normbench.data.image_folder import ImageFolder
-from normbench.data.loading import Description, Peek, available, clear, describe, fetch_set, load, peek
+from normbench.data.loading import (
+    DatasetInfo,
+    Description,
+    available,
+    clear,
+    dataset_info,
+    describe,
+    fetch_set,
+    load,
+)
 from normbench.data.mnist import Mnist
 from normbench.data.root import data_root
 from normbench.registry import Registry
@@ -26,21 +35,21 @@ __all__ = [
     "Batches",
     "DataOptions",
     "Dataset",
+    "DatasetInfo",
     "Description",
     "Draws",
-    "Info",
-    "Peek",
+    "RawInfo",
     "Split",
     "augment_batch",
     "available",
     "batch_order",
     "clear",
     "data_root",
+    "dataset_info",
     "describe_all",
     "draw",
     "fetch",
     "load",
-    "peek",
 ]
 
 DATASETS: Registry[DataOptions] = Registry(

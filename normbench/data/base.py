@@ -39,7 +39,7 @@ class RawData:
 
 
 @dataclass(frozen=True)
-class Info:
+class RawInfo:
     """What is known of a data set without reading its images: the full sizes of its two parts."""
 
     input_shape: tuple[int, int, int]  # (C, H, W)
@@ -52,7 +52,7 @@ class Info:
 class Survey:
     """What a look at the files tells: shapes and sizes, and a stamp that changes when the files do."""
 
-    info: Info
+    info: RawInfo
     stamp: str = ""
     listing: Any = None  # of a folder of images: its files, so that `read` need not look again
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 
 from normbench import seeding
-from normbench.data.base import DataOptions, Info, Progress, RawData, Survey, as_part
+from normbench.data.base import DataOptions, Progress, RawData, RawInfo, Survey, as_part
 from normbench.data.prepare import stratified
 
 TEST = 360  # of 1,797: about 20 %, the same images for everyone
@@ -28,7 +28,7 @@ class Digits(DataOptions):
 
     def survey(self, root: Path) -> Survey:
         """Return the constant shapes and sizes."""
-        return Survey(Info((1, 8, 8), 10, 1797 - TEST, TEST))
+        return Survey(RawInfo((1, 8, 8), 10, 1797 - TEST, TEST))
 
     def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
         """Read scikit-learn's copy; its values are 0..16."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from normbench.data.base import DataOptions, Folder, Info, Progress, RawData, Survey, as_part
+from normbench.data.base import DataOptions, Folder, Progress, RawData, RawInfo, Survey, as_part
 from normbench.data.decode import Color, decode, decode_all, problem
 from normbench.data.listing import (
     LAYOUT,
@@ -74,7 +74,7 @@ class ImageFolder(DataOptions):
             except Exception as error:  # Pillow raises whatever a damaged file happens to cause
                 raise DataError(f"data.root: {problem(first, error)}; replace or remove it") from error
             size = (size_found[0], size_found[1])
-        info = Info((channels, *size), len(listing.class_names), len(listing.train), len(listing.test))
+        info = RawInfo((channels, *size), len(listing.class_names), len(listing.train), len(listing.test))
         return Survey(info, listing.stamp(), listing)
 
     def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:

@@ -22,7 +22,7 @@ _lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Peek:
+class DatasetInfo:
     """What a plan needs of a data set: shapes and the sizes of the parts in use; no image is read."""
 
     input_shape: tuple[int, int, int]  # (C, H, W)
@@ -39,12 +39,12 @@ def available(options: DataOptions, data_dir: Folder = None) -> bool:
     return options.available(options.folder(data_dir))
 
 
-def peek(options: DataOptions, data_dir: Folder = None) -> Peek:
+def dataset_info(options: DataOptions, data_dir: Folder = None) -> DatasetInfo:
     """Return shapes and sizes; options that ask for more images than there are raise a `DataError`."""
     root = options.folder(data_dir)
     info = options.survey(root).info
     sizes = part_sizes(options, info)
-    return Peek(
+    return DatasetInfo(
         info.input_shape,
         info.classes,
         sizes.train,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from normbench import seeding
-from normbench.data.base import DataOptions, Dataset, Info, RawData, RawPart, Split
+from normbench.data.base import DataOptions, Dataset, RawData, RawInfo, RawPart, Split
 from normbench.errors import DataError
 
 # A pixel or channel whose deviation is below 1 % of the range counts as constant: dividing by less would
@@ -36,7 +36,7 @@ class Sizes:
     test: int
 
 
-def part_sizes(options: DataOptions, info: Info) -> Sizes:
+def part_sizes(options: DataOptions, info: RawInfo) -> Sizes:
     """Return the sizes of the parts, or say which option asks for more images than there are."""
     if options.val_size >= info.train:
         raise DataError(
@@ -170,7 +170,7 @@ def prepare(
 ) -> Dataset:
     """Choose the parts, scale them by the training part's statistics, and move them to the device."""
     channels, height, width = raw.train.x.shape[1:]
-    info = Info((channels, height, width), len(raw.class_names), len(raw.train.y), len(raw.test.y))
+    info = RawInfo((channels, height, width), len(raw.class_names), len(raw.train.y), len(raw.test.y))
     sizes = part_sizes(options, info)
 
     rest = torch.ones(info.train, dtype=torch.bool)

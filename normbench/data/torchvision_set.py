@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from normbench.data.base import DataOptions, Info, Progress, RawData, RawPart, Survey, as_part
+from normbench.data.base import DataOptions, Progress, RawData, RawInfo, RawPart, Survey, as_part
 from normbench.errors import DataError
 
 TIMEOUT = 20.0  # seconds without an answer from a server
@@ -34,7 +34,7 @@ class TorchvisionSet(DataOptions):
         """Return the constant shapes and sizes; the files' times stamp them: a mended file is read again."""
         paths = [root / file for file in self.files]
         stamp = " ".join(str(path.stat().st_mtime_ns) for path in paths if path.is_file())
-        return Survey(Info(self.shape, self.class_count, self.train_images, self.test_images), stamp)
+        return Survey(RawInfo(self.shape, self.class_count, self.train_images, self.test_images), stamp)
 
     def location(self, root: Path) -> Path:
         """Return the folder of the files."""

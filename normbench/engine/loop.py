@@ -233,7 +233,7 @@ class StackTrainer:
         layers = {
             f"{name}.momentum": batches
             for name, layer in self.executor.model.named_modules()
-            if (batches := getattr(layer, "reestimate", None)) is not None
+            if (batches := getattr(layer, "precise_bn_batches", None)) is not None
         }
         if not layers:
             return self.state

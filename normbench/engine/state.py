@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from normbench.models.init import initialise, initialise_from_batch
+from normbench.models.init import initialize, initialize_from_batch
 from normbench.seeding import key
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ def initial_model(run: RunSpec, input_shape: tuple[int, ...], classes: int, batc
     with torch.random.fork_rng(devices=[]):  # for what a user's layer draws when it is made
         torch.manual_seed(key(run.seed, "build"))
         model = options.build(input_shape, classes)
-    initialise(model, options.init, run.seed)
+    initialize(model, options.init, run.seed)
     model = model.to(batch.dtype)
-    initialise_from_batch(model, batch)
+    initialize_from_batch(model, batch)
     return model
 
 

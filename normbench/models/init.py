@@ -69,7 +69,7 @@ class Init(Options):
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, init: Init, seed: int) -> None:
+def initialize(model: nn.Module, init: Init, seed: int) -> None:
     """Draw all weights of the model's layers, in place.
 
     A layer is whatever has a `weight` of two or more dimensions; gains and offsets of normalizations keep the
@@ -110,23 +110,23 @@ def as_trained(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def initialise_from_batch(model: nn.Module, x: Tensor) -> None:
-    """Let every layer that has an `initialise` method set itself from the batch x, layer after layer.
+def initialize_from_batch(model: nn.Module, x: Tensor) -> None:
+    """Let every layer that has an `initialize` method set itself from the batch x, layer after layer.
 
     Each layer sees the outputs of the layers below after these were set. Dropout is off, and running
     statistics stay as they were. Layers inside of a module with `recurs` see no one batch, but another at
     each step of a sequence: they get None.
     """
-    layers = [module for module in model.modules() if hasattr(module, "initialise")]
+    layers = [module for module in model.modules() if hasattr(module, "initialize")]
     if not layers:
         return
     recurrent = {part for module in model.modules() if hasattr(module, "recurs") for part in module.modules()}
     for layer in layers:
         if layer in recurrent:
-            layer.initialise(None)  # type: ignore[operator]
+            layer.initialize(None)  # type: ignore[operator]
     layers = [layer for layer in layers if layer not in recurrent]
     hooks = [
-        layer.register_forward_pre_hook(lambda module, inputs: module.initialise(inputs[0]))
+        layer.register_forward_pre_hook(lambda module, inputs: module.initialize(inputs[0]))
         for layer in layers
     ]
     with as_trained(model):

@@ -3,7 +3,7 @@
 Each is a `torch.autograd.Function` whose arithmetic refers to dimensions from the end, so that a leading run
 axis changes nothing; the `vmap` rule only moves that axis to the front. Layers are written with these for one
 run and need not know of stacks. The backward passes are written out (half the operations of the recorded
-ones); they are differentiable once. Within `differentiable_twice` torch's own operations serve.
+ones); they are differentiable once. Within `second_derivatives` torch's own operations serve.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from torch.nn import functional as F
 
 from normbench.nn.torch_private import batch_norm_backward, sigmoid_backward
 
-_twice: ContextVar[bool] = ContextVar("twice", default=False)
+_second_derivative: ContextVar[bool] = ContextVar("second_derivative", default=False)
 
 
 @contextmanager
-def differentiable_twice() -> Iterator[None]:
+def second_derivatives() -> Iterator[None]:
     """Let the functions below be made of operations that have second derivatives, for curvature."""
-    token = _twice.set(True)
+    token = _second_derivative.set(True)
     try:
         yield
     finally:
-        _twice.reset(token)
+        _second_derivative.reset(token)
 
 
-def twice() -> bool:
+def needs_second_derivative() -> bool:
     """Say whether second derivatives are asked for."""
-    return _twice.get()
+    return _second_derivative.get()
 
 
 def _front(value: Any, dim: int | None, runs: int) -> Any:
@@ -82,7 +82,7 @@ class _Linear(_Stackable):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x W' + b for x (B, I), W (O, I), b (O); one batched matrix product for a whole stack."""
-    if twice():
+    if needs_second_derivative():
         return F.linear(x, weight, bias)
     return _Linear.apply(x, weight, bias)
 
@@ -131,7 +131,7 @@ def weight_norm_linear(x: Tensor, weight: Tensor, gain: Tensor, bias: Tensor | N
 
     ||v|| is the norm of each row.
     """
-    if twice():
+    if needs_second_derivative():
         t = F.linear(x, weight) * (gain / weight.square().sum(-1).sqrt())
         return t if bias is None else t + bias
     return _WeightNormLinear.apply(x, weight, gain, bias)[0]
@@ -212,7 +212,7 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Ten
     x is (B, F) or (B, C, H, W), the statistics are taken for each feature or channel. Returns y, the mean and
     the biased variance; the latter two carry no gradient (Ioffe & Szegedy 2015, arXiv:1502.03167).
     """
-    if twice():
+    if needs_second_derivative():
         return _plain_batch_norm(x, weight, bias, eps)
     function = _BatchNorm if x.dim() == 2 else _BatchNormImages
     y, mean, var, *_ = function.apply(x, weight, bias, eps)
@@ -256,7 +256,7 @@ class _Sigmoid(_Stackable):
 
 def sigmoid(x: Tensor) -> Tensor:
     """y = 1 / (1 + e^-x)."""
-    return torch.sigmoid(x) if twice() else _Sigmoid.apply(x)
+    return torch.sigmoid(x) if needs_second_derivative() else _Sigmoid.apply(x)
 
 
 class _Elu(_Stackable):
@@ -279,7 +279,7 @@ class _Elu(_Stackable):
 
 def elu(x: Tensor, alpha: float = 1.0, scale: float = 1.0) -> Tensor:
     """y = scale (x if x > 0 else alpha (e^x - 1)); SELU with its two constants."""
-    if twice():
+    if needs_second_derivative():
         return torch.where(x > 0, x * scale, torch.expm1(x.clamp(max=0)) * (alpha * scale))
     return _Elu.apply(x, alpha, scale)
 
@@ -304,7 +304,7 @@ class _Gelu(_Stackable):
 
 def gelu(x: Tensor) -> Tensor:
     """y = x P(z <= x), z a standard normal number (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
-    return F.gelu(x) if twice() else _Gelu.apply(x)
+    return F.gelu(x) if needs_second_derivative() else _Gelu.apply(x)
 
 
 def batch_norm_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -313,7 +313,7 @@ def batch_norm_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tup
     Returns y, the mean and the biased variance of each step, (T, F), without a gradient.
     """
     steps = len(x)
-    if twice():
+    if needs_second_derivative():
         parts = [_plain_batch_norm(step, weight, bias, eps) for step in x.unbind(0)]
         y, mean, var = (torch.stack(values) for values in zip(*parts, strict=True))
         return y, mean, var
@@ -393,6 +393,6 @@ class _CrossEntropy(_Stackable):
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over the batch of -log softmax(logits)[label], in nats; logits (B, K), labels (B,)."""
-    if twice():
+    if needs_second_derivative():
         return -F.log_softmax(logits, -1).gather(-1, labels.unsqueeze(-1)).mean()
     return _CrossEntropy.apply(logits, labels)[0]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from normbench.nn.functional import _Stackable, twice
+from normbench.nn.functional import _Stackable, needs_second_derivative
 from normbench.nn.torch_private import (
     sigmoid_backward,
     sigmoid_backward_into,
@@ -59,7 +59,7 @@ def lstm_state(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns the new c and the output gate s(o), both (B, H) (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
     """
-    if twice():
+    if needs_second_derivative():
         i, f, o = gates[..., : 3 * c.shape[-1]].sigmoid().chunk(3, -1)
         return f * c + i * gates[..., 3 * c.shape[-1] :].tanh(), o
     state, output_gate, *_ = _LSTMState.apply(gates, c)
@@ -88,4 +88,4 @@ class _GatedTanh(_Stackable):
 
 def gated_tanh(gate: Tensor, x: Tensor) -> Tensor:
     """y = gate tanh(x), both (B, H)."""
-    return gate * x.tanh() if twice() else _GatedTanh.apply(gate, x)[0]
+    return gate * x.tanh() if needs_second_derivative() else _GatedTanh.apply(gate, x)[0]

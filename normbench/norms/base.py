@@ -131,14 +131,14 @@ class Affine(nn.Module):
     """A normalization's gain gamma (1) and offset beta (0), both (features,); constants without `affine`.
 
     Attributes:
-        reestimate: of how many training batches the running statistics are to be means, made anew before
-            each evaluation; None: they stay as training left them. A layer that asks for it has a buffer
-            `momentum`, the weight of the new batch, which is set to 1/k for the k-th one.
-        cancels_scale: whether twice the inputs give the same outputs (but for eps) and the gradient knows it.
+        precise_bn_batches: number of training batches over which the running statistics are averaged again
+            before each evaluation; None keeps those from training. A layer that sets it has a buffer
+            `momentum`, the weight of the new batch, which the engine sets to 1/k for batch number k.
+        scale_invariant: whether outputs and gradients ignore the scale of the inputs (up to eps).
     """
 
-    reestimate: int | None = None
-    cancels_scale = False
+    precise_bn_batches: int | None = None
+    scale_invariant = False
     weight: Tensor
     bias: Tensor
 

@@ -110,9 +110,9 @@ class BatchNormLayer(Affine):
         self.options, self.eps = options, options.eps
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
-        self.reestimate = options.reestimate
-        self.cancels_scale = options.frozen_from is None and not options.detached
-        if self.reestimate is None:
+        self.precise_bn_batches = options.reestimate
+        self.scale_invariant = options.frozen_from is None and not options.detached
+        if self.precise_bn_batches is None:
             self.momentum = options.momentum
         else:
             self.register_buffer("momentum", torch.tensor(options.momentum, dtype=torch.float64))
@@ -128,13 +128,13 @@ class BatchNormLayer(Affine):
             y = self.inference(x)
         else:
             parts = len(x) // options.ghost if self.training and options.ghost is not None else 1
-            y, mean, var = self.standardise(x, parts)
+            y, mean, var = self.standardize(x, parts)
             if self.training:
                 count = x.numel() // self.features // parts
                 y = self.remember(x, y, mean, var * (count / (count - 1)))
         return self.noise(y) if options.noisy else y
 
-    def standardise(self, x: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor]:
+    def standardize(self, x: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return y, and mean and biased variance (the averages over the parts, which stand by themselves)."""
         whole, weight, bias = x, self.weight, self.bias
         if parts > 1:  # the parts of the batch side by side, as features of their own

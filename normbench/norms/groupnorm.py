@@ -46,7 +46,7 @@ def refuses_groups(groups: int, features: int, images: bool) -> str | None:
 class GroupNormLayer(Affine):
     """Standardises each group of a sample's features; the same in training and at inference."""
 
-    cancels_scale = True
+    scale_invariant = True
 
     def __init__(self, features: int, groups: int, eps: float, affine: bool) -> None:
         super().__init__(features, affine)

@@ -31,7 +31,7 @@ class LayerNorm(Normalization):
 class LayerNormLayer(Affine):
     """Standardises each sample over its units; the same in training and at inference."""
 
-    cancels_scale = True
+    scale_invariant = True
 
     def __init__(self, features: int, options: LayerNorm) -> None:
         super().__init__(features, options.affine)

@@ -32,7 +32,7 @@ class RMSNorm(Normalization):
 class RMSNormLayer(nn.Module):
     """Divides each sample by the root of its mean square; the same in training and at inference."""
 
-    cancels_scale = True
+    scale_invariant = True
 
     def __init__(self, features: int, options: RMSNorm) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ class ScaledWeightStandardization(Normalization):
 
     def wrap(self, layer: nn.Module) -> nn.Module:
         """Return the layer with standardised weights."""
-        return ScaledStandardisedWeights(layer, self.eps)
+        return ScaledStandardizedWeights(layer, self.eps)
 
     def wrap_classifier(self, layer: nn.Module) -> nn.Module:
         """Leave the classifier as it is."""
@@ -56,10 +56,10 @@ def gain(activation: nn.Module) -> float:
     return 1 / math.sqrt(float((density * (y - mean).square()).sum()))
 
 
-class ScaledStandardisedWeights(Wrapped):
+class ScaledStandardizedWeights(Wrapped):
     """y = w.x + b, w = g (v - mean_v) / sqrt(n (var_v + eps)), n the inputs of a unit."""
 
-    turns = True
+    scale_invariant = True
 
     def __init__(self, layer: nn.Module, eps: float) -> None:
         super().__init__(layer)
@@ -70,7 +70,7 @@ class ScaledStandardisedWeights(Wrapped):
         """Return w, (out, in, ...)."""
         inputs = self.weight.numel() // self.weight.shape[0]
         scale = (self.gain / math.sqrt(inputs)).view(-1, *[1] * (self.weight.dim() - 1))
-        return self.standardised(self.eps) * scale
+        return self.standardized(self.eps) * scale
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in, ...) to (B, out, ...)."""

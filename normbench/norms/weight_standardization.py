@@ -30,7 +30,7 @@ class WeightStandardization(Normalization):
 
     def wrap(self, layer: nn.Module) -> nn.Module:
         """Return the layer with standardised weights."""
-        return StandardisedWeights(layer, self.eps)
+        return StandardizedWeights(layer, self.eps)
 
     def wrap_classifier(self, layer: nn.Module) -> nn.Module:
         """Leave the classifier as it is."""
@@ -51,10 +51,10 @@ class WeightStandardization(Normalization):
         return None if self.groups is None else refuses_groups(self.groups, features, images)
 
 
-class StandardisedWeights(Wrapped):
+class StandardizedWeights(Wrapped):
     """y = w.x + b, w = (v - mean_v) / sqrt(var_v + eps)."""
 
-    turns = True
+    scale_invariant = True
 
     def __init__(self, layer: nn.Module, eps: float) -> None:
         super().__init__(layer)
@@ -62,7 +62,7 @@ class StandardisedWeights(Wrapped):
 
     def effective(self) -> Tensor:
         """Return w, (out, in, ...)."""
-        return self.standardised(self.eps)
+        return self.standardized(self.eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in, ...) to (B, out, ...)."""

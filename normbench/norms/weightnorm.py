@@ -42,7 +42,7 @@ class WeightNormed(Wrapped):
     """
 
     gain: Tensor
-    turns = True
+    scale_invariant = True
 
     def __init__(self, layer: nn.Module, init_from_data: bool) -> None:
         super().__init__(layer)
@@ -68,7 +68,7 @@ class WeightNormed(Wrapped):
         return t * scale if self.bias is None else torch.addcmul(self.bias.view(shape), t, scale)
 
     @torch.no_grad()
-    def initialise(self, x: Tensor | None) -> None:
+    def initialize(self, x: Tensor | None) -> None:
         """Set g and b from a batch: t = v.x/||v||, g = 1/std(t), b = -mean(t)/std(t) (section 3)."""
         if not self.init_from_data or x is None:
             self.gain.copy_(self.norm())

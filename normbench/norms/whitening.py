@@ -57,7 +57,7 @@ class WhiteningLayer(Affine):
 
     running_mean: Tensor
     running_matrix: Tensor
-    cancels_scale = True
+    scale_invariant = True
 
     def __init__(self, features: int, options: Whitening) -> None:
         super().__init__(features, options.affine)

@@ -12,12 +12,15 @@ from normbench.nn import functional
 class Wrapped(nn.Module):
     """Takes over `weight` (out, in, ...) and `bias` of a layer under the same names.
 
-    So the weights start from the same numbers as the plain net's. A subclass says in `forward` what becomes
-    of them, and calls `product`; if they are rewritten, it also has `effective()`, the weights that multiply
-    the inputs, and `turns` says that these do not depend on the scale of `weight`.
+    The weights therefore start from the same numbers as those of the plain net. A subclass defines `forward`
+    by means of `product`. If it rewrites the weights, it also defines `effective()`, the weights that
+    multiply the inputs.
+
+    Attributes:
+        scale_invariant: whether `effective()` ignores the scale of `weight`.
     """
 
-    turns = False
+    scale_invariant = False
 
     weight: Tensor
     bias: Tensor | None
@@ -36,7 +39,7 @@ class Wrapped(nn.Module):
             return functional.linear(x, weight, bias)
         return F.conv2d(x, weight, bias, self.stride, self.padding)
 
-    def standardised(self, eps: float) -> Tensor:
+    def standardized(self, eps: float) -> Tensor:
         """Return (w - mean) / sqrt(var + eps), mean and variance over the inputs of each unit."""
         rows = self.weight.flatten(1)  # (out, in)
         centred = rows - rows.mean(-1, keepdim=True)

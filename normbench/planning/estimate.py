@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from normbench.config import Settings
-from normbench.data import Peek, peek
+from normbench.data import DatasetInfo, dataset_info
 from normbench.data.base import DataOptions
 from normbench.data.batches import EVAL_ROWS
 from normbench.planning.net_cost import NetCost, net_cost
@@ -60,18 +60,18 @@ class Preview:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._costs: dict[tuple[int, int], NetCost] = {}
-        self._peeks: dict[int, tuple[DataOptions, Peek]] = {}
+        self._infos: dict[int, tuple[DataOptions, DatasetInfo]] = {}
 
     @property
     def gflops(self) -> float:
         """Return the rate that the estimate assumes."""
         return ASSUMED_GFLOPS[self.plan.device]
 
-    def data(self, options: DataOptions) -> Peek:
+    def data(self, options: DataOptions) -> DatasetInfo:
         """Return shapes and sizes of a data set."""
-        if id(options) not in self._peeks:
-            self._peeks[id(options)] = options, peek(options, self.plan.data_dir)
-        return self._peeks[id(options)][1]
+        if id(options) not in self._infos:
+            self._infos[id(options)] = options, dataset_info(options, self.plan.data_dir)
+        return self._infos[id(options)][1]
 
     def cost(self, settings: Settings) -> NetCost:
         """Return what a net of these settings takes."""

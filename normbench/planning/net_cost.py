@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from normbench.errors import PlanError
 from normbench.models.base import Dropout, Model
 from normbench.models.init import Init
-from normbench.nn.functional import differentiable_twice
+from normbench.nn.functional import second_derivatives
 
 IMAGES = 2  # that are run through a net: the fewest that statistics of a batch can be taken of
 
@@ -100,7 +100,7 @@ def measure(model: Model, input_shape: tuple[int, ...], classes: int) -> NetCost
                 leaves.add(module)
             if module in leaves or hasattr(module, "weight"):
                 module.register_forward_hook(record)
-        with differentiable_twice():  # torch's own operations, which start in less time than ours here
+        with second_derivatives():  # torch's own operations, which start in less time than ours here
             net(torch.zeros(IMAGES, *input_shape))
     return NetCost(
         parameters=_numbers(net.parameters()),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from normbench.data import Peek, peek
+from normbench.data import DatasetInfo, dataset_info
 from normbench.data.base import DataOptions
 
 
 @lru_cache(maxsize=256)
-def data_shape(data: DataOptions, data_dir: Path | None) -> Peek:
+def data_shape(data: DataOptions, data_dir: Path | None) -> DatasetInfo:
     """Return what is known of a data set without its images: shapes, classes, sizes."""
-    return peek(data, data_dir)
+    return dataset_info(data, data_dir)

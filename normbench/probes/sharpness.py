@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import grad, vjp
 
 from normbench.names import NET
-from normbench.nn.functional import differentiable_twice
+from normbench.nn.functional import second_derivatives
 from normbench.probes.base import Probe, Values
 from normbench.probes.view import RunView, Tensors
 
@@ -65,13 +65,13 @@ class Sharpness(Probe):
             losses = [run.loss(params, run.batches[step]) for step in self.looks_at(run.step)]
             return torch.stack(losses).mean()
 
-        with differentiable_twice():
+        with second_derivatives():
             _, pull = vjp(grad(mean_loss), run.params)  # type: ignore[misc]
 
         def product(vector: Tensor) -> Tensor:
             sizes = [run.params[name].numel() for name in names]
             parts = zip(names, vector.split(sizes), strict=True)
-            with differentiable_twice():
+            with second_derivatives():
                 (found,) = pull({name: part.view_as(run.params[name]) for name, part in parts})
             return _flat(found)
 

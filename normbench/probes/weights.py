@@ -51,7 +51,7 @@ class Weights(Probe):
                 add(layer, "norm", weight)
             if own.get("bias") is not None:
                 add(layer, "bias_norm", own["bias"])
-            if getattr(module, "turns", False) or cancelled(run.model, name):
+            if getattr(module, "scale_invariant", False) or cancelled(run.model, name):
                 turning[layer] = turning.get(layer, 0) + sum_of_squares(weight)
         values = {key: square.sqrt() for key, square in squares.items()}
         for layer, square in turning.items():
@@ -93,4 +93,4 @@ def cancelled(net: nn.Module, name: str) -> bool:
         return False
     behind = [part for key, part in parent.named_children() if key in ("layer", "norm", "activation")]
     place = behind.index(net.get_submodule(name))
-    return place + 1 < len(behind) and getattr(behind[place + 1], "cancels_scale", False)
+    return place + 1 < len(behind) and getattr(behind[place + 1], "scale_invariant", False)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from normbench.data import Dataset, clear, fetch, load, peek
+from normbench.data import Dataset, clear, dataset_info, fetch, load
 from normbench.data import image_folder as module
 from normbench.data.base import data_root
 from normbench.data.decode import decode
@@ -49,7 +49,7 @@ def read(root: Path, cache: Path, **options: object) -> Dataset:
 def test_images_come_with_their_classes(root: Path, cache: Path):
     calls: list[tuple[int, int]] = []
     options = ImageFolder(root=str(root), batch_size=2, standardize="none")
-    look = peek(options, cache)
+    look = dataset_info(options, cache)
     assert (look.input_shape, look.classes, look.train, look.test) == ((3, 6, 5), 2, 6, 4)
     dataset = load(options, cache, progress=lambda done, total: calls.append((done, total)))
     assert dataset.class_names == ("cat", "dog")
@@ -180,7 +180,7 @@ def test_many_broken_files_are_counted(root: Path, cache: Path):
     assert "x5.png" not in str(error.value)
     shutil.copy(root / "train" / "cat" / "x0.png", root / "train" / "cat" / "0.png")
     with pytest.raises(DataError, match=r"train/cat/0.png is no image"):
-        peek(ImageFolder(root=str(root)), cache)
+        dataset_info(ImageFolder(root=str(root)), cache)
 
 
 def test_layouts_that_cannot_be_meant_are_errors(root: Path, cache: Path):

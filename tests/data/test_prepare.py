@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from normbench import seeding
-from normbench.data import DATASETS, load, peek
-from normbench.data.base import Info, RawData, RawPart
+from normbench.data import DATASETS, dataset_info, load
+from normbench.data.base import RawData, RawInfo, RawPart
 from normbench.data.digits import Digits
 from normbench.data.prepare import STD_FLOOR, entropy, part_sizes, prepare, statistics, stratified
 from normbench.errors import DataError
@@ -123,7 +123,7 @@ def test_none_leaves_zero_to_one_and_binarize_gives_two_values():
 )
 def test_too_many_images_is_an_error_with_both_numbers(options: dict[str, int], words: str):
     with pytest.raises(DataError, match=words):
-        part_sizes(Digits(**{"batch_size": 4, **options}), Info((1, 2, 2), 4, 40, 12))
+        part_sizes(Digits(**{"batch_size": 4, **options}), RawInfo((1, 2, 2), 4, 40, 12))
 
 
 def test_the_label_entropy_is_that_of_the_labels_in_use():
@@ -140,7 +140,7 @@ def test_digits_is_embedded_and_stratified():
     assert (len(dataset.train), len(dataset.val or ()), len(dataset.test)) == (1337, 100, 360)
     assert dataset.test.y.bincount().min() >= 34
     assert dataset.label_entropy == pytest.approx(math.log(10), abs=1e-3)
-    assert peek(Digits()).train == 1437
+    assert dataset_info(Digits()).train == 1437
     assert torch.equal(dataset.test.y, load(Digits(split_seed=5)).test.y)
 
 

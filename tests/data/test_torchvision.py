@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from normbench.data import DATASETS, available, data_root, describe_all, fetch, load, peek
+from normbench.data import DATASETS, available, data_root, dataset_info, describe_all, fetch, load
 from normbench.data.cifar10 import Cifar10
 from normbench.data.mnist import FILES, Mnist
 from normbench.errors import DataError, NormbenchError
@@ -98,7 +98,7 @@ def test_no_files_and_no_network_is_one_clear_error(name: str, tmp_path: Path, n
     root = tmp_path / "data"
     options = DATASETS[name]()
     assert not available(options, root)
-    assert peek(options, root).train >= 50_000  # a plan needs no files
+    assert dataset_info(options, root).train >= 50_000  # a plan needs no files
     with pytest.raises(DataError) as error:
         load(options, root)
     text = str(error.value)

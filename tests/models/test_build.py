@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from normbench.models import MODELS
-from normbench.models.init import Init, initialise, initialise_from_batch
+from normbench.models.init import Init, initialize, initialize_from_batch
 from normbench.nn.layers import AlphaDropout, Dropout
 from normbench.norms import NORMS
 from normbench.norms.weightnorm import WeightNormed
@@ -42,7 +42,7 @@ def options(model="mlp", norm="none", **fields):
 def built(*args, seed=0, **fields):
     made = options(*args, **fields)
     net = made.build(shape(made.name), 10)
-    initialise(net, made.init, seed)
+    initialize(net, made.init, seed)
     return net
 
 
@@ -75,7 +75,7 @@ def test_every_pair_gives_logits_and_finite_gradients(model, norm, position):
         return
     net = built(model, norm, norm_position=position)
     x = torch.randn(20, *shape(model))
-    initialise_from_batch(net, x)
+    initialize_from_batch(net, x)
     logits = net(x)
     assert logits.shape == (20, 10)
     gradients = torch.autograd.grad(logits.square().sum(), list(net.parameters()))
@@ -196,7 +196,7 @@ SPREAD = {  # scheme -> standard deviation of the weights
 @pytest.mark.parametrize("scheme", SPREAD)
 def test_initial_weights_have_the_variance_of_their_scheme(scheme, gain):
     layer = nn.Sequential(nn.Linear(FAN_IN, FAN_OUT))
-    initialise(layer, Init(scheme=scheme, gain=gain).resolve({}), seed=1)
+    initialize(layer, Init(scheme=scheme, gain=gain).resolve({}), seed=1)
     weight, bias = layer[0].weight.detach(), layer[0].bias.detach()
     assert abs(float(weight.mean())) < 4 * gain * SPREAD[scheme] / math.sqrt(weight.numel())
     assert float(weight.std()) == pytest.approx(gain * SPREAD[scheme], rel=0.01)
@@ -209,14 +209,14 @@ def test_initial_weights_have_the_variance_of_their_scheme(scheme, gain):
 
 def test_fan_in_of_a_convolution_counts_the_kernel():
     layer = nn.Sequential(nn.Conv2d(50, 80, 3))
-    initialise(layer, Init(scheme="he"), seed=1)
+    initialize(layer, Init(scheme="he"), seed=1)
     assert float(layer[0].weight.detach().std()) == pytest.approx(math.sqrt(2 / 450), rel=0.02)
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(20, 20), (30, 12), (12, 30)])
 def test_orthogonal_weights(inputs, outputs):
     layer = nn.Sequential(nn.Linear(inputs, outputs))
-    initialise(layer, Init(scheme="orthogonal", gain=2.0), seed=1)
+    initialize(layer, Init(scheme="orthogonal", gain=2.0), seed=1)
     w = layer[0].weight.detach()
     product = w @ w.T if outputs <= inputs else w.T @ w
     torch.testing.assert_close(product, 4 * torch.eye(len(product)), atol=1e-5, rtol=0)
@@ -241,7 +241,7 @@ def test_weightnorm_starts_each_layer_at_mean_0_and_variance_1(model, norm):
     net = built(model, norm, dropout={"rate": 0.5, "placement": "after_activation"}).double()
     x = torch.randn(40, *shape(model), dtype=torch.float64) * 3 + 1
     before = {name: buffer.clone() for name, buffer in net.named_buffers()}
-    initialise_from_batch(net, x)
+    initialize_from_batch(net, x)
     assert all(torch.equal(before[name], buffer) for name, buffer in net.named_buffers())
     assert net.training
     for module in net.modules():

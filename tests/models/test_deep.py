@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from normbench.models import MODELS
-from normbench.models.init import initialise
+from normbench.models.init import initialize
 from normbench.nn.layers import Dropout, Linear
 from normbench.norms import NORMS
 
@@ -30,7 +30,7 @@ def size(model, shape, **fields):
 def built(model, shape, *args, **fields):
     made = options(model, *args, **fields)
     net = made.build(shape, 10)
-    initialise(net, made.init, 0)
+    initialize(net, made.init, 0)
     return net.double()
 
 

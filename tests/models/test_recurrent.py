@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from normbench.models import MODELS
-from normbench.models.init import as_trained, initialise, initialise_from_batch
+from normbench.models.init import as_trained, initialize, initialize_from_batch
 from normbench.seeding import generator
 
 SHAPE = (2, 6, 6)
@@ -26,7 +26,7 @@ def built(cell, norm="none", seed=0, shape=SHAPE, **fields):
     """A net in float64 whose gains and offsets are not the trivial ones."""
     made = options(cell, norm, **fields)
     net = made.build(shape, 3)
-    initialise(net, made.init, seed)
+    initialize(net, made.init, seed)
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in net.parameters():
@@ -241,7 +241,7 @@ def test_starts_of_the_recurrent_weights_and_gates():
     for cell in CELLS:
         made = options(cell, recurrent_init="identity", init={"scheme": "orthogonal"})
         net = made.build(SHAPE, 3)
-        initialise(net, made.init, 0)
+        initialize(net, made.init, 0)
         blocks = net.hidden[0].cell.recurrent.weight.detach().unflatten(0, (GATES[cell], 5))
         assert torch.equal(blocks[-1], eye)
         for block in blocks[:-1]:
@@ -250,8 +250,8 @@ def test_starts_of_the_recurrent_weights_and_gates():
         assert not net.hidden[0].cell.offset.any()
     made = options("lstm", "weightnorm", recurrent_init="orthogonal", forget_bias=2.0, init={"scheme": "he"})
     net = made.build(SHAPE, 3)
-    initialise(net, made.init, 0)
-    initialise_from_batch(net, images().float())
+    initialize(net, made.init, 0)
+    initialize_from_batch(net, images().float())
     cell = net.hidden[0].cell
     torch.testing.assert_close(cell.recurrent.gain.detach(), torch.ones(20))  # g = ||v||
     assert cell.offset.tolist() == [0.0] * 5 + [2.0] * 5 + [0.0] * 10

@@ -10,7 +10,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from normbench.models.init import Init, initialise
+from normbench.models.init import Init, initialize
 from normbench.nn import functional
 from normbench.nn.layers import ACTIVATIONS, Conv2d, Linear
 from normbench.norms import NORMS
@@ -177,7 +177,7 @@ def test_weightnorm_without_data_starts_as_the_plain_layer(kind):
     torch.manual_seed(7)
     layer, plain, x = wrapped("weightnorm", kind, init_from_data=False)
     layer = layer.to(F64)
-    layer.initialise(x)
+    layer.initialize(x)
     torch.testing.assert_close(layer(x), plain(x), **close)
 
 
@@ -260,7 +260,7 @@ def test_selu_net_stays_near_the_fixed_point_over_many_layers():
     x = torch.randn(400, 256)
     for index in range(16):
         layer = nn.Sequential(Linear(256, 256))
-        initialise(layer, Init().resolve(NORMS["selu"](name="selu").init()), seed=index)
+        initialize(layer, Init().resolve(NORMS["selu"](name="selu").init()), seed=index)
         x = ACTIVATIONS["selu"]()(layer(x)).detach()
     assert abs(float(x.mean())) < 0.1
     assert abs(float(x.var()) - 1) < 0.2

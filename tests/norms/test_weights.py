@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from normbench.models.base import Model
-from normbench.models.init import initialise
+from normbench.models.init import initialize
 from normbench.models.mlp import MLP
 from normbench.nn.layers import ACTIVATIONS, Conv2d, Linear, Scaled
 from normbench.norms import NORMS
@@ -58,7 +58,7 @@ def test_activation_gains_are_those_of_the_paper():
 def test_scaled_weight_standardization_keeps_the_variance_over_many_layers(activation):
     model = MLP(name="mlp", depth=20, width=256, norm={"name": SCALED}, activation=activation, bias=False)
     net = model.resolve().build((1, 16, 16), 10)
-    initialise(net, model.resolve().init, seed=0)
+    initialize(net, model.resolve().init, seed=0)
     torch.manual_seed(2)
     x = torch.randn(500, 256)
     for block in net.hidden:
@@ -120,7 +120,7 @@ def fixup_net(depth: int) -> tuple[nn.Module, nn.Module]:
         model = Residual(name="residual", depth=depth, norm={"name": norm}, init={"scheme": "he"}).resolve()
         assert model.refuses((1, 8, 8), 20) is None
         nets.append(model.build((1, 8, 8), 10))
-        initialise(nets[-1], model.init, seed=3)
+        initialize(nets[-1], model.init, seed=3)
     return nets[0], nets[1]
 
 

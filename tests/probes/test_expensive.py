@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from normbench.nn.functional import differentiable_twice
+from normbench.nn.functional import second_derivatives
 from normbench.norms import NORMS
 from normbench.probes.sharpness import largest_eigenvalue
 
@@ -91,7 +91,7 @@ def test_sharpness_against_the_whole_hessian(norm):
         params = {name: part.view_as(plain.params[name]) for name, part in parts}
         return plain.loss(params, batch)
 
-    with differentiable_twice():
+    with second_derivatives():
         flat = torch.cat([value.flatten() for value in plain.params.values()])
         hessian = torch.autograd.functional.hessian(loss, flat)
     largest = float(torch.linalg.eigvalsh(hessian)[-1])
@@ -109,7 +109,7 @@ def test_hessians_by_differences_of_gradients(activation):
     generator = torch.Generator().manual_seed(0)
     v = {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in plain.params.items()}
     leaves = {name: value.clone().requires_grad_() for name, value in plain.params.items()}
-    with differentiable_twice():
+    with second_derivatives():
         grads = torch.autograd.grad(plain.loss(leaves), list(leaves.values()), create_graph=True)
         product = sum((g * v[n]).sum() for n, g in zip(leaves, grads, strict=True))
         found = torch.autograd.grad(product, list(leaves.values()))
