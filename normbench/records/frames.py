@@ -13,6 +13,7 @@ swept         int64, float64 or text: see `schema.swept_values`
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from io import SEEK_END, BytesIO
 from pathlib import Path
@@ -24,6 +25,7 @@ from normbench.records.files import explained
 from normbench.records.parts import FOLDER
 from normbench.records.schema import (
     LAYERS,
+    LONGEST_LINE,
     METRICS,
     Table,
     line,
@@ -66,14 +68,14 @@ def _read_runs(root: Path) -> pd.DataFrame:
     if _is_settled(root):
         runs = MergedRuns(path)
         frame = _parsed(map(runs.line, runs.run_ids()), runs.table, path)
-        warnings = []
+        said = []
     else:
         with Contents(root) as contents:
             table = contents.runs.table
             rows = ([cells[name] for name in table.names] for cells in contents.run_rows())
             frame = _parsed(map(line, rows), table, path)
-            warnings = contents.warnings
-    frame.attrs["warnings"] = list(warnings)
+            said = contents.warnings
+    frame.attrs["warnings"] = list(said)
     return frame
 
 
@@ -124,35 +126,47 @@ def _ends_with_a_line(path: Path) -> bool:
 
 
 def _parsed_if_clean(path: Path, table: Table, run_ids: Sequence[str]) -> pd.DataFrame | None:
-    """Return the rows of a merged file, None if it has to be read line by line.
-
-    The caller checked the last line. Everything the parser would accept silently is checked here: lines with
-    too few cells, quotes, carriage returns, and runs that are not in `run_ids`.
-    """
-    import pandas as pd
-
-    header, rows, commas = line(table.names), 0, 0
+    """Return the rows of a merged file, None if it has to be read line by line."""
     with explained(path, "read"):
         try:
-            file = path.open("rb")
+            if not _is_clean(path, table):
+                return None
+            frame = _parse(path, table, run_ids)
         except FileNotFoundError:
             return _parsed([], table, path, run_ids)
-        with file:
-            if file.readline(len(header) + 1) != header:
-                return None
-            while block := file.read(_BLOCK):
-                if any(mark in block for mark in (b'"', b"\r", b"\0")):
-                    return None
-                rows += block.count(b"\n")
-                commas += block.count(b",")
-    if commas != rows * (len(table.columns) - 1):
-        return None
-    try:
-        frame = _parse(path, table, run_ids)
-    except (ValueError, OverflowError):
-        return None
-    is_aligned = isinstance(frame.index, pd.RangeIndex)  # not so if the first line has a cell too many
-    return frame if is_aligned and len(frame) == rows and not frame["run_id"].isna().any() else None
+        except (ValueError, OverflowError):
+            return None
+    return None if frame["run_id"].isna().any() else frame
+
+
+def _is_clean(path: Path, table: Table) -> bool:
+    """Return whether the parser sees the lines of a file as they are.
+
+    The parser would accept other cells without an error: it fills lines that are too short, cuts lines that
+    are too long, and joins lines inside quotes.
+    """
+    header, rest = line(table.names), b""
+    with path.open("rb") as file:
+        if file.readline(len(header) + 1) != header:
+            return False
+        while block := file.read(_BLOCK):
+            text = rest + block
+            end = text.rfind(b"\n") + 1
+            if any(mark in block for mark in (b'"', b"\r", b"\0")) or len(text) - end > LONGEST_LINE:
+                return False
+            if not _has_cells(text[:end], len(table.columns)):
+                return False
+            rest = text[end:]
+    return not rest
+
+
+def _has_cells(lines: bytes, count: int) -> bool:
+    """Return whether each of these lines, which have no quotes, has `count` cells."""
+    import numpy as np
+
+    text = np.frombuffer(lines, dtype="uint8")
+    ends, commas = np.flatnonzero(text == ord("\n")), np.flatnonzero(text == ord(","))
+    return bool((np.diff(np.searchsorted(commas, ends), prepend=0) == count - 1).all())
 
 
 def _parsed(
@@ -177,14 +191,17 @@ def _parse(source: Path | BytesIO, table: Table, run_ids: Sequence[str] | None) 
     if run_ids is not None:
         types |= {"id": pd.CategoricalDtype(list(run_ids)), "word": "category"}
     empty = {column.name: _EMPTY for column in table.columns if column.kind in ("int?", "float")}
-    frame: pd.DataFrame = pd.read_csv(
-        source,
-        names=table.names,
-        header=0,
-        dtype={column.name: types.get(column.kind, "str") for column in table.columns},
-        na_values=empty,
-        keep_default_na=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of runs that are not in `run_ids`; their ids become NaN
+        frame: pd.DataFrame = pd.read_csv(
+            source,
+            names=table.names,
+            header=0,
+            usecols=table.names,  # all of them; without this the parser takes twice the memory
+            dtype={column.name: types.get(column.kind, "str") for column in table.columns},
+            na_values=empty,
+            keep_default_na=False,
+        )
     for column in table.columns:
         cells = frame[column.name]
         if column.kind not in types:

@@ -64,9 +64,7 @@ class FolderLock:
                     f"{self.root}: locked from another machine ({holder}), where this one cannot look; if "
                     f"that process is gone, delete {self.path}"
                 )
-            # If the lock was free, only its start time proves that the holder lives: it is a normbench before
-            # 0.2, or the locks of this file system do nothing.
-            if holder is not None and _is_alive(holder) and not (is_locked and holder.ticks is None):
+            if holder is not None and _is_alive(holder) and not (is_locked and _is_stale(holder)):
                 raise self._refusal()
             write_file(self.path, json.dumps(asdict(_this_process())).encode())
         except BaseException:
@@ -75,13 +73,13 @@ class FolderLock:
         self._held = True
 
     def _acquire(self) -> bool:
-        """Take the lock of the operating system; return whether there is such a lock."""
+        """Take the lock of the operating system; return whether this file system has locks."""
         with explained(self.root / _LOCKED, "written"):
             try:
                 self._lock.acquire()
             except Timeout:
                 raise self._refusal() from None
-            except NotImplementedError:  # filelock's word for a file system without locks
+            except NotImplementedError:  # how filelock reports a file system without locks
                 return False
             except OSError as error:
                 if error.errno not in _NO_LOCKS:
@@ -113,6 +111,15 @@ def holder_of(root: Path) -> str | None:
     if holder is None or (holder.host == socket.gethostname() and not _is_alive(holder)):
         return None
     return str(holder)
+
+
+def _is_stale(holder: Holder) -> bool:
+    """Return whether a holder that does not keep the lock of the system is gone although its id is in use.
+
+    If its start proves that it is alive, it is a normbench before 0.2, or the locks of the file system do
+    nothing.
+    """
+    return holder.ticks is None or holder.pid == os.getpid()
 
 
 def _this_process() -> Holder:
