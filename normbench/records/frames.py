@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from normbench.errors import RecordsError
 from normbench.records.contents import Contents, MergedRuns, retried
 from normbench.records.files import explained
+from normbench.records.index import RowIndex
 from normbench.records.parts import FOLDER
 from normbench.records.schema import (
     LAYERS,
@@ -88,16 +89,19 @@ def _read_rows(root: Path, table: Table) -> pd.DataFrame:
             return frame
     with Contents(root) as contents:
         run_ids = contents.runs.run_ids()
-        sources = {run_id: contents.source(table.name, run_id, contents.choose(run_id)) for run_id in run_ids}
         merged = _parsed_if_clean(path, table, run_ids)
-        frames = []
+        from_merged: list[str] = []
+        by_line: list[tuple[str, RowIndex]] = []
+        for run_id in run_ids:
+            index = contents.source(table.name, run_id, contents.choose(run_id))
+            if index is contents.tables[table.name] and merged is not None:
+                from_merged.append(run_id)
+            elif index is not None:
+                by_line.append((run_id, index))
+        rows = (cells for run_id, index in by_line for cells in index.rows(run_id))
+        frame = _parsed(map(line, rows), table, path, run_ids)
         if merged is not None:
-            whole = [run_id for run_id, index in sources.items() if index is contents.tables[table.name]]
-            frames.append(merged[merged["run_id"].isin(whole)])
-            sources = {run_id: index for run_id, index in sources.items() if run_id not in set(whole)}
-        rows = (cells for run_id, index in sources.items() if index for cells in index.rows(run_id))
-        frames.append(_parsed(map(line, rows), table, path, run_ids))
-        frame = _joined(frames, table)
+            frame = _joined(merged[merged["run_id"].isin(from_merged)], frame, table)
         frame.attrs["warnings"] = list(contents.warnings)
         return frame
 
@@ -238,18 +242,18 @@ def _words(column: pd.Series[Any]) -> pd.Series[Any]:
     return pd.Series(words, index=column.index, name=column.name)
 
 
-def _joined(frames: Sequence[pd.DataFrame], table: Table) -> pd.DataFrame:
-    """Return the rows of all frames in the order of the runs."""
+def _joined(merged: pd.DataFrame, parts: pd.DataFrame, table: Table) -> pd.DataFrame:
+    """Return the rows of both frames in the order of the runs."""
     import numpy as np
     import pandas as pd
 
-    columns = {}
+    columns: dict[str, pd.Series[Any]] = {}
     for column in table.columns:
-        parts = [frame[column.name] for frame in frames]
+        both = [merged[column.name], parts[column.name]]
         if column.kind == "word":
-            words = pd.api.types.union_categoricals(parts, sort_categories=True)
+            words = pd.api.types.union_categoricals(both, sort_categories=True)
             columns[column.name] = pd.Series(words.remove_unused_categories())
         else:
-            columns[column.name] = pd.concat(parts, ignore_index=True)
+            columns[column.name] = pd.concat(both, ignore_index=True)
     order = np.argsort(columns["run_id"].cat.codes.to_numpy(), kind="stable")
     return pd.DataFrame(columns).iloc[order].reset_index(drop=True)

@@ -111,8 +111,9 @@ class RowIndex:
         """Return the cells of a run's last row, None if it has no rows."""
         if run_id not in self._ranges:
             return None
-        *_, (_, raw) = self._lines(run_id)
-        return self._cells(raw, run_id)
+        *_, offset, length = self._ranges[run_id]
+        lines = self._read(offset, length)
+        return self._cells(lines[lines.rfind(b"\n", 0, -1) + 1 :], run_id)
 
     def rows(self, run_id: str) -> list[list[str]]:
         """Return the cells of a run's rows by step; of rows with equal keys the last one counts."""
@@ -128,14 +129,17 @@ class RowIndex:
     def _lines(self, run_id: str) -> Iterator[tuple[int, bytes]]:
         known = self._ranges.get(run_id, array("q"))
         for offset, length in zip(known[::2], known[1::2], strict=True):
-            data = self._files.read(self.path, offset, length)
-            if len(data) != length:
-                raise RecordsError(
-                    f"{self.path}: became shorter while it was read; another process writes it. Try again"
-                )
-            for text in data.split(b"\n")[:-1]:
+            for text in self._read(offset, length).split(b"\n")[:-1]:
                 yield offset, text + b"\n"
                 offset += len(text) + 1
+
+    def _read(self, offset: int, length: int) -> bytes:
+        data = self._files.read(self.path, offset, length)
+        if len(data) != length:
+            raise RecordsError(
+                f"{self.path}: became shorter while it was read; another process writes it. Try again"
+            )
+        return data
 
     def _cells(self, raw: bytes, run_id: str) -> list[str]:
         what = problem(self.table, raw)
