@@ -16,6 +16,7 @@ from normbench.records.lock import FolderLock
 from normbench.records.merge import merge
 from normbench.records.orphans import find_orphans, refuse, set_aside, write_config
 from normbench.records.parts import FOLDER, StackWriter, part_file, read_manifest, stack_ids
+from normbench.records.schema import count
 from normbench.records.summary import outcome_cell
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class ResultsFolder:
                     continue
                 end = choice.cells.get("diverged_at_step")
                 if end:
-                    wanted = {(probe, step) for probe, step in wanted if step < int(end)}
+                    wanted = {(probe, step) for probe, step in wanted if step < count(end)}
                 rows = contents.rows("layers", run.run_id, choice)
                 if wanted - {(row[3].partition(".")[0], int(row[1])) for row in rows}:
                     lacking[run.run_id] = choice.cells.get("executor", "")

@@ -21,7 +21,7 @@ from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
 from normbench.records.files import explained, read_small, remove, sync_folder, write_file
 from normbench.records.index import OpenFiles, RowIndex
-from normbench.records.schema import LAYERS, METRICS, PART_RUNS, PART_TABLES, format_cell, line
+from normbench.records.schema import LAYERS, METRICS, PART_RUNS, PART_TABLES, count, format_cell, line
 
 if TYPE_CHECKING:
     from normbench.planning.runs import Stack
@@ -82,7 +82,7 @@ class Part:
         names = PART_RUNS.names
         for run_id in self.tables["runs"].run_ids():
             cells = dict(zip(names, self.tables["runs"].last(run_id) or (), strict=True))
-            if int(cells["rows"] or 0) <= self.tables["metrics"].counts.get(run_id, 0):
+            if count(cells["rows"]) <= self.tables["metrics"].counts.get(run_id, 0):
                 ends[run_id] = cells
         return {run_id: cells for run_id, cells in ends.items() if run_id in self.members}
 

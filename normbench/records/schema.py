@@ -195,8 +195,10 @@ def problem(table: Table, raw: bytes) -> str | None:
                 raise ValueError
             if column.kind == "float" and cell:
                 number(cell)
-            if column.kind == "int" or (column.kind == "int?" and cell):
+            if column.kind == "int":
                 _whole(cell)
+            if column.kind == "int?":
+                count(cell)
         except ValueError:
             what = {"id": "a run id", "float": "a number"}.get(column.kind, "a whole number")
             return f"{column.name}: {_short(cell)!r} is not {what}"
@@ -236,6 +238,14 @@ def swept_values(cells: Sequence[str]) -> list[int] | list[float] | list[str | N
             return [_whole(cell) for cell in cells]
         return [float(cell or "nan") for cell in cells]
     return [text_value(cell) if cell else None for cell in cells]
+
+
+def count(cell: str) -> int:
+    """Return the whole number in a cell that may be empty, which counts as 0.
+
+    A tool that read and saved the file may have written 13.0 for 13.
+    """
+    return _whole(cell.removesuffix(".0")) if cell else 0
 
 
 def _whole(cell: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from normbench.names import RATE, RESULTS
+from normbench.records.schema import count
 
 Row = Mapping[str, str]
 
@@ -44,7 +45,7 @@ def _means(ended: Sequence[Row], keys: Sequence[str]) -> dict[tuple[str, ...], t
     return {
         values: (
             sum(float(row["train_seconds"]) for row in group) / len(group),
-            max(int(row["steps"] or 0) for row in group),
+            max(count(row["steps"]) for row in group),
         )
         for values, group in groups.items()
     }
@@ -58,6 +59,6 @@ def _expected(
         found = means.get(tuple(row[key] for key in keys))
         if found is not None:
             seconds, steps = found
-            behind = int(row["steps"] or 0)
+            behind = count(row["steps"])
             return seconds * (1 - behind / steps if 0 <= behind < steps else 1.0)
     raise AssertionError("the last table has all ended runs in one group")

@@ -16,7 +16,7 @@ from normbench.engine.events import Evaluation, Layers
 from normbench.errors import RecordsError
 from normbench.names import QUANTITIES
 from normbench.planning.runs import RunSpec
-from normbench.records import ResultsFolder, format_float, read_layers, read_metrics, read_runs
+from normbench.records import ResultsFolder, folder_status, format_float, read_layers, read_metrics, read_runs
 from normbench.records.schema import LAYERS, METRICS, PART_RUNS, runs_table, swept_values
 
 SHIPPED = sorted((Path(__file__).parents[2] / "results").glob("*/runs.csv"))
@@ -33,7 +33,6 @@ def frames(root):
 def assert_equal(one, other):
     for mine, yours in zip(one, other, strict=True):
         assert "warnings" in mine.attrs
-        mine.attrs, yours.attrs = {}, {}
         pd.testing.assert_frame_equal(mine, yours, check_exact=True)
 
 
@@ -210,3 +209,13 @@ def test_lines_longer_than_a_block_are_read(root, plan, monkeypatch):
     expected = frames(root)
     monkeypatch.setattr("normbench.records.frames._BLOCK", 7)
     assert_equal(expected, frames(root))
+
+
+def test_a_file_that_pandas_saved_again_is_read(root, plan):
+    run_all(root, plan)
+    before = frames(root)
+    pd.read_csv(root / "runs.csv", dtype={"run_id": str, "stack": str}).to_csv(root / "runs.csv", index=False)
+    assert ",15.0," in (root / "runs.csv").read_text()
+    assert_equal(before, frames(root))
+    assert_equal(before, frames(torn(root, root.parent / "torn")))
+    assert folder_status(root).statuses["finished"] == 8
