@@ -31,7 +31,7 @@ def sentence(error: OSError, path: Path, doing: str) -> str:
     if error.errno in NO_ROOM:
         return (
             f"{path}: cannot be {doing}: no room is left on the disk. What was finished is safe; "
-            "make room and run the same command again, it goes on from there"
+            "make room and run the same command again; it continues from there"
         )
     if error.errno in NOT_ALLOWED:
         return (
@@ -39,7 +39,7 @@ def sentence(error: OSError, path: Path, doing: str) -> str:
             "permission (chmod), or choose another folder with --results DIR"
         )
     if error.errno in NOT_A_FOLDER:
-        return f"{path}: a file stands where a folder is needed; move it away, or choose --results DIR"
+        return f"{path}: is a file where a folder is needed; move it away, or choose --results DIR"
     return f"{path}: cannot be {doing}: {error.strerror or error}. What was finished is safe"
 
 

@@ -1,4 +1,4 @@
-"""Values become the text of cells and come back; no text becomes a formula."""
+"""Values are written as cells and read back; no text becomes a formula."""
 
 from __future__ import annotations
 

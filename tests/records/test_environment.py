@@ -1,4 +1,4 @@
-"""environment.json, and what a folder tells at a glance."""
+"""environment.json, and the status of a folder."""
 
 from __future__ import annotations
 

