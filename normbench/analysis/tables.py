@@ -1,6 +1,8 @@
-"""Reads one experiment's folder for everything that draws or judges: the runs, their curves, the config.
+"""One experiment as tables, for everything that draws or judges: its runs, their curves, its config.
 
-A sweep in progress reads like a finished one whose other runs are not there yet.
+`records.frames` reads the files. This module adds what an analysis needs: settings of the config, outcomes
+for another `trains_below`, and the position of each row's run. A sweep in progress reads like a finished one
+whose other runs are not there yet.
 """
 
 from __future__ import annotations
@@ -12,28 +14,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normbench.errors import RecordsError
-from normbench.names import MAX_SEEDS, QUANTITIES, RATE
+from normbench.names import MAX_SEEDS, RATE, RESULTS, STEPS, TRAINS_BELOW
+from normbench.records import read_layers, read_metrics, read_runs
 from normbench.records.config_file import read_config
+from normbench.records.frames import no_rows
+from normbench.records.schema import METRICS
 from normbench.stats.edge_search import refining_rates
 from normbench.stats.outcome import outcome
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-
-QUOTED = r"^'(?=[=+\-@'\t\r ])"  # what the records put before a word that a spreadsheet would compute
-CURVES = ["step", "epoch", *QUANTITIES]  # of metrics.csv
-NUMBERS = [
-    *("steps", "diverged_at_step", "train_loss_last_tenth", "label_entropy", "parameters", "train_seconds"),
-    *(f"{which}_{name}" for which in ("final", "best") for name in QUANTITIES),
-]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """One experiment as tables: `runs` (a row for each run), `metrics` (run and evaluation), its config.
+    """One experiment as tables.
 
-    The column `refining` of `runs` marks the rates between the scan points of a search for the edge.
+    Attributes:
+        folder: the results folder.
+        name: of the experiment.
+        config: the settings in its config.yaml.
+        runs: a row for each run, with the columns of runs.csv. The column `refining` marks the runs at rates
+            between the scan points of a search for the edge.
+        metrics: a row for each evaluation, with the columns of metrics.csv. The column `run` is the position
+            of the run in `runs` and replaces `run_id`.
+        swept: the swept keys, which are columns of `runs`.
+        warnings: sentences about what is missing or damaged.
     """
 
     folder: Path
@@ -41,24 +47,24 @@ class Tables:
     config: dict[str, Any]
     runs: pd.DataFrame
     metrics: pd.DataFrame
-    swept: tuple[str, ...]  # the swept keys, which are columns of `runs`
-    warnings: tuple[str, ...] = ()  # sentences: what is missing or was damaged
+    swept: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
-        """Return the title that the config gives, else the name."""
+        """Return the title in the config, or the name."""
         return str(self.config.get("title") or self.name)
 
     @property
     def trains_below(self) -> float:
-        """Return the share of the label entropy below which a run counts as one that trains."""
-        return float(setting(self.config, "train.trains_below", 0.5))
+        """Return the share of the label entropy at or below which the loss of a run that trains lies."""
+        return float(setting(self.config, TRAINS_BELOW, 0.5))
 
     @property
     def steps(self) -> str:
-        """Return how long the runs are, as text: `1,000 steps`."""
-        planned = setting(self.config, "train.steps")
-        if planned is not None and "train.steps" not in self.varied:
+        """Return the length of the runs as text: `1,000 steps`."""
+        planned = setting(self.config, STEPS)
+        if planned is not None and STEPS not in self.varied:
             return f"{int(planned):,} steps"
         done = self.runs.loc[self.runs["status"] == "finished", "steps"].dropna()
         if not len(done):
@@ -73,12 +79,12 @@ class Tables:
 
     @cached_property
     def layers(self) -> pd.DataFrame:
-        """Return what the probes measured, as `load_layers`, read once when it is first asked for."""
+        """Return what the probes measured, see `load_layers`; read on first use."""
         return load_layers(self)
 
 
 def setting(config: dict[str, Any], key: str, default: Any = None) -> Any:
-    """Return the value of a dotted key; `section: x` is short for `section: {name: x}`."""
+    """Return the value of a dotted key in a config; `section: x` is short for `section: {name: x}`."""
     node: Any = config
     for part in key.split("."):
         if not isinstance(node, dict):
@@ -94,16 +100,22 @@ def setting(config: dict[str, Any], key: str, default: Any = None) -> Any:
 def load_tables(
     folder: Path | str, trains_below: float | None = None, without_damaged_metrics: bool = False
 ) -> Tables:
-    """Read one experiment's folder; another `trains_below` judges the outcomes again, without training.
+    """Return the tables of one experiment's folder.
 
-    `without_damaged_metrics`: where metrics.csv cannot be read there are no curves, and a warning says so.
+    Args:
+        folder: the results folder.
+        trains_below: judge the outcomes again with this value instead of the config's.
+        without_damaged_metrics: if metrics.csv cannot be read, return no curves and a warning.
+
+    Raises:
+        RecordsError: a file is missing or damaged, or no run has ended.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise RecordsError(f"{folder}: no such folder; 'normbench run CONFIG' writes results/<name>/")
     config = read_config(folder / "config.yaml")
     _check_config(config, folder / "config.yaml")
-    runs = _read_runs(folder)
+    runs = read_runs(folder)
     if runs.empty:
         raise RecordsError(
             f"{folder}: no run has ended yet, so there is nothing to show; wait for the first one"
@@ -118,31 +130,31 @@ def load_tables(
         }
     runs = _judge(runs, config, again=trains_below is not None)
     runs["refining"] = _refining(runs, config, folder)
-    warnings = list(runs.attrs.pop("warnings", []))
+    warnings = list(runs.attrs.pop("warnings"))
     try:
-        metrics = _read_metrics(folder, runs["run_id"])
+        metrics = read_metrics(folder)
     except RecordsError as error:
         if not without_damaged_metrics:
             raise
-        metrics = _no_metrics()
+        metrics = no_rows(METRICS)
         warnings.append(str(error))
     name = str(config.get("name") or folder.name)
-    return Tables(folder, name, config, runs, metrics, swept, tuple(warnings))
+    return Tables(folder, name, config, runs, _by_position(metrics, runs), swept, tuple(warnings))
 
 
 def _check_config(config: dict[str, Any], path: Path) -> None:
-    """Raise where a number that is read from the config on the way is none: the file was changed."""
+    """Raise RecordsError if a setting that the analysis reads is not a number: the file was edited."""
     mend = "run the config again to restore it"
-    for key in ("train.trains_below", "train.steps"):
+    for key in (TRAINS_BELOW, STEPS):
         value = setting(config, key)
         if value is not None and not (_is_number(value) and 0 < value < 2**53):
-            raise RecordsError(f"{path}: {key}: {str(value)[:60]!r} is no number above 0; {mend}")
+            raise RecordsError(f"{path}: {key}: {str(value)[:60]!r} is not a number above 0; {mend}")
     seeds = config.get("seeds")
     if isinstance(seeds, list) and all(_is_whole(seed) for seed in seeds):
         return
     if seeds is not None and not (_is_whole(seeds) and seeds <= MAX_SEEDS):
         raise RecordsError(
-            f"{path}: seeds: {str(seeds)[:60]!r} is no number of seeds and no list of them; {mend}"
+            f"{path}: seeds: {str(seeds)[:60]!r} is neither a number of seeds nor a list of them; {mend}"
         )
 
 
@@ -155,92 +167,29 @@ def _is_whole(value: Any) -> bool:
 
 
 def _refining(runs: pd.DataFrame, config: dict[str, Any], folder: Path) -> pd.Series[bool]:
-    """Return which runs refine the edge of a single seed: what compares rates over seeds leaves them out."""
+    """Return which runs refine the edge of a single seed. Comparisons of rates over seeds leave them out."""
     import pandas as pd
 
     try:
         between = refining_rates(config.get("sweep"))
     except (KeyError, TypeError, ValueError) as error:
-        text = f"{folder / 'config.yaml'}: sweep: {RATE}: no edge that can be searched ({error!r})"
+        text = f"{folder / 'config.yaml'}: sweep: {RATE}: not an edge that can be searched ({error!r})"
         raise RecordsError(f"{text}; run the config again to restore it") from error
     none = pd.Series(False, index=runs.index)
     return runs[RATE].isin(between) if between and RATE in runs.columns else none
 
 
-def _read_runs(folder: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    raw = _from_records("read_runs", folder)
-    if raw is None:
-        path = folder / "runs.csv"
-        if not path.is_file():
-            raise RecordsError(f"{path}: not there; 'normbench run' writes it when the first runs end")
-        # Everything as text first: `none`, `off` and `nan` in a swept column are words.
-        raw = _csv(path, ["run_id", "seed", "status"], dtype=str, keep_default_na=False)
-    _check_identity(raw, folder / "runs.csv")
-    runs = raw.copy()
-    columns = list(runs.columns)
-    for name in columns:
-        if name in NUMBERS:
-            runs[name] = pd.to_numeric(runs[name], errors="coerce").astype("float64")
-        elif name == "seed":
-            runs[name] = pd.to_numeric(runs[name]).astype("int64")
-        else:
-            runs[name] = _scalar_column(runs[name])
-    for name in NUMBERS:
-        if name not in runs.columns:
-            runs[name] = float("nan")
-    if "outcome" not in runs.columns:
-        runs["outcome"] = None
-    return runs.reset_index(drop=True)
-
-
-def _check_identity(raw: pd.DataFrame, path: Path) -> None:
-    """Raise where a row could not be told from another, or has no seed: the file was changed."""
-    import pandas as pd
-
-    mend = "run the config again to restore it"
-    if "run_id" in raw and raw["run_id"].duplicated().any():
-        raise RecordsError(f"{path}: run_id: some run has two rows; {mend}")
-    if "seed" in raw:
-        seeds = pd.to_numeric(raw["seed"], errors="coerce")
-        if not (seeds.between(0, 2**53) & (seeds % 1 == 0)).all():
-            raise RecordsError(f"{path}: seed: found something else than whole numbers; {mend}")
-
-
-def _scalar_column(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return numbers where all filled cells are numbers, else text; empty cells become NaN or None."""
-    import pandas as pd
-
-    if column.name in ("run_id", "status", "outcome", "stack", "executor"):  # a hash may look like 12e4
-        return column.astype(object).where(column.notna() & (column != ""), None)
-    filled = column[column.notna() & (column.astype(str) != "")]
-    if not len(filled):
-        return pd.Series([None] * len(column), index=column.index, dtype=object, name=column.name)
-    if pd.api.types.is_bool_dtype(filled):
-        return filled.astype(str).str.lower().astype(object).reindex(column.index)
-    numbers = pd.to_numeric(filled, errors="coerce")
-    if numbers.notna().all():
-        return numbers.astype("float64").reindex(column.index) if len(filled) < len(column) else numbers
-    words = filled.astype(str).str.replace(QUOTED, "", regex=True).astype(object).reindex(column.index)
-    return words.where(words.notna(), None)
-
-
 def _judge(runs: pd.DataFrame, config: dict[str, Any], again: bool) -> pd.DataFrame:
-    """Fill in the outcomes that the records do not have, or all of them."""
-    todo = runs["status"].isin(["finished", "diverged"])
+    """Return the runs with the outcomes that the records lack, or with all outcomes judged again."""
+    todo = runs["status"].isin(RESULTS)
     if not again:
         todo &= runs["outcome"].isna()
     if not todo.any():
         return runs
-    key = "train.trains_below"
-    below = runs[key] if key in runs.columns and not again else None
-    default = float(setting(config, key, 0.5))
+    below = float(setting(config, TRAINS_BELOW, 0.5))
+    cells = runs.loc[todo, ["train_loss_last_tenth", "label_entropy", "status"]]
     judged = [
-        outcome(loss, entropy, default if below is None else float(below[i]), status)
-        for i, loss, entropy, status in runs.loc[
-            todo, ["train_loss_last_tenth", "label_entropy", "status"]
-        ].itertuples()
+        outcome(loss, entropy, below, status) for loss, entropy, status in cells.itertuples(index=False)
     ]
     runs = runs.copy()
     values = runs["outcome"].astype(object)
@@ -249,100 +198,21 @@ def _judge(runs: pd.DataFrame, config: dict[str, Any], again: bool) -> pd.DataFr
     return runs
 
 
-def _no_metrics() -> pd.DataFrame:
-    import numpy as np
-    import pandas as pd
-
-    return pd.DataFrame({"run": np.empty(0, "int32"), **{name: np.empty(0, "float32") for name in CURVES}})
-
-
-def _read_metrics(folder: Path, run_ids: pd.Series[Any]) -> pd.DataFrame:
-    """Return the curves, with `run` = the position of the run in `runs` in place of its id (compact)."""
-    import numpy as np
-    import pandas as pd
-
-    raw = _from_records("read_metrics", folder)
-    if raw is None:
-        path = folder / "metrics.csv"
-        if not path.is_file():
-            return _no_metrics()
-        kinds: dict[str, str] = {"run_id": "category", "step": "int64", "epoch": "float32"}
-        kinds.update(dict.fromkeys(QUANTITIES, "float32"))
-        wanted = set(kinds)
-        raw = _csv(path, ["run_id", "step"], dtype=kinds, usecols=lambda c: c in wanted)
-    run = _positions(raw["run_id"].astype("category"), run_ids)
-    table = pd.DataFrame({"run": run})
-    for name in CURVES:
-        kind = "int64" if name == "step" else "float32"
-        table[name] = raw[name].to_numpy(kind, copy=False) if name in raw.columns else np.float32("nan")
-    return table[table["run"] >= 0].reset_index(drop=True)
-
-
 def load_layers(tables: Tables) -> pd.DataFrame:
-    """Return what the probes measured, with `run` as in `metrics`; no rows where none was on."""
-    import pandas as pd
-
-    path = tables.folder / "layers.csv"
-    words = ["run_id", "layer", "quantity"]  # few and often repeated: as categories
-    raw = _from_records("read_layers", tables.folder)
-    if raw is None:
-        kinds = {**dict.fromkeys(words, "category"), "step": "int64", "value": "float64"}
-        raw = _csv(path, list(kinds), dtype=kinds) if path.is_file() else pd.DataFrame(columns=list(kinds))
-    table = raw.astype(dict.fromkeys(words, "category"))
-    table.insert(0, "run", _positions(table.pop("run_id"), tables.runs["run_id"]))
-    return table.loc[table["run"] >= 0, ["run", "step", *words[1:], "value"]].reset_index(drop=True)
+    """Return what the probes measured, with `run` as in `Tables.metrics`; no rows if no probe was on."""
+    return _by_position(read_layers(tables.folder), tables.runs)
 
 
-def _positions(ids: pd.Series[Any], run_ids: pd.Series[Any]) -> np.ndarray:
-    """Return for each id (a category) the position of its run in `runs`, -1 for a run that is not there."""
-    import numpy as np
-    import pandas as pd
-
-    found = pd.Index(run_ids).get_indexer(pd.Index(ids.cat.categories.astype(str)))
-    codes = ids.cat.codes.to_numpy()
-    return np.where(codes < 0, -1, np.append(found, -1)[codes]).astype("int32")
-
-
-def _csv(path: Path, needed: Sequence[str], **options: Any) -> pd.DataFrame:
-    """Read a whole file; RecordsError if it is no CSV, or a column that is `needed` is not there."""
-    import pandas as pd
-
-    mend = "move it aside and run the config again"
-    try:
-        table: pd.DataFrame = pd.read_csv(path, **options)
-    except (ValueError, OverflowError) as error:  # of pandas' parser, of its types, of UTF-8
-        raise RecordsError(f"{path}: damaged ({error}); {mend}") from error
-    if missing := [name for name in needed if name not in table.columns]:
-        raise RecordsError(f"{path}: columns missing: {', '.join(missing)}; {mend}")
-    return table
-
-
-def _from_records(function: str, folder: Path) -> pd.DataFrame | None:
-    """Return what `normbench.records` reads where a sweep is in progress or was cut off, else None.
-
-    Its reader joins the parts and heals, line by line; whole files are read here, at pandas' speed.
-    """
-    whole = all(_ends_with_a_line(folder / name) for name in ("runs.csv", "metrics.csv", "layers.csv"))
-    parts = folder / "parts"
-    if whole and not (parts.is_dir() and any(parts.iterdir())):
-        return None
-    from normbench import records
-
-    read: pd.DataFrame = getattr(records, function)(folder)
-    return read
-
-
-def _ends_with_a_line(path: Path) -> bool:
-    """Return whether a file is absent or empty, or its last line is whole."""
-    if not path.is_file() or not path.stat().st_size:
-        return True
-    with path.open("rb") as file:
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"
+def _by_position(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Replace the id of each row's run by its position in `runs`; rows of other runs are left out."""
+    rows.insert(0, "run", rows.pop("run_id").cat.set_categories(runs["run_id"]).cat.codes.astype("int32"))
+    rows.attrs.clear()
+    known = rows["run"] >= 0
+    return rows if known.all() else rows[known].reset_index(drop=True)
 
 
 def seeds_of(tables: Tables) -> Sequence[int]:
-    """Return the seeds that the config asks for; those of the runs where it does not say."""
+    """Return the seeds in the config, or those of the runs if it has none."""
     seeds = tables.config.get("seeds")
     if isinstance(seeds, list):
         return [int(seed) for seed in seeds]
@@ -350,7 +220,7 @@ def seeds_of(tables: Tables) -> Sequence[int]:
 
 
 def in_order(column: pd.Series[Any]) -> Sequence[Any]:
-    """Return the distinct values: numbers ascending, words in the config's order, the empty one last."""
+    """Return the distinct values: numbers ascending, words in the config's order, the missing one last."""
     values = column.dropna()
     if values.dtype.kind in "iuf":
         ordered = sorted(values.unique().tolist())

@@ -1,4 +1,4 @@
-"""The config.yaml of a results folder, as plain data: bounded, whatever stands in it by now."""
+"""Reads the config.yaml of a results folder as plain data, within limits of size and depth."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from normbench.records.files import read_small, sentence
 
 MAX_CHARACTERS = 1 << 20
 MAX_DEPTH = 40
-# Both build the same plain data; libyaml's is ten times faster, where PyYAML was built with it.
+# Both loaders build the same plain data. The one of libyaml, which PyYAML may lack, is ten times faster.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return the settings, none if the file is not there; RecordsError if it cannot be ours."""
+    """Return the settings, none if the file is missing; RecordsError if normbench did not write it."""
     try:
         return parse_config_text(read_small(path).decode("utf-8"))
     except FileNotFoundError:
@@ -26,12 +26,12 @@ def read_config(path: Path) -> dict[str, Any]:
         raise RecordsError(sentence(error, path, "read")) from error
     except ValueError as error:
         raise RecordsError(
-            f"{path}: not a config that we wrote ({error}); run the config again to restore it"
+            f"{path}: not a config that normbench wrote ({error}); run the config again to restore it"
         ) from error
 
 
 def parse_config_text(text: str) -> dict[str, Any]:
-    """Return the settings of a text that we wrote; ValueError for any other (aliases, no mapping, ...)."""
+    """Return the settings in a text; ValueError for YAML that normbench does not write, such as aliases."""
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"more than {MAX_CHARACTERS:,} characters")
     depth = 0

@@ -1,19 +1,21 @@
-"""What a results folder holds: the merged files and the parts, and which of them speaks for each run.
+"""What a results folder holds: merged files and parts, and which of them is the source for each run.
 
-A result (finished, diverged) counts wherever it is, a merged one before one in a part: it is never
-overwritten. For a run without a result the newest stack that has rows of it speaks.
+A result (finished, diverged) always counts and is never overwritten; a merged result comes before one in a
+part. For a run without a result the newest stack that has rows of it is the source.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
 from normbench.records.files import explained
 from normbench.records.index import OpenFiles, RowIndex
+from normbench.records.lock import holder_of
 from normbench.records.parts import Part, read_parts
 from normbench.records.schema import (
     COST,
@@ -28,13 +30,22 @@ from normbench.records.schema import (
     runs_table,
     swept_keys,
 )
-from normbench.records.summary import final_cells
+from normbench.records.summary import final_cells, run_cells
 
+T = TypeVar("T")
 END_CELLS = [column.name for column in (*END, *COST)]
+_ATTEMPTS = 5  # a merge in another process may remove a part between listing and reading it
 
 
 class MergedRuns:
-    """The rows of runs.csv, kept as bytes and read when asked for."""
+    """The rows of runs.csv, kept as bytes and split into cells on request.
+
+    Attributes:
+        table: the columns of the file.
+        swept: the swept keys among them.
+        torn: whether the last line is incomplete; it is left out.
+        missing: whether there is no such file.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path, self.torn, self.missing = path, False, False
@@ -61,7 +72,7 @@ class MergedRuns:
                 try:
                     header = cells_of(raw.removeprefix(b"\xef\xbb\xbf"))
                 except ValueError as error:
-                    raise garbage(self.path, 1, f"the header is no line of CSV ({error})") from None
+                    raise garbage(self.path, 1, f"the header is not a line of CSV ({error})") from None
                 self.swept = swept_keys(header, self.path)
                 self.table = runs_table(self.swept)
                 continue
@@ -70,7 +81,7 @@ class MergedRuns:
                 raise garbage(self.path, number, what)
             run_id = raw[: raw.index(b",")].decode()
             if run_id in self._lines:
-                raise garbage(self.path, number, f"run_id: {run_id} stands there twice")
+                raise garbage(self.path, number, f"run_id: {run_id} has two rows")
             self._lines[run_id] = raw
 
     def __contains__(self, run_id: object) -> bool:
@@ -81,18 +92,18 @@ class MergedRuns:
         return list(self._lines)
 
     def cells(self, run_id: str) -> dict[str, str]:
-        """Return a row, by the names of its columns; empty if there is none."""
+        """Return the cells of a run by column; empty if the run is not in the file."""
         raw = self._lines.get(run_id)
         return dict(zip(self.table.names, cells_of(raw), strict=True)) if raw else {}
 
     def line(self, run_id: str) -> bytes:
-        """Return a row as it stands in the file."""
+        """Return the line of a run as it is in the file."""
         return self._lines[run_id]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Who speaks for a run: its status, the cells of how it ended, and the part it is in (None: merged)."""
+    """The source of a run: its status, the cells of how it ended, its rows, and its part (None: merged)."""
 
     status: str
     cells: Mapping[str, str]
@@ -101,7 +112,7 @@ class Choice:
 
 
 class Contents:
-    """A folder as it is on disk. Sentences about what was damaged and passed over are in `warnings`."""
+    """A folder as it is on disk. `warnings` collects sentences about damage that was skipped."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.warnings = root, list[str]()
@@ -113,8 +124,8 @@ class Contents:
             raise
 
     def _load(self) -> None:
-        # The parts first: a merge in another process moves rows from them to the merged files, so that rows
-        # are seen twice (which is put right below), and never not at all.
+        # Parts first: a merge in another process moves rows from parts to merged files. In this order a row
+        # may be seen twice, which `choose` resolves, but never not at all.
         self.parts = read_parts(self.root, self.files)
         self.runs = MergedRuns(self.root / "runs.csv")
         self.tables = {
@@ -127,7 +138,7 @@ class Contents:
         self._damaged = self._find_damaged()
 
     def _find_damaged(self) -> set[str]:
-        """Return the merged runs whose last row of metrics is not the one that runs.csv summarises."""
+        """Return the merged runs whose last row of metrics differs from the summary in runs.csv."""
         metrics, damaged = self.tables["metrics"], set()
         for run_id in self.runs.run_ids():
             cells = self.runs.cells(run_id)
@@ -150,11 +161,11 @@ class Contents:
         return damaged
 
     def parts_of(self, run_id: str) -> list[Part]:
-        """Return the parts that have this run as a member, the newest first."""
+        """Return the parts that have this run as a member, newest first."""
         return self._parts_of.get(run_id, [])
 
     def choose(self, run_id: str) -> Choice:
-        """Return who speaks for a run."""
+        """Return the source of a run."""
         merged = self.runs.cells(run_id) if run_id not in self._damaged else {}
         status = merged.get("status")
         if status in RESULTS:
@@ -177,21 +188,37 @@ class Contents:
             cells = {"steps": last[1], "stack": part.stack_id, "executor": part.manifest.executor}
         return Choice(part.status(run_id) or "pending", cells, part.tables, part)
 
-    def rows(self, table: str, run_id: str, choice: Choice) -> list[list[str]]:
-        """Return a run's rows of a table from where its choice points.
+    def source(self, table: str, run_id: str, choice: Choice) -> RowIndex | None:
+        """Return the file that holds a run's rows of a table, None if there are none.
 
-        The layers of a finished run may have been measured later (a probe that was added), by another stack:
-        its rows are taken if it gave the same metrics.
+        The layers of a finished run may have been measured later, for a probe that was added, by another
+        stack. Its rows are used if that stack gave the same metrics.
         """
         if table != "metrics" and choice.status in RESULTS:
             for part in self.replays(run_id, choice):
                 if self.other_metrics(run_id, choice, part) is None:
-                    return part.tables[table].rows(run_id)
+                    return part.tables[table]
         index = choice.tables.get(table)
-        return index.rows(run_id) if index is not None and run_id in index else []
+        return index if index is not None and run_id in index else None
+
+    def rows(self, table: str, run_id: str, choice: Choice) -> list[list[str]]:
+        """Return a run's rows of a table from its source."""
+        index = self.source(table, run_id, choice)
+        return index.rows(run_id) if index is not None else []
+
+    def run_rows(self, summary: bool = True) -> Iterator[dict[str, str]]:
+        """Yield the current cells of each run in runs.csv; without `summary` its cells may be empty."""
+        for run_id in self.runs.run_ids():
+            choice = self.choose(run_id)
+            known = self.runs.cells(run_id)
+            if choice.part is None and choice.status == known["status"]:
+                yield known
+                continue
+            rows = self.rows("metrics", run_id, choice) if summary else []
+            yield {**known, **run_cells(choice.status, choice.cells, rows, below_in(choice))}
 
     def replays(self, run_id: str, choice: Choice) -> list[Part]:
-        """Return the parts in which a run that has a result elsewhere ended with rows of layers."""
+        """Return the other parts in which a run with a result ended and has rows of layers."""
         return [
             part
             for part in self.parts_of(run_id)
@@ -199,7 +226,7 @@ class Contents:
         ]
 
     def other_metrics(self, run_id: str, choice: Choice, part: Part) -> str | None:
-        """Return in what a run's metrics in a part differ from those of its result, None if in nothing."""
+        """Return how a run's metrics in a part differ from those of its result, None if they do not."""
         recorded, again = (tables["metrics"].rows(run_id) for tables in (choice.tables, part.tables))
         for before, now in zip(recorded, again, strict=False):
             for name, old, new in zip(METRICS.names, before, now, strict=True):
@@ -210,7 +237,7 @@ class Contents:
         return None
 
     def unfinished(self, part: Part) -> bool:
-        """Say whether a part still speaks for a run without an end, or may be gone on with."""
+        """Return whether a part is still the source of a run without an end, or can be continued."""
         for run_id in part.members:
             choice = self.choose(run_id)
             if choice.status not in ENDED and choice.part in (part, None):
@@ -224,17 +251,41 @@ class Contents:
         self.files.close()
 
 
+def below_in(choice: Choice) -> float | None:
+    """Return the `trains_below` that a part recorded for a run, None for other sources."""
+    below = choice.cells.get("trains_below")
+    return float(below) if below else None
+
+
+def retried(root: Path, read: Callable[[Path], T]) -> T:
+    """Return what `read` returns for a results folder; try again if another process changed its files.
+
+    Raises:
+        RecordsError: the path is not a results folder, or its files are damaged.
+    """
+    for attempt in range(_ATTEMPTS):
+        check_folder(root)
+        holder = holder_of(root)
+        try:
+            return read(root)
+        except RecordsError:
+            # A process that trains renames and truncates files while we read them.
+            if holder is None or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
 def check_folder(root: Path) -> None:
     """Raise RecordsError unless the path is a folder with records."""
     if root.exists() and not root.is_dir():
         raise RecordsError(f"{root}: is a file; a results folder is needed, such as results/<name>")
     if not is_results(root):
         raise RecordsError(
-            f"{root}: holds no records (no runs.csv); name a folder that `normbench run` has written, "
-            "such as results/<name>"
+            f"{root / 'runs.csv'}: not there, so the folder holds no records; name a folder that "
+            "`normbench run` has written, such as results/<name>"
         )
 
 
 def is_results(root: Path) -> bool:
-    """Say whether a folder holds the records of an experiment."""
+    """Return whether a folder holds the records of an experiment."""
     return (root / "runs.csv").is_file()

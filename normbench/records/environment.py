@@ -1,7 +1,8 @@
-"""environment.json: with what, on what and when the runs were trained.
+"""environment.json: the versions, the hardware and the times of the training.
 
-One entry for each session that trained (a sweep may be interrupted and gone on with), and at the top the
-facts of the latest session with the first start. Neither host names nor folders of the machine are written.
+It has an entry for each session that trained, since a sweep may be interrupted and continued. At the top are
+the facts of the latest session with the start of the first one. Host names and folders of the machine are not
+written.
 """
 
 from __future__ import annotations
@@ -43,8 +44,18 @@ def now() -> str:
 def facts(
     device: str, threads: int | None, command: Sequence[str] | None = None, workers: int = 1
 ) -> dict[str, Any]:
-    """Return what is known when a session starts; `command` is sys.argv unless given."""
-    from normbench.plugins import loaded  # with torch: whoever only reads records need not wait for it
+    """Return what is known when a session starts.
+
+    Args:
+        device: the device that trains.
+        threads: the number of torch's threads in each worker, None for torch's default.
+        command: the words of the command, by default `sys.argv`.
+        workers: the number of processes that train.
+
+    Returns:
+        The entry of the session, ready for JSON.
+    """
+    from normbench.plugins import loaded  # imports torch, which readers of records do not need
 
     return {
         "versions": {"normbench": __version__, "python": platform.python_version(), **_versions()},
@@ -69,7 +80,7 @@ def start_session(root: Path, session: dict[str, Any]) -> None:
 
 
 def end_session(root: Path, executors: Iterable[str] = (), made: Mapping[str, Any] | None = None) -> None:
-    """Write into the last session that it ended now, which executors trained, and what it `made`."""
+    """Complete the last session with its end, the executors that trained, and what it `made`."""
     sessions = read_sessions(root)
     if sessions:
         known = [*sessions[-1].get("executors", ()), *executors]
@@ -79,7 +90,7 @@ def end_session(root: Path, executors: Iterable[str] = (), made: Mapping[str, An
 
 
 def read_sessions(root: Path) -> list[dict[str, Any]]:
-    """Return the sessions so far; none if the file is not there or not ours (it is then begun anew)."""
+    """Return the sessions so far; none if the file is missing or damaged, which starts a new one."""
     try:
         sessions = json.loads(read_small(root / FILE))["sessions"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -90,7 +101,7 @@ def read_sessions(root: Path) -> list[dict[str, Any]]:
 
 
 def workers_of(root: Path) -> int:
-    """Return how many processes train, or trained last."""
+    """Return the number of processes that train, or trained last."""
     sessions = read_sessions(root)
     workers = sessions[-1].get("workers") if sessions else 1
     return workers if isinstance(workers, int) and workers > 0 else 1
@@ -112,7 +123,7 @@ def _versions() -> dict[str, str]:
 
 
 def cpu_model() -> str:
-    """Return the name of the processor as the system tells it."""
+    """Return the name of the processor according to the operating system."""
     try:
         for text in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
             if text.startswith("model name"):
@@ -123,7 +134,7 @@ def cpu_model() -> str:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Return commit and whether tracked files differ from it, for the working folder; None outside git."""
+    """Return the commit of the working folder and whether tracked files differ from it; None outside git."""
     commit = _output("git", "rev-parse", "HEAD")
     if not commit:
         return None
@@ -131,7 +142,7 @@ def git_state() -> dict[str, Any] | None:
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """Return the command as one can type it, absolute paths cut to what is below the working folder."""
+    """Return the command as typed in a shell, with absolute paths made relative to the working folder."""
     words = [Path(argv[0]).name, *(_relative(word) for word in argv[1:])] if argv else []
     return shlex.join(words)
 
@@ -145,7 +156,7 @@ def _relative(word: str) -> str:
 
 
 def _output(*command: str) -> str:
-    """Return what a command prints, nothing if it is not there, fails or hangs."""
+    """Return what a command prints; nothing if it is missing, fails or hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError, ValueError):

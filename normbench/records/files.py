@@ -1,4 +1,4 @@
-"""Writing so that a killed process, a full disk or a lost power line leaves the old file or the new one."""
+"""Atomic writes: after a killed process, a full disk or a power failure there is the old file or the new."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from normbench.errors import RecordsError
 
 NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
-MOST_BYTES = 8 << 20  # of a small file: a manifest, the environment, a config, a lock
+MOST_BYTES = 8 << 20  # of a small file: a manifest, environment.json, a config, run.lock
 NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 
 
 @contextlib.contextmanager
 def explained(path: Path, doing: str) -> Iterator[None]:
-    """Turn an `OSError` of the block into a `RecordsError` which says what happened and what mends it."""
+    """Turn an `OSError` in the block into a `RecordsError` that says what happened and how to fix it."""
     try:
         yield
     except OSError as error:
@@ -27,11 +27,11 @@ def explained(path: Path, doing: str) -> Iterator[None]:
 
 
 def sentence(error: OSError, path: Path, doing: str) -> str:
-    """Return what the user is told about an error of the system; `doing` is 'written', 'read', ..."""
+    """Return what the user is told about an operating system error; `doing` is 'written', 'read', ..."""
     if error.errno in NO_ROOM:
         return (
             f"{path}: cannot be {doing}: no room is left on the disk. What was finished is safe; "
-            "make room and run the same command again, it goes on from there"
+            "make room and run the same command again; it continues from there"
         )
     if error.errno in NOT_ALLOWED:
         return (
@@ -39,12 +39,12 @@ def sentence(error: OSError, path: Path, doing: str) -> str:
             "permission (chmod), or choose another folder with --results DIR"
         )
     if error.errno in NOT_A_FOLDER:
-        return f"{path}: a file stands where a folder is needed; move it away, or choose --results DIR"
+        return f"{path}: is a file where a folder is needed; move it away, or choose --results DIR"
     return f"{path}: cannot be {doing}: {error.strerror or error}. What was finished is safe"
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the folder's entries (a rename, a new file) on disk; a no-op where folders cannot be synced."""
+    """Sync the entries of a folder (a rename, a new file) to disk, on systems that can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -54,7 +54,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def same_bytes(first: Path, second: Path) -> bool:
-    """Say whether two files hold the same bytes, block by block; a file that is not there equals none."""
+    """Return whether two files hold the same bytes; a missing file equals no other."""
     try:
         if first.stat().st_size != second.stat().st_size:
             return False
@@ -68,7 +68,7 @@ def same_bytes(first: Path, second: Path) -> bool:
 
 
 class Replacement:
-    """A new version of a file, written aside as `<name>.tmp`; `commit` renames it over the old version."""
+    """A new version of a file, written to `<name>.tmp`; `commit` renames it over the old version."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -82,14 +82,14 @@ class Replacement:
             self._file.write(data)
 
     def seal(self) -> None:
-        """Put the new version on disk, still aside."""
+        """Sync the new version to disk, still under its temporary name."""
         with explained(self.path, "written"):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
 
     def commit(self) -> None:
-        """Rename the sealed version over the old one; a file that would stay the same is not touched."""
+        """Rename the sealed version over the old one; a file that would not change is left alone."""
         with explained(self.path, "written"):
             if same_bytes(self.aside, self.path):
                 self.aside.unlink()
@@ -97,7 +97,7 @@ class Replacement:
                 os.replace(self.aside, self.path)
 
     def drop(self) -> None:
-        """Throw the new version away, the old one stays."""
+        """Discard the new version; the old one stays."""
         with contextlib.suppress(OSError):
             self._file.close()
         with contextlib.suppress(OSError):
@@ -105,7 +105,7 @@ class Replacement:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a small file aside, put it on disk and rename it into place."""
+    """Write a small file atomically."""
     new = Replacement(path)
     try:
         new.write(data)
@@ -118,7 +118,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def read_small(path: Path) -> bytes:
-    """Return a small file's bytes; OSError for one that is larger than any of ours."""
+    """Return the bytes of a small file; OSError if it is larger than any that normbench writes."""
     with path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
@@ -127,6 +127,6 @@ def read_small(path: Path) -> bytes:
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it is there."""
+    """Remove a file if it exists."""
     with explained(path, "removed"):
         path.unlink(missing_ok=True)

@@ -1,11 +1,11 @@
-"""One experiment's results folder, as the process that trains sees it."""
+"""The results folder of one experiment, for the process that trains."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
@@ -13,25 +13,23 @@ from normbench.records import environment
 from normbench.records.contents import END_CELLS, Contents
 from normbench.records.files import explained, remove
 from normbench.records.lock import FolderLock
-from normbench.records.merge import merge, outcome_cell, trains_below_of
+from normbench.records.merge import merge
 from normbench.records.orphans import find_orphans, refuse, set_aside, write_config
-from normbench.records.parts import (
-    FOLDER,
-    PlanLike,
-    StackLike,
-    StackWriter,
-    part_file,
-    read_manifest,
-    stack_ids,
-)
+from normbench.records.parts import FOLDER, StackWriter, part_file, read_manifest, stack_ids
+from normbench.records.schema import count
+from normbench.records.summary import outcome_cell
+
+if TYPE_CHECKING:
+    from normbench.planning.plan import Plan
+    from normbench.planning.runs import Stack
 
 
 @dataclass(frozen=True)
 class OpenStack:
-    """A stack that began and did not end; gone on with, it keeps its executor and its members.
+    """A stack that began and did not end. When it continues, it keeps its executor and its members.
 
-    `ended` are the members that have a result already (diverged ones); they are merged and safe, and belong
-    to the stack only so that it is the same stack as before.
+    `ended` are the members that already have a result because they diverged. Their rows are merged; they stay
+    members so that the stack keeps its identity.
     """
 
     stack_id: str
@@ -41,24 +39,30 @@ class OpenStack:
 
 
 class ResultsFolder:
-    """`open_for_run`, then a `writer` for each stack, `merge` when stacks are done, `close`.
+    """One results folder: `open_for_run`, a `writer` for each stack, `merge` when stacks end, `close`.
 
-    Sentences for the user (healed files, runs kept aside) collect in `warnings`.
+    `warnings` collects sentences for the user about repaired files and runs that were kept aside.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.root = Path(path)
         self.warnings: list[str] = []
         self._lock = FolderLock(self.root)
-        self._plan: PlanLike | None = None
+        self._plan: Plan | None = None
         self._writers: dict[str, StackWriter] = {}
         self._wanted: frozenset[str] = frozenset()
 
-    def open_for_run(self, plan: PlanLike, config_text: str, keep_old: bool = False) -> None:
-        """Lock the folder, refuse orphans (or keep them aside), write the config and merge what is there.
+    def open_for_run(self, plan: Plan, config_text: str, keep_old: bool = False) -> None:
+        """Lock the folder, refuse orphans or keep them aside, write the config, and merge what is there.
 
-        Raises RecordsError, with nothing changed in the folder, when another process holds it, when its files
-        are damaged beyond healing, or when finished runs of it are not in the plan and `keep_old` is false.
+        Args:
+            plan: the runs that the folder is for.
+            config_text: the text of config.yaml.
+            keep_old: whether to keep runs that are not in the plan aside instead of refusing them.
+
+        Raises:
+            RecordsError: another process holds the folder, its files are damaged beyond repair, or it has
+                finished runs that are not in the plan and `keep_old` is false. The records are unchanged.
         """
         with explained(self.root, "written"):
             self.root.mkdir(parents=True, exist_ok=True)
@@ -82,7 +86,7 @@ class ResultsFolder:
             raise
 
     def _remove_leftovers(self) -> None:
-        """Remove what a killed process wrote aside and did not come to rename."""
+        """Remove temporary files that a killed process did not rename."""
         for folder in (self.root, self.root / FOLDER):
             for path in folder.glob("*.tmp") if folder.is_dir() else ():
                 if path.is_file():
@@ -94,21 +98,26 @@ class ResultsFolder:
             return {run.run_id: contents.choose(run.run_id).status for run in self._opened().runs}
 
     def ends(self) -> dict[str, tuple[str, str | None]]:
-        """Return status and outcome of each run of the plan that ended; a crashed one has no outcome."""
+        """Return the status and outcome of each run of the plan that ended; a crashed run has no outcome."""
         found = {}
         with Contents(self.root) as contents:
             for run in self._opened().runs:
                 choice = contents.choose(run.run_id)
                 if choice.status in ENDED:
                     cells = {name: choice.cells.get(name, "") for name in END_CELLS}
-                    outcome = outcome_cell(cells, choice.status, trains_below_of(run))
+                    outcome = outcome_cell(cells, choice.status, run.settings.train.trains_below)
                     found[run.run_id] = choice.status, outcome or None
         return found
 
     def without_layers(self, expected: Mapping[str, set[tuple[str, int]]]) -> dict[str, str]:
-        """Return the runs with a result that lack rows of layers, each with the executor that trained it.
+        """Return the runs with a result that lack rows of layers.
 
-        `expected`: (probe, step) of all measurements of a run; of a diverged one those before its end count.
+        Args:
+            expected: the (probe, step) of each measurement, by run. For a diverged run only those before its
+                end count.
+
+        Returns:
+            The executor that trained each such run.
         """
         lacking = {}
         with Contents(self.root) as contents:
@@ -118,14 +127,14 @@ class ResultsFolder:
                     continue
                 end = choice.cells.get("diverged_at_step")
                 if end:
-                    wanted = {(probe, step) for probe, step in wanted if step < int(end)}
+                    wanted = {(probe, step) for probe, step in wanted if step < count(end)}
                 rows = contents.rows("layers", run.run_id, choice)
                 if wanted - {(row[3].partition(".")[0], int(row[1])) for row in rows}:
                     lacking[run.run_id] = choice.cells.get("executor", "")
         return lacking
 
     def other_metrics(self, run_ids: Iterable[str]) -> dict[str, str]:
-        """Return the runs with a result that were trained again and gave other metrics, and in what."""
+        """Return the runs with a result that were trained again with other metrics, and the difference."""
         found = {}
         with Contents(self.root) as contents:
             for run_id in run_ids:
@@ -136,18 +145,18 @@ class ResultsFolder:
         return found
 
     def want(self, run_ids: Iterable[str]) -> None:
-        """List these runs of a search from the next merge on, pending until they began."""
+        """List these runs of a search in runs.csv from the next merge on; pending until they begin."""
         self._wanted = frozenset(run_ids)
 
     def finished_ids(self) -> set[str]:
-        """Return the runs of the plan that are never trained again: the finished and the diverged ones."""
+        """Return the runs of the plan with a result, which are never trained again."""
         return {run_id for run_id, status in self.statuses().items() if status in RESULTS}
 
     def open_stacks(self) -> list[OpenStack]:
-        """Return the stacks that were interrupted, the newest first; no run is in two of them.
+        """Return the stacks that were interrupted, newest first. No run is in two of them.
 
-        To go on with one, or to train it from its beginning, keeps its id: `writer` with the lengths of its
-        checkpoint, or without.
+        A stack keeps its id whether `writer` continues it (with the lengths of its checkpoint) or trains it
+        from its beginning (without).
         """
         known = {run.run_id for run in self._opened().runs}
         taken: set[str] = set()
@@ -164,34 +173,40 @@ class ResultsFolder:
         return stacks
 
     def writer(
-        self, stack: StackLike, *, lengths: Mapping[str, int] | None = None, dtype: str | None = None
+        self, stack: Stack, *, lengths: Mapping[str, int] | None = None, dtype: str | None = None
     ) -> StackWriter:
-        """Return the writer of a stack that begins, or that goes on from a checkpoint with these lengths.
+        """Return the writer of a stack.
 
-        `dtype` is the training dtype, by default that of the first run's settings. A stack that begins anew
-        empties its part files; results in them are merged before.
+        Args:
+            stack: the stack to write.
+            lengths: the lengths of its part files at the checkpoint from which it continues. By default it
+                starts from its beginning: its part files are emptied, after results in them are merged.
+            dtype: the training dtype, by default that of the first run.
+
+        Raises:
+            RecordsError: the stack has an open writer, or a part file is shorter than its length.
         """
         plan = self._opened()
         if stack.stack_id in self._in_use():
-            raise RecordsError(f"{self.root}: the stack {stack.stack_id} is being written already")
+            raise RecordsError(f"{self.root}: the stack {stack.stack_id} is already being written")
         there = stack_ids(self.root)
         if stack.stack_id in there:
             self.warnings += merge(self.root, plan, {*self._in_use(), stack.stack_id}, self._wanted)
         manifests = [read_manifest(self.root / FOLDER, stack_id) for stack_id in there]
         order = 1 + max((manifest.order for manifest in manifests if manifest), default=0)
         if dtype is None:
-            dtype = str(stack.runs[0].settings.train.dtype)
+            dtype = stack.runs[0].settings.train.dtype
         writer = StackWriter(self.root, stack, order, lengths, dtype)
         self._writers[stack.stack_id] = writer
         return writer
 
     def can_go_on(self, stack_id: str, lengths: Mapping[str, int]) -> bool:
-        """Say whether a stack's part files still hold what its checkpoint counts on."""
+        """Return whether the part files of a stack have at least the lengths in its checkpoint."""
         paths = {part_file(self.root / FOLDER, stack_id, table): size for table, size in lengths.items()}
         return all(path.is_file() and path.stat().st_size >= size for path, size in paths.items())
 
-    def merge(self, plan: PlanLike | None = None) -> None:
-        """Merge what is measured so far into metrics.csv and runs.csv; parts still being written stay."""
+    def merge(self, plan: Plan | None = None) -> None:
+        """Merge what is measured so far into the merged files; parts that are being written stay."""
         for writer in self._writers.values():
             writer.flush()
         self.warnings += merge(self.root, plan or self._opened(), self._in_use(), self._wanted)
@@ -202,15 +217,22 @@ class ResultsFolder:
     def start_session(
         self, device: str, threads: int | None, command: Sequence[str] | None = None, workers: int = 1
     ) -> None:
-        """Append this session to environment.json; call it only when there is something to train."""
+        """Append this session to environment.json. Call it only if there is something to train.
+
+        Args:
+            device: the device that trains.
+            threads: the number of torch's threads in each worker, None for torch's default.
+            command: the words of the command, by default `sys.argv`.
+            workers: the number of processes that train.
+        """
         environment.start_session(self.root, environment.facts(device, threads, command, workers))
 
     def end_session(self, executors: Iterable[str] = (), made: Mapping[str, Any] | None = None) -> None:
-        """Write the session's end, the executors it used, and facts of what it made."""
+        """Write the end of the session, the executors it used, and what it `made`."""
         environment.end_session(self.root, executors, made)
 
     def close(self) -> None:
-        """Close the writers (what they hold is written) and let the lock go."""
+        """Close the writers, which write what they hold, and release the lock."""
         try:
             for writer in self._writers.values():
                 writer.close()
@@ -224,7 +246,7 @@ class ResultsFolder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _opened(self) -> PlanLike:
+    def _opened(self) -> Plan:
         if self._plan is None:
-            raise RecordsError(f"{self.root}: is not open; call open_for_run(plan, config_text) first")
+            raise RecordsError(f"{self.root}: not open; call open_for_run(plan, config_text) first")
         return self._plan

@@ -1,4 +1,4 @@
-"""Where each run's rows are in a CSV file: byte ranges, so that no more than one run is in memory."""
+"""Where the rows of each run are in a CSV file: byte ranges, so that only one run is in memory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from normbench.errors import RecordsError
 from normbench.records.files import explained
 from normbench.records.schema import LONGEST_LINE, RUN_ID, Table, cells_of, garbage, line, problem
 
-OPEN_FILES = 64  # at a time, however many part files there are
+OPEN_FILES = 64  # at most at a time
 
 
 class OpenFiles:
-    """Files opened for reading, the longest unused one closed first; an open one outlives its renaming."""
+    """Files opened for reading; the least recently used one is closed first. Open files survive a rename."""
 
     def __init__(self) -> None:
         self._files: OrderedDict[Path, BinaryIO] = OrderedDict()
 
     def read(self, path: Path, offset: int, length: int) -> bytes:
-        """Return bytes of a file."""
+        """Return `length` bytes of a file from `offset` on."""
         with explained(path, "read"):
             if path in self._files:
                 self._files.move_to_end(path)
@@ -35,13 +35,19 @@ class OpenFiles:
             return file.read(length)
 
     def close(self) -> None:
-        """Close all."""
+        """Close all files."""
         while self._files:
             self._files.popitem()[1].close()
 
 
 class RowIndex:
-    """The rows of one file by run. An absent file has none; a torn last line is left out (`torn`)."""
+    """The rows of one file by run. A missing file has none; a torn last line is left out.
+
+    Attributes:
+        torn: whether the last line is incomplete.
+        missing: whether there is no such file.
+        counts: the number of rows of each run.
+    """
 
     def __init__(self, path: Path, table: Table, files: OpenFiles) -> None:
         self.path, self.table, self._files = path, table, files
@@ -64,7 +70,7 @@ class RowIndex:
             with file:
                 first = file.readline(LONGEST_LINE)
                 offset = len(first)
-                if not first.endswith(b"\n"):  # killed while the header was written, or cut to nothing
+                if not first.endswith(b"\n"):  # the header was not written completely
                     if not header.startswith(first):
                         raise garbage(self.path, 1, f"the header is not {header.decode().strip()}")
                     self.torn = True
@@ -102,35 +108,38 @@ class RowIndex:
         return list(self._ranges)
 
     def last(self, run_id: str) -> list[str] | None:
-        """Return the cells of the last line of a run, None if there is none."""
+        """Return the cells of a run's last row, None if it has no rows."""
         if run_id not in self._ranges:
             return None
-        *_, (_, raw) = self._lines(run_id)
-        return self._cells(raw, run_id)
+        *_, offset, length = self._ranges[run_id]
+        lines = self._read(offset, length)
+        return self._cells(lines[lines.rfind(b"\n", 0, -1) + 1 :], run_id)
 
     def rows(self, run_id: str) -> list[list[str]]:
-        """Return the cells of a run's rows, by step; of rows with an equal key the last one counts."""
+        """Return the cells of a run's rows by step; of rows with equal keys the last one counts."""
         names = self.table.names
         keys = [names.index(name) for name in self.table.key]
         found: dict[tuple[str, ...], list[str]] = {}
         for _, raw in self._lines(run_id):
             cells = self._cells(raw, run_id)
             found[tuple(cells[position] for position in keys)] = cells
-        return sorted(
-            found.values(), key=lambda cells: int(cells[keys[0]])
-        )  # stable: by appearance in a step
+        # The sort is stable: the rows of one step stay in the order of the file.
+        return sorted(found.values(), key=lambda cells: int(cells[keys[0]]))
 
     def _lines(self, run_id: str) -> Iterator[tuple[int, bytes]]:
         known = self._ranges.get(run_id, array("q"))
         for offset, length in zip(known[::2], known[1::2], strict=True):
-            data = self._files.read(self.path, offset, length)
-            if len(data) != length:
-                raise RecordsError(
-                    f"{self.path}: became shorter while it was read; another process writes it. Try again"
-                )
-            for text in data.split(b"\n")[:-1]:
+            for text in self._read(offset, length).split(b"\n")[:-1]:
                 yield offset, text + b"\n"
                 offset += len(text) + 1
+
+    def _read(self, offset: int, length: int) -> bytes:
+        data = self._files.read(self.path, offset, length)
+        if len(data) != length:
+            raise RecordsError(
+                f"{self.path}: became shorter while it was read; another process writes it. Try again"
+            )
+        return data
 
     def _cells(self, raw: bytes, run_id: str) -> list[str]:
         what = problem(self.table, raw)
@@ -140,7 +149,7 @@ class RowIndex:
         raise self._garbage_at(offset)
 
     def _garbage_at(self, offset: int) -> RecordsError:
-        """Return the error for the line at an offset; its number is counted only now that it is needed."""
+        """Return the error for the line at an offset; counts its line number."""
         with explained(self.path, "read"), self.path.open("rb") as file:
             number, left = 1, offset
             while left > 0:

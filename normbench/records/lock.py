@@ -1,179 +1,164 @@
 """One process at a time writes a results folder.
 
-`run.lock` names the holder: process, host, start. On Linux and macOS the holder also keeps a POSIX lock on
-it, which the kernel lets go when the process ends in whatever way and which child processes do not inherit:
-so the lock of a dead process is taken over without a race, and whether a clock jumped plays no part.
+The holder keeps a lock of the operating system on `.lock` (through `filelock`). The system releases it when
+the process ends in any way, so the lock of a dead process is free on every platform. `run.lock` says who
+holds the folder: process, host and start. Readers look at it without touching the lock. It also protects a
+folder that several machines share, on a file system that does not lock across machines.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+
+from filelock import FileLock, Timeout
 
 from normbench.errors import RecordsError
-from normbench.records.files import explained, read_small
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from normbench.records.files import explained, read_small, remove, write_file
 
 NAME = "run.lock"
-_HELD: set[str] = set()  # by this process: closing any descriptor of such a file would let its lock go
+_LOCKED = ".lock"  # stays in the folder: another process may be about to lock it
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that writes a folder. `ticks` is its start (see `_stat`): process ids are used again."""
+
+    pid: int
+    host: str
+    start: str
+    ticks: int | None
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.start}"
 
 
 class FolderLock:
     """The lock of one results folder."""
 
     def __init__(self, root: Path) -> None:
-        self.path = root / NAME
-        self._descriptor: int | None = None
+        self.root, self.path = root, root / NAME
+        # Not per thread: the thread that closes the folder need not be the one that opened it.
+        self._lock = FileLock(root / _LOCKED, timeout=0, thread_local=False)
+        self._held = False
 
     def acquire(self) -> None:
-        """Take the lock; RecordsError with who holds it if somebody does."""
-        key = _key(self.path)
-        if key in _HELD:
-            raise RecordsError(f"{self.path.parent}: this process already writes this folder")
-        while True:
-            with explained(self.path, "written"):
-                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        """Take the lock.
+
+        Raises:
+            RecordsError: another process holds the folder (the message says which), or the lock cannot be
+                written.
+        """
+        is_locked = self._acquire()
+        try:
+            holder = _read(self.path)
+            if holder is not None and holder.host != socket.gethostname():
+                raise RecordsError(
+                    f"{self.root}: locked from another machine ({holder}), where this one cannot look; if "
+                    f"that process is gone, delete {self.path}"
+                )
+            if holder is not None and _is_alive(holder) and not (is_locked and _is_stale(holder)):
+                raise self._refusal()
+            write_file(self.path, json.dumps(asdict(_this_process())).encode())
+        except BaseException:
+            self._lock.release()
+            raise
+        self._held = True
+
+    def _acquire(self) -> bool:
+        """Take the lock of the operating system; return whether this file system has locks."""
+        with explained(self.root / _LOCKED, "written"):
             try:
-                if not _lock(descriptor):
-                    raise self._refusal(_parse(_content(descriptor)), alive=True)
-                if not _is_at(descriptor, self.path):
-                    os.close(descriptor)  # its holder removed the file between our opening and locking it
-                    continue
-                holder = _parse(_content(descriptor))
-                if holder and not _gone(holder):
-                    raise self._refusal(holder, alive=holder["host"] == socket.gethostname())
-                with explained(self.path, "written"):
-                    os.ftruncate(descriptor, 0)
-                    os.lseek(descriptor, 0, os.SEEK_SET)
-                    os.write(descriptor, json.dumps(_myself()).encode())
-                break
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
-                raise
-        self._descriptor = descriptor
-        _HELD.add(key)
+                self._lock.acquire()
+            except Timeout:
+                raise self._refusal() from None
+            except NotImplementedError:  # how filelock reports a file system without locks
+                return False
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                return False
+        return True
+
+    def _refusal(self) -> RecordsError:
+        holder = _read(self.path)
+        if holder is not None and (holder.pid, holder.host) == (os.getpid(), socket.gethostname()):
+            return RecordsError(f"{self.root}: this process already writes this folder")
+        return RecordsError(
+            f"{self.root}: another process writes this folder ({holder or 'which just began'}); wait for it "
+            "or stop it, or give the config another `name:`"
+        )
 
     def release(self) -> None:
-        """Let the lock go, if we hold it."""
-        if self._descriptor is None:
-            return
-        with contextlib.suppress(OSError):  # removed while it is still locked, see `_is_at`
-            self.path.unlink()
-        with contextlib.suppress(OSError):
-            os.close(self._descriptor)
-        self._descriptor = None
-        _HELD.discard(_key(self.path))
-
-    def _refusal(self, holder: dict[str, Any] | None, alive: bool) -> RecordsError:
-        root = self.path.parent
-        if alive:
-            return RecordsError(
-                f"{root}: another process writes this folder ({describe(holder)}); wait for it or stop it, "
-                "or give the config another `name:`"
-            )
-        return RecordsError(
-            f"{root}: locked from another machine ({describe(holder)}), where this one cannot look; if that "
-            f"process is gone, delete {self.path}"
-        )
+        """Release the lock if this object holds it."""
+        if self._held:
+            with contextlib.suppress(RecordsError):
+                remove(self.path)
+            self._lock.release()
+            self._held = False
 
 
 def holder_of(root: Path) -> str | None:
-    """Return who writes the folder now, None if nobody does (as far as this machine can tell)."""
-    path = root / NAME
-    if _key(path) in _HELD:
-        return describe(_myself())
-    try:
-        holder = _parse(read_small(path))
-    except OSError:
+    """Return the process that writes the folder, None if there is none as far as this machine can tell."""
+    holder = _read(root / NAME)
+    if holder is None or (holder.host == socket.gethostname() and not _is_alive(holder)):
         return None
-    return None if holder is None or _gone(holder) else describe(holder)
+    return str(holder)
 
 
-def describe(holder: dict[str, Any] | None) -> str:
-    """Return `process 123 on host, since 2025-01-01T00:00:00Z`."""
-    if holder is None:
-        return "which just began"
-    return f"process {holder['pid']} on {holder['host']}, since {holder['start']}"
+def _is_stale(holder: Holder) -> bool:
+    """Return whether a holder that does not keep the lock of the system is gone although its id is in use.
+
+    If its start proves that it is alive, it is a normbench before 0.2, or the locks of the file system do
+    nothing.
+    """
+    return holder.ticks is None or holder.pid == os.getpid()
 
 
-def _key(path: Path) -> str:
-    return os.path.realpath(path)  # `Path.resolve` raises on a link to itself
-
-
-def _myself() -> dict[str, Any]:
+def _this_process() -> Holder:
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"pid": os.getpid(), "host": socket.gethostname(), "start": now, "ticks": _stat(os.getpid())[1]}
+    return Holder(os.getpid(), socket.gethostname(), now, _stat(os.getpid())[1])
 
 
-def _parse(data: bytes) -> dict[str, Any] | None:
+def _read(path: Path) -> Holder | None:
+    """Return the holder that run.lock names, None if there is none or the file is damaged."""
     try:
-        holder = json.loads(data)
-        known = {"pid": int(holder["pid"]), "host": str(holder["host"]), "start": str(holder["start"])}
-        return {**known, "ticks": holder.get("ticks")}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None  # killed while it wrote this line
+        data = json.loads(read_small(path))
+        ticks = data.get("ticks")
+        holder = Holder(int(data["pid"]), str(data["host"]), str(data["start"]), ticks)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
+    return holder if holder.pid > 0 else None
 
 
-def _gone(holder: dict[str, Any]) -> bool:
-    """Say whether the holder has surely ended; a process of another machine is never sure."""
-    if holder["host"] != socket.gethostname() or holder["pid"] <= 0:
-        return holder["pid"] <= 0
-    if holder["pid"] == os.getpid():
-        return True  # it is not in _HELD: an earlier process with our number
+def _is_alive(holder: Holder) -> bool:
+    """Return whether a process of this machine may still run."""
     if os.name == "nt":
-        return False  # os.kill would end the process there
+        return True  # os.kill would end it
     try:
-        os.kill(holder["pid"], 0)
+        os.kill(holder.pid, 0)
     except (ProcessLookupError, OverflowError):
-        return True
+        return False
     except PermissionError:
         pass
-    state, ticks = _stat(holder["pid"])
+    state, ticks = _stat(holder.pid)
     if state in ("Z", "X"):
-        return True  # dead, only its parent has not asked for its exit status yet
-    # The number may have gone to another process since; the time of its start tells.
-    return None not in (holder["ticks"], ticks) and ticks != holder["ticks"]
+        return False  # it ended, but its parent has not asked for its exit status yet
+    # Another process may have its id by now; then their starts differ.
+    return None in (holder.ticks, ticks) or ticks == holder.ticks
 
 
 def _stat(pid: int) -> tuple[str, int | None]:
-    """Return a process's state and its start, in clock ticks since the machine's (None: not told)."""
+    """Return the state of a process and its start in clock ticks since boot (None without /proc)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return fields[0], int(fields[19])
     except (OSError, ValueError, IndexError):
         return "", None
-
-
-def _lock(descriptor: int) -> bool:
-    """Take the kernel's lock; False if another process has it, True also where there are no such locks."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:
-        return True  # a file system without locks: the process number has to do
-    return True
-
-
-def _content(descriptor: int) -> bytes:
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return os.read(descriptor, 4096)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

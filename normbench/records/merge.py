@@ -1,33 +1,44 @@
-"""Part files and merged files become new merged files, in the plan's order.
+"""Merges part files and merged files into new merged files, in the plan's order.
 
-The new files are written aside, put on disk, and renamed one by one: the rows first, then runs.csv, which
-says whose rows are there; then the parts that are used up are removed. Killed between any two of these steps,
-the folder still holds every row (in its part, its merged file, or both), and the next merge gives the same.
+The new files are written next to the old ones, synced, and renamed one by one: the rows first, then runs.csv,
+which lists whose rows are there. Then the parts that are no longer needed are removed. If the process is
+killed between two of these steps, every row is still in its part, its merged file, or both, and the next
+merge gives the same files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from normbench.names import ENDED, QUANTITIES
-from normbench.records.contents import END_CELLS, Choice, Contents
+from normbench.names import ENDED
+from normbench.records.contents import Choice, Contents
 from normbench.records.files import Replacement, explained, sync_folder
-from normbench.records.parts import FOLDER, PlanLike, RunLike, remove_part
+from normbench.records.parts import FOLDER, remove_part
 from normbench.records.schema import ROWS, format_cell, line, runs_table, safe_text
-from normbench.records.summary import summary_cells
+from normbench.records.summary import run_cells
 
-NO_SUMMARY = {f"{form}_{name}": "" for name in QUANTITIES for form in ("final", "best")}
+if TYPE_CHECKING:
+    from normbench.planning.plan import Plan
+    from normbench.planning.runs import RunSpec
 
 
-def merge(
-    root: Path, plan: PlanLike, in_use: Collection[str] = (), wanted: Collection[str] = ()
-) -> list[str]:
-    """Merge the folder for this plan and return warnings; the parts of stacks `in_use` are left in place.
+def merge(root: Path, plan: Plan, in_use: Collection[str] = (), wanted: Collection[str] = ()) -> list[str]:
+    """Merge the files of a folder. The rows of one run are in memory at a time.
 
-    Only one run's rows are in memory at a time. The merged files hold nothing of runs that the plan does not
-    have; `set_aside` keeps those before. Of the runs that a search for the edge may make they list those that
-    began and those that are `wanted` now.
+    Args:
+        root: the results folder.
+        plan: its runs are in the merged files, in its order. Other runs are dropped; `set_aside` keeps them
+            before the merge.
+        in_use: stacks that are still being written; their parts stay.
+        wanted: runs of a search for the edge that are listed although they have not begun.
+
+    Returns:
+        Sentences about damage that was repaired.
+
+    Raises:
+        RecordsError: a file is damaged beyond repair or cannot be written.
     """
     with Contents(root) as contents:
         new = {name: Replacement(root / f"{name}.csv") for name in (*ROWS, "runs")}
@@ -49,9 +60,8 @@ def merge(
     return contents.warnings
 
 
-def _write_all(
-    contents: Contents, plan: PlanLike, new: dict[str, Replacement], wanted: Collection[str]
-) -> bool:
+def _write_all(contents: Contents, plan: Plan, new: dict[str, Replacement], wanted: Collection[str]) -> bool:
+    """Write the new files; return whether any run has rows of layers."""
     for name, table in ROWS.items():
         new[name].write(line(table.names))
     new["runs"].write(line([safe_text(name) for name in runs_table(plan.columns).names]))
@@ -64,9 +74,9 @@ def _write_all(
 
 
 def _merge_run(
-    contents: Contents, run: RunLike, choice: Choice, plan: PlanLike, new: dict[str, Replacement]
+    contents: Contents, run: RunSpec, choice: Choice, plan: Plan, new: dict[str, Replacement]
 ) -> bool:
-    """Append one run to the new files; say whether it has rows of layers."""
+    """Append one run to the new files; return whether it has rows of layers."""
     rows = contents.rows("metrics", run.run_id, choice)
     layers: list[list[str]] = []
     if choice.status in ENDED:  # rows of an interrupted run stay in its part
@@ -77,7 +87,7 @@ def _merge_run(
     cells = {
         "run_id": run.run_id,
         "seed": format_cell(run.seed),
-        **run_cells(choice, rows, trains_below_of(run)),
+        **run_cells(choice.status, choice.cells, rows, run.settings.train.trains_below),
     }
     swept = [format_cell(value) for value in values]
     names = [name for name in runs_table([]).names if name not in ("run_id", "seed")]
@@ -85,35 +95,8 @@ def _merge_run(
     return bool(layers)
 
 
-def run_cells(choice: Choice, rows: list[list[str]], trains_below: float | None) -> dict[str, str]:
-    """Return the cells of a run's row in runs.csv, from `status` on."""
-    end = {name: choice.cells.get(name, "") for name in END_CELLS}
-    return {
-        **end,
-        "status": choice.status,
-        "outcome": outcome_cell(end, choice.status, trains_below),
-        **(summary_cells(rows) if rows else NO_SUMMARY),
-    }
-
-
-def outcome_cell(end: dict[str, str], status: str, trains_below: float | None) -> str:
-    """Return the outcome, which follows from cells that are kept, so that it can change without training."""
-    from normbench.stats.outcome import outcome
-
-    loss, entropy = end["train_loss_last_tenth"], end["label_entropy"]
-    if trains_below is None:
-        return ""
-    found = outcome(float(loss) if loss else None, float(entropy) if entropy else None, trains_below, status)
-    return found or ""
-
-
-def trains_below_of(run: RunLike) -> float:
-    """Return the setting that tells `trains` from `stuck`."""
-    return float(run.settings.train.trains_below)
-
-
-def remove_used_parts(root: Path, plan: PlanLike, in_use: Collection[str]) -> None:
-    """Remove the parts whose every run is merged, out of the plan, or spoken for by a newer stack."""
+def remove_used_parts(root: Path, plan: Plan, in_use: Collection[str]) -> None:
+    """Remove the parts of which every run is merged, not in the plan, or in a newer stack."""
     if not (root / FOLDER).is_dir():
         return
     known = {run.run_id for run in plan.runs}

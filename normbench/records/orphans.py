@@ -1,4 +1,4 @@
-"""Runs that a folder holds and the config no longer describes: told, and kept aside when the user says so."""
+"""Runs that a folder holds and the config no longer describes: refused, or kept aside on request."""
 
 from __future__ import annotations
 
@@ -6,33 +6,46 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from normbench.errors import RecordsError
 from normbench.names import RESULTS
 from normbench.records.config_file import parse_config_text, read_config
-from normbench.records.contents import Contents
+from normbench.records.contents import Contents, below_in
 from normbench.records.files import Replacement, explained, sync_folder, write_file
-from normbench.records.merge import run_cells
-from normbench.records.parts import FOLDER, Manifest, PlanLike
+from normbench.records.parts import FOLDER, Manifest
 from normbench.records.schema import ROWS, format_cell, line, runs_table, safe_text
+from normbench.records.summary import run_cells
+
+if TYPE_CHECKING:
+    from normbench.planning.plan import Plan
 
 OLD = "old"
 SHOWN = 8  # differences in a message
-# Keys that change no run: a difference in them explains no orphan.
+# Keys that do not change a run, so that a difference in them does not explain an orphan.
 NEUTRAL = ("name", "title", "claims", "probes", "train.trains_below", "data.root")
 
 
-def find_orphans(contents: Contents, plan: PlanLike) -> list[str]:
-    """Return the runs that the folder has rows of and the plan does not have."""
+def find_orphans(contents: Contents, plan: Plan) -> list[str]:
+    """Return the runs that have rows in the folder and are not in the plan."""
     known = {run.run_id for run in plan.runs}
     there = dict.fromkeys(contents.runs.run_ids())
     there.update(dict.fromkeys(run_id for part in contents.parts for run_id in sorted(part.members)))
     return [run for run in there if run not in known and contents.choose(run).status != "pending"]
 
 
-def refuse(contents: Contents, orphans: Iterable[str], plan: PlanLike, config_text: str) -> None:
-    """Raise RecordsError, with the difference, if there is a result among the orphans."""
+def refuse(contents: Contents, orphans: Iterable[str], plan: Plan, config_text: str) -> None:
+    """Refuse to open a folder if an orphan has a result.
+
+    Args:
+        contents: the folder.
+        orphans: the runs that are not in the plan.
+        plan: the runs of the config.
+        config_text: the resolved config.
+
+    Raises:
+        RecordsError: an orphan has a result; the message tells how the configs differ.
+    """
     root = contents.root
     lost = [run_id for run_id in orphans if contents.choose(run_id).status in RESULTS]
     if not lost:
@@ -56,7 +69,7 @@ def refuse(contents: Contents, orphans: Iterable[str], plan: PlanLike, config_te
 
 
 def config_differences(old_file: Path, new_text: str) -> list[str]:
-    """Return one sentence for each setting in which the two resolved configs differ."""
+    """Return a sentence for each setting that differs between the two resolved configs."""
     old: dict[str, Any] = {}
     new: dict[str, Any] = {}
     try:
@@ -74,8 +87,8 @@ def config_differences(old_file: Path, new_text: str) -> list[str]:
     return sentences
 
 
-def value_differences(rows: list[dict[str, str]], swept: list[str], plan: PlanLike) -> list[str]:
-    """Return one sentence for each swept key in which the orphans have values that the plan has not."""
+def value_differences(rows: list[dict[str, str]], swept: list[str], plan: Plan) -> list[str]:
+    """Return a sentence for each swept key of which the orphans have values that the plan lacks."""
     sentences = []
     for key in ("seed", *swept):
         old = dict.fromkeys(row[key] for row in rows if row)
@@ -93,9 +106,10 @@ def value_differences(rows: list[dict[str, str]], swept: list[str], plan: PlanLi
 
 
 def set_aside(contents: Contents, orphans: list[str]) -> Path:
-    """Copy what the folder holds of these runs to `old/<n>/`, then take them out of their stacks' manifests.
+    """Copy the records of these runs to `old/<n>/`, then remove the runs from the manifests of their stacks.
 
-    The next merge leaves them out. Killed in between, they are there twice and can be set aside again.
+    The next merge leaves them out. If the process is killed in between, they are in both places and can be
+    set aside again.
     """
     folder = contents.root / OLD
     with explained(folder, "written"):
@@ -117,8 +131,8 @@ def set_aside(contents: Contents, orphans: list[str]) -> Path:
         files["metrics"].write(b"".join(map(line, rows)))
         files["layers"].write(b"".join(map(line, contents.rows("layers", run_id, choice))))
         known = contents.runs.cells(run_id)
-        below = choice.cells.get("trains_below")
-        cells = {**known, **run_cells(choice, rows, float(below) if below else None), "run_id": run_id}
+        end = run_cells(choice.status, choice.cells, rows, below_in(choice))
+        cells = {**known, **end, "run_id": run_id}
         if choice.part is None:
             cells["outcome"] = known["outcome"]
         names = runs_table(contents.runs.swept).names
@@ -142,13 +156,13 @@ def set_aside(contents: Contents, orphans: list[str]) -> Path:
 
 
 def write_config(root: Path, text: str) -> None:
-    """Write config.yaml unless it stands there already."""
+    """Write config.yaml; a file with the same content is left alone."""
     write_file(root / "config.yaml", text.encode("utf-8"))
 
 
 def flatten(prefix: str, value: Any, into: dict[str, Any]) -> None:
-    """Put the leaves of nested mappings under their dotted keys."""
-    # The sweep's keys hold dots themselves: `sweep.model.norm` is then as good a name as any.
+    """Put the leaves of nested mappings into `into`, under their dotted keys."""
+    # The keys of a sweep contain dots themselves; `sweep.model.norm` is a fine name for one.
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             flatten(f"{prefix}.{key}" if prefix else str(key), inner, into)

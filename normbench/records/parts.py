@@ -1,9 +1,8 @@
-"""The part files of a stack: what its writer appends while it trains, and how they are read.
+"""The part files of a stack: its writer appends to them while the stack trains.
 
-`parts/<stack>.json` says who is in the stack and which executor trains it; beside it lie
-`<stack>.metrics.csv`, `<stack>.runs.csv` (a row for each run that ended) and, with probes,
-`<stack>.layers.csv`. Rows of a stack that was interrupted stay there until the stack is trained again or goes
-on from a checkpoint.
+`parts/<stack>.json` lists the runs of the stack and its executor. Next to it are `<stack>.metrics.csv`,
+`<stack>.runs.csv` (one row per run that ended) and, with probes, `<stack>.layers.csv`. The rows of an
+interrupted stack stay there until the stack is trained again or continues from a checkpoint.
 """
 
 from __future__ import annotations
@@ -15,65 +14,31 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
+from normbench.engine.events import Evaluation, Event, Layers, RunEnd
 from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
 from normbench.records.files import explained, read_small, remove, sync_folder, write_file
 from normbench.records.index import OpenFiles, RowIndex
-from normbench.records.schema import LAYERS, METRICS, PART_RUNS, PART_TABLES, format_cell, line
+from normbench.records.schema import LAYERS, METRICS, PART_RUNS, PART_TABLES, count, format_cell, line
 
 if TYPE_CHECKING:
-    from normbench.engine.events import Evaluation, Event, Layers, RunEnd
+    from normbench.planning.runs import Stack
 
 FOLDER = "parts"
 CRASHES = "crashes"
 
 
-class RunLike(Protocol):
-    """What the records need of a run's specification (`normbench.planning.plan.RunSpec`)."""
-
-    @property
-    def run_id(self) -> str: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-    @property
-    def settings(self) -> Any: ...  # noqa: D102
-    @property
-    def values(self) -> Mapping[str, Any]: ...  # noqa: D102
-    @property
-    def refining(self) -> bool: ...  # noqa: D102  # listed only once it is asked for
-
-
-class StackLike(Protocol):
-    """What the records need of a stack (`normbench.planning.plan.Stack`)."""
-
-    @property
-    def stack_id(self) -> str: ...  # noqa: D102
-    @property
-    def runs(self) -> Sequence[RunLike]: ...  # noqa: D102
-    @property
-    def executor(self) -> str: ...  # noqa: D102
-
-
-class PlanLike(Protocol):
-    """What the records need of a plan (`normbench.planning.plan.Plan`)."""
-
-    @property
-    def runs(self) -> Sequence[RunLike]: ...  # noqa: D102
-    @property
-    def columns(self) -> Sequence[str]: ...  # noqa: D102
-
-
 @dataclass(frozen=True)
 class Manifest:
-    """Who is in a stack. `order` counts the stacks of this folder: of two, the later one is the newer."""
+    """The members of a stack. `order` counts the stacks of a folder: a larger one is newer."""
 
     stack_id: str
     executor: str
     order: int
     runs: tuple[str, ...]
-    resumable: bool = True  # no longer when runs left it, because the config no longer has them
+    resumable: bool = True  # false once runs left the stack because the config no longer has them
 
     def write(self, folder: Path) -> None:
         """Write `<stack>.json`."""
@@ -82,13 +47,13 @@ class Manifest:
 
 
 def part_file(folder: Path, stack_id: str, table: str | None) -> Path:
-    """Return the path of a stack's part file of a table, of its manifest for None."""
+    """Return the path of a stack's part file for a table, or of its manifest for None."""
     return folder / (f"{stack_id}.{table}.csv" if table else f"{stack_id}.json")
 
 
 def remove_part(folder: Path, stack_id: str) -> None:
-    """Remove a stack's files, in the order in which a part that is half removed counts for nothing."""
-    for table in PART_TABLES:  # the rows first: an end without its rows is no result
+    """Remove the files of a stack, in an order in which a part that is half removed holds no result."""
+    for table in PART_TABLES:  # rows first: an end without its rows is not a result
         remove(part_file(folder, stack_id, table))
     remove(part_file(folder, stack_id, None))
 
@@ -104,7 +69,7 @@ class Part:
         }
         manifest = read_manifest(folder, stack_id)
         if manifest is None:
-            # Lost or damaged: the rows tell who was in it, but the stack cannot be put together again.
+            # Lost or damaged: the rows name the members, but the stack cannot be continued.
             ids = dict.fromkeys(run for table in self.tables.values() for run in table.run_ids())
             manifest = Manifest(stack_id, "", 0, tuple(ids), resumable=False)
         self.manifest = manifest
@@ -117,16 +82,16 @@ class Part:
         names = PART_RUNS.names
         for run_id in self.tables["runs"].run_ids():
             cells = dict(zip(names, self.tables["runs"].last(run_id) or (), strict=True))
-            if int(cells["rows"] or 0) <= self.tables["metrics"].counts.get(run_id, 0):
+            if count(cells["rows"]) <= self.tables["metrics"].counts.get(run_id, 0):
                 ends[run_id] = cells
         return {run_id: cells for run_id, cells in ends.items() if run_id in self.members}
 
     def end(self, run_id: str) -> dict[str, str] | None:
-        """Return the cells of how a run ended here, None if it did not (or its rows are lost)."""
+        """Return the cells of how a run ended here, None if it did not or its rows are lost."""
         return self._ends.get(run_id)
 
     def status(self, run_id: str) -> str | None:
-        """Return `interrupted` for a run that has rows and no end here, None for one that never began."""
+        """Return the status of a run here: `interrupted` without an end, None if it did not begin."""
         end = self._ends.get(run_id)
         if end is not None:
             return end["status"]
@@ -134,7 +99,7 @@ class Part:
 
 
 def read_manifest(folder: Path, stack_id: str) -> Manifest | None:
-    """Return a stack's manifest, None if it is not there or damaged."""
+    """Return the manifest of a stack, None if it is missing or damaged."""
     path = part_file(folder, stack_id, None)
     try:
         with explained(path, "read"):
@@ -146,7 +111,7 @@ def read_manifest(folder: Path, stack_id: str) -> Manifest | None:
 
 
 def stack_ids(root: Path) -> list[str]:
-    """Return the stacks that have files in a results folder, in the order of their ids."""
+    """Return the ids of the stacks with files in a results folder, sorted."""
     folder = root / FOLDER
     endings = [".json", *(f".{name}.csv" for name in PART_TABLES)]
     with explained(folder, "read"):
@@ -158,23 +123,31 @@ def stack_ids(root: Path) -> list[str]:
 
 
 def read_parts(root: Path, files: OpenFiles) -> list[Part]:
-    """Return the parts of a results folder, the newest stack first."""
+    """Return the parts of a results folder, newest first."""
     parts = [Part(root / FOLDER, stack_id, files) for stack_id in stack_ids(root)]
     return sorted(parts, key=lambda part: (-part.manifest.order, part.stack_id))
 
 
 class StackWriter:
-    """Appends what a stack measures to its part files; one writer for each stack, in one process.
+    """Appends what a stack measures to its part files. Each stack has one writer, in one process.
 
-    Rows are kept until each run of the stack that still trains has one, then written together.
+    Rows are buffered until each run of the stack that still trains has one, then written together.
+
+    Args:
+        root: the results folder.
+        stack: the stack.
+        order: the number of the stack in this folder.
+        lengths: the lengths of the part files in bytes at the checkpoint from which the stack continues; None
+            if the stack starts from its beginning.
+        dtype: the training dtype; floats are written with its digits.
     """
 
     def __init__(
-        self, root: Path, stack: StackLike, order: int, lengths: Mapping[str, int] | None, dtype: str
+        self, root: Path, stack: Stack, order: int, lengths: Mapping[str, int] | None, dtype: str
     ) -> None:
         self.root, self.folder, self.stack_id = root, root / FOLDER, stack.stack_id
         self.dtype = dtype
-        self._trains_below = {run.run_id: _trains_below(run) for run in stack.runs}
+        self._trains_below = {run.run_id: run.settings.train.trains_below for run in stack.runs}
         self._buffers: dict[str, list[bytes]] = {}
         self._sizes: dict[str, int] = {}
         self._descriptors: dict[str, int] = {}
@@ -191,13 +164,12 @@ class StackWriter:
 
     def write(self, event: Event) -> None:
         """Append an event of the engine."""
-        if hasattr(event, "status"):
-            self.end(cast("RunEnd", event))
-        elif hasattr(event, "rows"):
-            of_run = cast("Layers", event)
-            self.layers([of_run.run_id, of_run.step, *row] for row in of_run.rows)
+        if isinstance(event, RunEnd):
+            self.end(event)
+        elif isinstance(event, Layers):
+            self.layers([event.run_id, event.step, *row] for row in event.rows)
         else:
-            self.evaluation(cast("Evaluation", event))
+            self.evaluation(event)
 
     def evaluation(self, event: Evaluation) -> None:
         """Append a row of metrics."""
@@ -212,7 +184,7 @@ class StackWriter:
         self.append("layers", rows)
 
     def end(self, event: RunEnd) -> None:
-        """Append how a run ended, after all its rows; the traceback of a crash goes to a file of its own."""
+        """Append how a run ended, after its rows. The traceback of a crash goes into a separate file."""
         self.flush()
         crash = self.root / CRASHES / f"{event.run_id}.txt"
         if event.error:
@@ -228,7 +200,7 @@ class StackWriter:
             "trains_below": self._trains_below.get(event.run_id),
             "rows": self._counts[event.run_id],
         }
-        wide = ("train_seconds", "trains_below")  # Python's numbers, whatever dtype is trained in
+        wide = ("train_seconds", "trains_below")  # not measured in the training dtype
         cells = [format_cell(v, "float64" if name in wide else self.dtype) for name, v in values.items()]
         self._keep("runs", cells)
         self.flush()
@@ -236,7 +208,7 @@ class StackWriter:
             self._alive.discard(event.run_id)
 
     def take_over(self, stack_id: str, lengths: Mapping[str, int]) -> None:
-        """Copy the rows of this stack's runs from another one's files, as long as its checkpoint says."""
+        """Copy the rows of this stack's runs from another stack's files, up to the lengths given."""
         for table, size in lengths.items():
             path = part_file(self.folder, stack_id, table)
             with explained(path, "read"):
@@ -247,7 +219,7 @@ class StackWriter:
         self._recount()
 
     def append(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Append rows of any table by its columns; floats are written as the training dtype has them."""
+        """Append rows of a table, with floats in the digits of the training dtype."""
         for row in rows:
             self._keep(table, [format_cell(value, self.dtype) for value in row])
 
@@ -260,7 +232,7 @@ class StackWriter:
         self._buffers.setdefault(table, []).append(line(cells))
 
     def flush(self) -> None:
-        """Hand everything to the operating system: a process that is killed then loses nothing of it."""
+        """Hand all buffered rows to the operating system, so that a killed process does not lose them."""
         for table in PART_TABLES:  # the ends of runs last
             if self._buffers.get(table):
                 self._write(table, b"".join(self._buffers[table]))
@@ -277,8 +249,8 @@ class StackWriter:
             if size == 0:
                 data = line(PART_TABLES[table].names) + data
             try:
-                # A write that was cut off before (a full disk, Ctrl-C) leaves a torn line: begin behind the
-                # last whole one.
+                # An earlier write that was cut off (full disk, Ctrl-C) leaves a torn line: start after the
+                # last complete one.
                 os.ftruncate(descriptor, size)
                 os.lseek(descriptor, size, os.SEEK_SET)
                 left = memoryview(data)
@@ -291,7 +263,7 @@ class StackWriter:
                 raise
 
     def length(self) -> dict[str, int]:
-        """Put all on disk and return the length of each part file in bytes, for a checkpoint."""
+        """Sync all rows to disk and return the length of each part file in bytes, for a checkpoint."""
         self.flush()
         for table, descriptor in self._descriptors.items():
             with explained(part_file(self.folder, self.stack_id, table), "written"):
@@ -300,7 +272,7 @@ class StackWriter:
         return dict(self._sizes)
 
     def truncate_to(self, lengths: Mapping[str, int]) -> None:
-        """Cut the part files to the lengths that a checkpoint names; a table it does not name is emptied."""
+        """Truncate the part files to the lengths in a checkpoint; a table without a length is emptied."""
         self._close_files()
         self._buffers = {}
         for table in PART_TABLES:
@@ -308,8 +280,8 @@ class StackWriter:
             there = path.stat().st_size if path.exists() else 0
             if size > there:
                 raise RecordsError(
-                    f"{path}: has {there} bytes, the checkpoint counts on {size}: the file was cut or "
-                    "replaced. The stack has to be trained from its beginning"
+                    f"{path}: has {there} bytes, the checkpoint expects {size}: the file was truncated or "
+                    "replaced. Train the stack from its beginning"
                 )
             if size == 0:
                 remove(path)
@@ -318,7 +290,7 @@ class StackWriter:
                 os.truncate(path, size)
             self._sizes[table] = size
         self._recount()
-        for table in ("metrics", "runs"):  # readers find the headers from the start
+        for table in ("metrics", "runs"):  # readers find a header from the start
             if table not in self._sizes:
                 self._write(table, b"")
 
@@ -336,7 +308,7 @@ class StackWriter:
         self._sizes = {}
 
     def close(self) -> None:
-        """Put all on disk and close; the stack's rows can then be merged. A second call does nothing."""
+        """Sync all rows to disk and close, so that they can be merged. A second call does nothing."""
         try:
             if self._descriptors:
                 self.length()
@@ -349,8 +321,3 @@ class StackWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _trains_below(run: RunLike) -> float | None:
-    value = getattr(getattr(getattr(run, "settings", None), "train", None), "trains_below", None)
-    return None if value is None else float(value)

@@ -1,11 +1,12 @@
-"""The CSV files: their columns, and how a value becomes the text of a cell and comes back.
+"""The schema of the CSV files: columns, their types, and the conversion between values and cells.
 
-RFC 4180 with `\\n` line ends, UTF-8, one record to a line (a line break inside a text becomes a space), so
-that a file can be read and healed line by line.
+The files follow RFC 4180 with `\\n` line ends and UTF-8. Each record takes exactly one line (a line break in
+a text becomes a space), so that a damaged file can be read and repaired line by line.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -21,16 +22,19 @@ from normbench.errors import RecordsError
 from normbench.names import QUANTITIES, STATUSES
 from normbench.records.files import write_file
 
-Kind = Literal["id", "int", "float", "text"]
-LONGEST_LINE = 1 << 20  # bytes; a longer line is garbage, and is not read into memory
+# What the cells of a column hold. `int?` may be empty, `int` may not; any float may be empty. A `word` is a
+# text that stays a text; the cells of a `swept` key are numbers or texts, see `swept_values`.
+Kind = Literal["id", "int", "int?", "float", "word", "swept"]
+LONGEST_LINE = 1 << 20  # bytes; a longer line is damaged and is not read into memory
 RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-FORMULA = "=+-@\t\r"  # a spreadsheet takes a text that begins so for a formula
+FORMULA = "=+-@\t\r"  # a spreadsheet evaluates a text that starts with one of these
 QUOTED = re.compile(r'[,"]')
+_NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|-?inf")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name and what its cells hold."""
+    """One column: its name and the kind of its cells."""
 
     name: str
     kind: Kind
@@ -38,11 +42,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One CSV file. Rows of a run with an equal `key` are the same measurement: the later one counts."""
+    """One CSV file.
+
+    Rows of a run with an equal `key` repeat the same measurement; the last one counts. `float_type` is the
+    dtype of the float columns in memory.
+    """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
+    float_type: Literal["float32", "float64"] = "float64"
 
     @property
     def names(self) -> list[str]:
@@ -56,7 +65,7 @@ class Table:
 
 
 def columns(kinds: str) -> tuple[Column, ...]:
-    """Return the columns that a text such as `run_id:id step:int` names."""
+    """Return the columns that a text such as `run_id:id step:int` describes."""
     pairs = (word.split(":") for word in kinds.split())
     return tuple(Column(name, kind) for name, kind in pairs)  # type: ignore[arg-type]
 
@@ -65,48 +74,47 @@ METRICS = Table(
     "metrics",
     columns("run_id:id step:int epoch:float lr:float " + " ".join(f"{name}:float" for name in QUANTITIES)),
     key=("step",),
+    float_type="float32",  # a large sweep has millions of rows, written with the digits of float32
 )
 LAYERS = Table(
     "layers",
-    columns("run_id:id step:int layer:text quantity:text value:float"),
+    columns("run_id:id step:int layer:word quantity:word value:float"),
     key=("step", "layer", "quantity"),
 )
-# How a run ended: the same in a part file and in runs.csv, where the swept keys and the summary join it.
-END = columns("status:text steps:int diverged_at_step:int train_loss_last_tenth:float label_entropy:float")
-COST = columns("parameters:int train_seconds:float stack:text executor:text")
+# How a run ended. Part files and runs.csv share these columns; runs.csv adds the swept keys and the summary.
+END = columns("status:word steps:int? diverged_at_step:int? train_loss_last_tenth:float label_entropy:float")
+COST = columns("parameters:int? train_seconds:float stack:word executor:word")
 SUMMARY = columns(" ".join(f"{form}_{name}:float" for name in QUANTITIES for form in ("final", "best")))
-# A part also keeps what its reader cannot know: the config's `trains_below`, and how many rows of metrics
-# were written before, so that an end whose rows are lost is not taken for a result.
-PART_RUNS = Table("runs", (*columns("run_id:id"), *END, *COST, *columns("trains_below:float rows:int")))
+# A part also records the config's `trains_below`, which its reader does not know, and the number of metrics
+# rows written before the end, so that an end whose rows were lost does not count as a result.
+PART_RUNS = Table("runs", (*columns("run_id:id"), *END, *COST, *columns("trains_below:float rows:int?")))
 ROWS = {"metrics": METRICS, "layers": LAYERS}  # the tables that are merged row by row
 PART_TABLES = {"metrics": METRICS, "layers": LAYERS, "runs": PART_RUNS}
 
 
 def runs_table(swept: Iterable[str]) -> Table:
-    """Return runs.csv for these swept keys, in the order of columns of the design."""
-    head = (*columns("run_id:id seed:int"), *(Column(key, "text") for key in swept))
-    end = (END[0], *columns("outcome:text"), *END[1:])
+    """Return the table runs.csv for these swept keys."""
+    head = (*columns("run_id:id seed:int"), *(Column(key, "swept") for key in swept))
+    end = (END[0], *columns("outcome:word"), *END[1:])
     return Table("runs", (*head, *end, *SUMMARY, *COST))
 
 
 def swept_keys(header: Sequence[str], file: Path) -> list[str]:
-    """Return the swept keys that a header of runs.csv names; RecordsError if it is no such header."""
+    """Return the swept keys in a header of runs.csv; RecordsError if it is not a header of that file."""
     fixed = len(runs_table([]).columns)
     keys = list(header[2 : len(header) - fixed + 2])
-    if list(header) != runs_table(keys).names:
+    names = [text_value(name) for name in header]
+    if list(header) != runs_table(keys).names or len(set(names)) < len(names):
         raise RecordsError(
-            f"{file}:1: the header is {_short(','.join(header))}; it must begin with run_id,seed and "
-            f"end with {','.join(runs_table([]).names[2:])}; restore the file, or "
+            f"{file}:1: the header is {_short(','.join(header))}; it must begin with run_id,seed, name each "
+            f"column once, and end with {','.join(runs_table([]).names[2:])}; restore the file, or "
             "move it away: its runs are then trained again"
         )
     return [text_value(key) for key in keys]
 
 
-# Values to cells ------------------------------------------------------------------------------------------
-
-
 def format_float(value: float | None, dtype: str = "float64") -> str:
-    """Return the shortest text that gives the same number back in `dtype` (`float32` or `float64`).
+    """Return the shortest text that reads back as the same number in `dtype` (`float32` or `float64`).
 
     >>> format_float(float(np.float32(0.1)), "float32")
     '0.1'
@@ -116,14 +124,14 @@ def format_float(value: float | None, dtype: str = "float64") -> str:
     if dtype == "float32":
         with np.errstate(over="ignore"):
             single = np.float32(value)
-        # A mean kept in double precision can exceed float32; its own digits are then better than `inf`.
+        # A mean in double precision can exceed the range of float32; write its own digits instead of `inf`.
         if np.isfinite(single) or not np.isfinite(value):
             return str(single)
     return repr(float(value))
 
 
 def format_cell(value: Any, dtype: str = "float64") -> str:
-    """Return the text of a cell: numbers plain, true/false, a text safe for spreadsheets, None empty."""
+    """Return the text of a cell: plain numbers, true or false, safe texts, nothing for None."""
     if value is None:
         return ""
     if isinstance(value, (bool, np.bool_)):
@@ -136,7 +144,7 @@ def format_cell(value: Any, dtype: str = "float64") -> str:
 
 
 def safe_text(text: str) -> str:
-    """Return a text on one line that no spreadsheet takes for a formula: such a one gets a `'` in front."""
+    """Return a text on one line, with a `'` in front if a spreadsheet would evaluate it as a formula."""
     text = text.replace("\r\n", " ").replace("\n", " ").replace("\0", "")
     if text[:1] and text[0] in FORMULA + "'":
         text = "'" + text
@@ -144,27 +152,24 @@ def safe_text(text: str) -> str:
 
 
 def text_value(cell: str) -> str:
-    """Return the text of a cell that `safe_text` wrote."""
+    """Return the text that `safe_text` turned into this cell."""
     return cell[1:] if cell[:1] == "'" and cell[1:2] and cell[1] in FORMULA + "' " else cell
 
 
 def line(cells: Iterable[str]) -> bytes:
-    """Return one line of a file from the texts of its cells."""
+    """Return the line of a file with these cells."""
     quoted = ('"' + cell.replace('"', '""') + '"' if QUOTED.search(cell) else cell for cell in cells)
     return (",".join(quoted) + "\n").encode("utf-8", "replace")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a small table such as claims.csv as a whole: written aside, then renamed."""
+    """Write a small table such as claims.csv in one step: into a temporary file, which is then renamed."""
     lines = [line(map(safe_text, header)), *(line(map(format_cell, row)) for row in rows)]
     write_file(path, b"".join(lines))
 
 
-# Cells to values ------------------------------------------------------------------------------------------
-
-
 def cells_of(raw: bytes) -> list[str]:
-    """Return the texts of the cells of one line; ValueError if it is not text or not CSV."""
+    """Return the cells of one line; ValueError if the line is not UTF-8 or not CSV."""
     text = raw.decode("utf-8").rstrip("\r\n")
     if "\0" in text or "\r" in text:
         raise ValueError("a control character")
@@ -177,7 +182,7 @@ def cells_of(raw: bytes) -> list[str]:
 
 
 def problem(table: Table, raw: bytes) -> str | None:
-    """Return what is wrong with a line of this table, None if nothing is."""
+    """Return what is wrong with a line of this table, or None."""
     try:
         cells = cells_of(raw)
     except ValueError as error:
@@ -190,10 +195,12 @@ def problem(table: Table, raw: bytes) -> str | None:
                 raise ValueError
             if column.kind == "float" and cell:
                 number(cell)
-            if column.kind == "int" and (cell or column.name in ("step", "seed")):
+            if column.kind == "int":
                 _whole(cell)
+            if column.kind == "int?":
+                count(cell)
         except ValueError:
-            what = {"id": "a run id", "float": "a number", "int": "a whole number"}[column.kind]
+            what = {"id": "a run id", "float": "a number"}.get(column.kind, "a whole number")
             return f"{column.name}: {_short(cell)!r} is not {what}"
         if column.name == "status" and cell not in STATUSES:
             return f"status: {_short(cell)!r} is unknown; one of: {', '.join(STATUSES)}"
@@ -201,7 +208,7 @@ def problem(table: Table, raw: bytes) -> str | None:
 
 
 def garbage(path: Path, number: int, what: str) -> RecordsError:
-    """Return the error for a line that no crash of ours leaves behind."""
+    """Return the error for a line that no interrupted write of normbench can leave behind."""
     return RecordsError(
         f"{path}:{number}: {what}. Restore the file, or delete the line: runs whose rows are missing are "
         "trained again by the next `normbench run`"
@@ -209,12 +216,36 @@ def garbage(path: Path, number: int, what: str) -> RecordsError:
 
 
 def number(cell: str) -> float:
-    """Return the number of a cell; ValueError for what only Python takes for one."""
-    if (
-        not cell.isascii() or "_" in cell or cell != cell.strip()
-    ):  # such as 1_000, and other alphabets' digits
+    """Return the number in a cell; ValueError for texts that only Python reads as numbers."""
+    if not cell.isascii() or "_" in cell or cell != cell.strip():  # 1_000, digits of other alphabets
         raise ValueError(cell)
     return float(cell)
+
+
+def swept_values(cells: Sequence[str]) -> list[int] | list[float] | list[str | None]:
+    """Return the values of the cells of a swept key.
+
+    Args:
+        cells: the cells, each distinct one at least once.
+
+    Returns:
+        Whole numbers if all cells are whole numbers; floats if all cells that are not empty are numbers (an
+        empty cell is NaN); otherwise texts (an empty cell is None). `none`, `off`, `nan`, `true` are texts.
+    """
+    filled = [cell for cell in cells if cell]
+    if filled and all(_NUMBER.fullmatch(cell) for cell in filled):
+        with contextlib.suppress(ValueError):
+            return [_whole(cell) for cell in cells]
+        return [float(cell or "nan") for cell in cells]
+    return [text_value(cell) if cell else None for cell in cells]
+
+
+def count(cell: str) -> int:
+    """Return the whole number in a cell that may be empty, which counts as 0.
+
+    A tool that read and saved the file may have written 13.0 for 13.
+    """
+    return _whole(cell.removesuffix(".0")) if cell else 0
 
 
 def _whole(cell: str) -> int:

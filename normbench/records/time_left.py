@@ -1,21 +1,30 @@
-"""How long the runs without a result will take, from what those with one took."""
+"""The expected training time of the runs without a result, estimated from the runs with one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from normbench.names import RATE, RESULTS
+from normbench.records.schema import count
 
 Row = Mapping[str, str]
 
 
 def seconds_left(rows: Sequence[Row], swept: Sequence[str], workers: int = 1) -> float | None:
-    """Return the training time of what is left: 0 if nothing is, None if no run has ended yet.
+    """Return the expected training time of the runs that are left.
 
-    A run is expected to take what the ended runs nearest to it took on average: those of the same cell, else
-    those of the same variant at other learning rates, else all. Those that diverged early count as they are:
-    a cell which diverges costs nothing. One that was interrupted has its share of the steps behind it.
-    Crashed runs are not trained again unless asked for. `workers` train at the same time.
+    A run is expected to take the mean time of the ended runs nearest to it: those of the same cell, or of the
+    same variant at other learning rates, or all. Runs that diverged early count as they are, since a cell
+    that diverges costs little. An interrupted run has its share of the steps behind it. Crashed runs are not
+    trained again unless the user asks.
+
+    Args:
+        rows: the cells of all runs, by column.
+        swept: the swept keys.
+        workers: the number of processes that train at the same time.
+
+    Returns:
+        Seconds; 0 if no run is left, None if no run has ended yet.
     """
     left = [row for row in rows if row["status"] in ("interrupted", "pending")]
     ended = [row for row in rows if row["status"] in RESULTS and row["train_seconds"]]
@@ -29,14 +38,14 @@ def seconds_left(rows: Sequence[Row], swept: Sequence[str], workers: int = 1) ->
 
 
 def _means(ended: Sequence[Row], keys: Sequence[str]) -> dict[tuple[str, ...], tuple[float, int]]:
-    """Return mean seconds of a run, and the most steps that one made, for each group of ended runs."""
+    """Return the mean seconds of a run and the largest number of steps, for each group of ended runs."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in ended:
         groups.setdefault(tuple(row[key] for key in keys), []).append(row)
     return {
         values: (
             sum(float(row["train_seconds"]) for row in group) / len(group),
-            max(int(row["steps"] or 0) for row in group),
+            max(count(row["steps"]) for row in group),
         )
         for values, group in groups.items()
     }
@@ -45,11 +54,11 @@ def _means(ended: Sequence[Row], keys: Sequence[str]) -> dict[tuple[str, ...], t
 def _expected(
     row: Row, tables: Sequence[tuple[Sequence[str], Mapping[tuple[str, ...], tuple[float, int]]]]
 ) -> float:
-    """Return what this run still takes, by the nearest group that has an ended run."""
+    """Return the seconds that this run still takes, from the nearest group with an ended run."""
     for keys, means in tables:
         found = means.get(tuple(row[key] for key in keys))
         if found is not None:
             seconds, steps = found
-            behind = int(row["steps"] or 0)
+            behind = count(row["steps"])
             return seconds * (1 - behind / steps if 0 <= behind < steps else 1.0)
     raise AssertionError("the last table has all ended runs in one group")

@@ -1,4 +1,4 @@
-"""`make fuzz` runs these tests with the profile `fuzz`: many more examples than the tests of every day."""
+"""`make fuzz` runs these tests with the profile `fuzz`, which draws many more examples than the suite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ settings.register_profile(
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print how many inputs of each kind were tried, and what became of the calls made with them."""
+    """Print the number of inputs of each kind, and how the calls with them ended."""
     if COUNTS:
         terminalreporter.write_sep("=", "bad inputs: calls that gave a result, calls that gave a sentence")
     for kind in sorted(COUNTS):

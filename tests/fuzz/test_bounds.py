@@ -1,4 +1,4 @@
-"""The bounds that the other tests of this folder rely on do stop what passes them."""
+"""The bounds of time and memory stop code that exceeds them."""
 
 from __future__ import annotations
 

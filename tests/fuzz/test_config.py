@@ -69,7 +69,7 @@ sweeps = st.builds(
         },
     ),
 )
-# near to valid: what is drawn here alone gives cells, and with one odd part beside it sometimes does
+# Nearly valid: these parts alone give cells, and with one odd part added they sometimes do.
 rates = st.lists(st.sampled_from([0.001, 0.01, 0.1, 1, 10]), min_size=1, max_size=3, unique=True)
 spaced = st.builds(
     lambda kind, num: {kind: {"from": 0.01, "to": 1, "num": num}},
@@ -109,7 +109,7 @@ overrides = st.lists(
 
 
 def loads(found: object, name: str) -> None:
-    """Hold an answer to what is promised of it: its dump gives the same again; an error names its place."""
+    """Check the promises of an answer: its dump reads back the same; an error names its place."""
     if isinstance(found, NormbenchError):
         assert name in str(found) or "--set" in str(found), str(found)
         return

@@ -1,4 +1,4 @@
-"""Any bytes in any file of a results folder: every reader gives what it can, or one NormbenchError."""
+"""Any bytes in any file of a results folder: a reader returns what it can, or raises one NormbenchError."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def read_all(folder: Path) -> None:
 
 
 def show(tables: Tables) -> None:
-    """Read of the tables whatever a figure, a verdict or a table on the terminal reads of them."""
+    """Read everything from the tables that a figure, a verdict or a terminal table reads."""
     assert tables.title
     assert tables.steps
     assert tables.trains_below > 0
@@ -97,7 +97,7 @@ def show(tables: Tables) -> None:
     other=st.none() | st.sampled_from(["runs.csv", "metrics.csv", "parts", "config.yaml"]),
 )
 def test_any_bytes_in_any_file_are_read_or_refused_in_a_sentence(tmp_path, sweep, name, new, changes, other):
-    """`other` is gone as well; then the training goes on in the folder, to the end or to a sentence."""
+    """`other` is deleted, too. Then the folder is read and trained; both work or give a sentence."""
     note(f"any bytes in {name.replace('STACK', '<stack>')}")
     root, stack = sweep
     folder = tmp_path / "x"
@@ -130,7 +130,7 @@ pickles = st.sampled_from(
     changes=st.none() | edits(),
 )
 def test_a_checkpoint_with_a_right_checksum_and_any_content_is_unfit(sweep, body, lengths, zipped, changes):
-    """The checksum guards against accidents; against a file made on purpose torch's weights_only does."""
+    """The checksum protects from accidents; torch's `weights_only` protects from files made on purpose."""
     note("a checkpoint with a right checksum and any content")
     root, _ = sweep
     if changes is not None:

@@ -1,4 +1,4 @@
-"""Any input gives a result or a `NormbenchError`, within 5 s and 1 GiB: the bounds of all tests here."""
+"""The bounds of the fuzz tests: any input gives a result or a `NormbenchError` within 5 s and 1 GiB."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from typing import Any
 
 from normbench.errors import NormbenchError
 
-COUNTS: dict[str, Counter[str]] = {}  # of each kind of input: how many, and what became of the calls
+COUNTS: dict[str, Counter[str]] = {}  # for each kind of input: inputs, calls with a result, with an error
 SECONDS = 5.0
 BYTES = 1 << 30
 
 
 class TookTooLongError(BaseException):
-    """Raised in the midst of what hangs; no `except Exception` of ours swallows it."""
+    """Raised inside code that hangs. It is not an `Exception`, so that normbench does not catch it."""
 
 
 @contextlib.contextmanager
 def bounded() -> Iterator[None]:
-    """End the block with an error after 5 s of its CPU time, or when the process passes 1 GiB.
+    """End the block with an error after 5 s of CPU time, or when the process uses more than 1 GiB.
 
-    CPU time, since a test must not fail when another process has the machine. The memory limit is that of
-    the address space (RLIMIT_AS), set so that what the process has in use may grow to 1 GiB and no further;
-    what does not fit is a MemoryError.
+    The time is CPU time, so that a test does not fail because another process uses the machine. The memory
+    limit is that of the address space (RLIMIT_AS); an allocation beyond it raises MemoryError.
     """
 
     def too_long(number: int, frame: FrameType | None) -> None:
@@ -46,7 +45,7 @@ def bounded() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _memory() -> Iterator[None]:
-    if sys.platform != "linux":  # elsewhere the limit is not kept, or the size is not told
+    if sys.platform != "linux":  # other systems do not enforce the limit or do not tell the size
         yield
         return
     import resource
@@ -63,13 +62,13 @@ def _memory() -> Iterator[None]:
 
 
 def note(kind: str) -> None:
-    """Count an input of this kind; the calls that follow are tried on it."""
-    COUNTS[kind] = COUNTS.pop(kind, Counter())  # the current kind stands last
+    """Count an input of this kind; the calls that follow belong to it."""
+    COUNTS[kind] = COUNTS.pop(kind, Counter())  # the current kind is the last one
     COUNTS[kind]["inputs"] += 1
 
 
 def tried(act: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Return what the call gives, or the NormbenchError that it raises; anything else fails the test."""
+    """Return the result of a call or the NormbenchError that it raises; any other error fails the test."""
     with bounded():
         try:
             found = act(*arguments, **options)

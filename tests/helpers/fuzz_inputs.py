@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (tables)
-"""Inputs near enough to real ones to get past the first check, and odd enough for a later one."""
+"""Inputs close enough to real ones to pass the first checks, and odd enough to fail a later one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ odd_bytes = st.binary(max_size=30) | odd_texts.map(lambda text: text.encode("utf
 
 @st.composite
 def edits(draw: st.DrawFn) -> list[tuple[str, float, float, bytes]]:
-    """Draw a few edits of a text: (what, where from, how much, with what), places as shares of its length."""
+    """Draw edits of a text: what to do, start and length as shares of the text, and the new bytes."""
     one = st.tuples(
         st.sampled_from(["insert", "replace", "delete", "cut", "repeat", "line"]),
         st.floats(0, 1),
@@ -31,7 +31,7 @@ def edits(draw: st.DrawFn) -> list[tuple[str, float, float, bytes]]:
 
 
 def edited(data: bytes, changes: list[tuple[str, float, float, bytes]]) -> bytes:
-    """Return the bytes with the edits made, one after the other."""
+    """Return the bytes after the edits, made one after the other."""
     for what, where, size, new in changes:
         start = int(where * len(data))
         end = min(len(data), start + 1 + int(size * len(data)))

@@ -1,60 +1,56 @@
-"""A plan, stacks and an engine that trains nothing: rows that follow from run and step alone."""
+"""A plan, stacks and an engine that trains nothing: its rows follow from the run and the step."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
+from functools import cache
 
+from normbench.config import Experiment, parse_config
 from normbench.engine.events import Evaluation, RunEnd
+from normbench.planning.plan import Plan
+from normbench.planning.runs import RunSpec, Stack
 from normbench.records import ResultsFolder
 
 CONFIG = "name: x\ntrain:\n  steps: 30\n"
+EXPERIMENT = """
+name: x
+data: {name: digits}
+model: {name: mlp, depth: 1, width: 4}
+train: {steps: 30, eval_every: 10}
+"""
 
 
-@dataclass(frozen=True)
-class Run:
-    run_id: str
-    seed: int
-    settings: Any
-    values: dict[str, Any]
-    refining: bool = False
+@cache
+def experiment() -> Experiment:
+    return parse_config(EXPERIMENT)
 
 
-@dataclass(frozen=True)
-class Stack:
-    stack_id: str
-    runs: tuple[Run, ...]
-    executor: str = "vectorised"
+def plan_of(runs, columns=("model.norm", "optimizer.lr")):
+    return Plan(
+        experiment(), tuple(runs), (), tuple(columns), device="cpu", executor="vectorized", data_dir=None
+    )
 
 
-@dataclass(frozen=True)
-class Plan:
-    runs: tuple[Run, ...]
-    columns: tuple[str, ...] = ("model.norm", "optimizer.lr")
-
-
-def make_plan(
-    seeds=2, rates=(0.1, 1.0, 100.0), norms=("none", "batchnorm"), trains_below=0.5, dtype="float32"
-):
-    settings = SimpleNamespace(train=SimpleNamespace(trains_below=trains_below, dtype=dtype))
+def make_plan(seeds=2, rates=(0.1, 1.0, 100.0), norms=("none", "batchnorm"), trains_below=0.5):
+    settings = experiment().settings
+    train = settings.train.model_copy(update={"trains_below": trains_below})
+    settings = settings.model_copy(update={"train": train})
     runs = []
     for i, norm in enumerate(norms):
         for rate in rates:
             for seed in range(seeds):
                 run_id = f"{i:02x}{int(rate * 10):06x}{seed:04x}"
-                runs.append(Run(run_id, seed, settings, {"model.norm": norm, "optimizer.lr": rate}))
-    return Plan(tuple(runs))
+                runs.append(RunSpec(run_id, seed, settings, {"model.norm": norm, "optimizer.lr": rate}))
+    return plan_of(runs)
 
 
 def stacks_of(plan, size=4):
     groups = [plan.runs[i : i + size] for i in range(0, len(plan.runs), size)]
-    return [Stack(f"{i:08x}", tuple(group)) for i, group in enumerate(groups)]
+    return [Stack(f"{i:08x}", tuple(group), "vectorized") for i, group in enumerate(groups)]
 
 
 def events(stack, steps=30, every=10, layers=False):
-    """Yield what the engine would: a rate of 100 diverges at step 15, others finish."""
+    """Yield the events of an engine: runs at a rate of 100 diverge at step 15, the others finish."""
     gone = set()
     for step in range(0, steps + 1, every):
         for run in stack.runs:
@@ -86,7 +82,7 @@ def end(run, status, steps, stack, error=None):
 
 
 def train(folder, stack, upto=None, **options):
-    """Write a stack's events, all or the first `upto`; return how many it wrote."""
+    """Write the events of a stack, all or the first `upto`; return their number."""
     with folder.writer(stack, **options) as writer:
         written = 0
         for written, event in enumerate(events(stack), start=1):
@@ -97,7 +93,7 @@ def train(folder, stack, upto=None, **options):
 
 
 def run_all(root, plan, order=None, size=4, config=CONFIG, keep_old=False):
-    """Do what a launcher does: open, train what is missing, merge, close; return the stacks trained."""
+    """Open the folder, train what is missing, merge, close; return the stacks that were trained."""
     with ResultsFolder(root) as folder:
         folder.open_for_run(plan, config, keep_old=keep_old)
         done = folder.finished_ids()

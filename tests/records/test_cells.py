@@ -1,14 +1,15 @@
-"""Values become the text of cells and come back; no text becomes a formula."""
+"""Values are written as cells and read back; no text becomes a formula."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from helpers.records_folder import CONFIG, Plan, Run, make_plan
+from helpers.records_folder import CONFIG, make_plan, plan_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from normbench.planning.runs import RunSpec
 from normbench.records import (
     ResultsFolder,
     format_cell,
@@ -55,14 +56,14 @@ def test_swept_values_come_back_with_their_types(root):
         {"a": "-5", "b": 2, "c": False, "d": None, "e": "nan", "f,g": None},
     ]
     first = make_plan().runs[0]
-    runs = tuple(Run(f"{i:012x}", i, first.settings, value) for i, value in enumerate(values))
-    plan = Plan(runs, columns=tuple(values[0]))
+    runs = [RunSpec(f"{i:012x}", i, first.settings, value) for i, value in enumerate(values)]
+    plan = plan_of(runs, columns=values[0])
     with ResultsFolder(root) as folder:
         folder.open_for_run(plan, CONFIG)
     frame = read_runs(root)
     assert frame["a"].tolist() == ["=1+2", "-5"]
     assert frame["b"].dtype == "int64"
-    assert frame["c"].tolist() == [True, False]
+    assert frame["c"].tolist() == ["true", "false"]
     assert frame["d"][0] == 0.5
     assert math.isnan(frame["d"][1])
     assert frame["e"].tolist() == ["none", "nan"]

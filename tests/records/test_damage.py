@@ -1,4 +1,4 @@
-"""Files that were cut, lost, or filled with something else: what heals, and what is told."""
+"""Files that were truncated, lost or overwritten: what is repaired, and what the user is told."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_torn_part_is_read_as_far_as_it_is_whole(root, plan, cut):
 
 
 def test_an_end_whose_rows_are_lost_is_no_result(root, plan, expected):
-    """After a power failure the files of a stack may be on disk to different lengths."""
+    """After a power failure, the files of a stack may have lost rows to different extents."""
     stack = stacks_of(plan)[0]
     with ResultsFolder(root) as folder:
         folder.open_for_run(plan, CONFIG)

@@ -17,7 +17,7 @@ from normbench.records import (
 def test_a_file_in_place_of_the_folder(root, plan):
     root.parent.mkdir()
     root.write_text("mine")
-    with pytest.raises(RecordsError, match="a file stands where a folder is needed"):
+    with pytest.raises(RecordsError, match="is a file where a folder is needed"):
         run_all(root, plan)
     with pytest.raises(RecordsError, match="is a file"):
         read_runs(root)
@@ -29,7 +29,7 @@ def test_a_file_in_place_of_the_folder(root, plan):
 def test_a_file_in_place_of_the_parts(root, plan):
     root.mkdir(parents=True)
     (root / "parts").write_text("mine")
-    with pytest.raises(RecordsError, match="a file stands where a folder is needed"):
+    with pytest.raises(RecordsError, match="is a file where a folder is needed"):
         run_all(root, plan)
 
 

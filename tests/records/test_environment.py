@@ -1,4 +1,4 @@
-"""environment.json, and what a folder tells at a glance."""
+"""environment.json, and the status of a folder."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def test_environment_keeps_the_first_start_and_every_session(root, plan, monkeyp
         folder.open_for_run(plan, CONFIG)
         monkeypatch.setattr("normbench.records.environment.now", lambda: "2025-01-01T00:00:00Z")
         folder.start_session("cpu", 2, ["/usr/bin/normbench", "run", "a.yaml"])
-        folder.end_session({"looped", "vectorised"})
+        folder.end_session({"looped", "vectorized"})
         monkeypatch.setattr("normbench.records.environment.now", lambda: "2025-01-02T00:00:00Z")
         folder.start_session("cpu", 1, ["normbench", "run", "a.yaml"])
         folder.end_session(["looped"])
     data = json.loads((root / "environment.json").read_text())
     assert (data["start"], data["end"]) == ("2025-01-01T00:00:00Z", "2025-01-02T00:00:00Z")
     assert [session["threads"] for session in data["sessions"]] == [2, 1]
-    assert data["sessions"][0]["executors"] == ["looped", "vectorised"]
+    assert data["sessions"][0]["executors"] == ["looped", "vectorized"]
     assert {"python", "torch", "numpy", "normbench"} <= set(data["versions"])
     assert data["command"] == "normbench run a.yaml"
     assert socket.gethostname() not in (root / "environment.json").read_text()

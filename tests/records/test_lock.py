@@ -1,4 +1,4 @@
-"""One process at a time writes a folder; the lock of a dead one is taken over."""
+"""One process at a time writes a folder. The lock of a dead process is free."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import sys
 import textwrap
 
 import pytest
+from filelock import FileLock
 from helpers.records_folder import CONFIG, run_all
 
 from normbench.errors import RecordsError
-from normbench.records import (
-    ResultsFolder,
-    holder_of,
-)
+from normbench.records import ResultsFolder, holder_of, lock
+from normbench.records.lock import FolderLock
 
 HOLD = """
     import sys
@@ -39,17 +38,40 @@ def other_process(root):
         process.kill()
 
 
+def write_holder(root, **changes):
+    root.mkdir(parents=True, exist_ok=True)
+    holder = {"pid": 1, "host": socket.gethostname(), "start": "2020-01-01T00:00:00Z", "ticks": 1, **changes}
+    (root / "run.lock").write_text(json.dumps(holder))
+
+
+def ticks_of(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[19])
+
+
 def test_a_second_process_is_refused_with_who_holds_it(root, plan, other_process):
-    with pytest.raises(
-        RecordsError, match=f"another process writes this folder .process {other_process.pid} on"
-    ):
-        run_all(root, plan)
-    assert [path.name for path in root.iterdir()] == ["run.lock"]
-    assert f"process {other_process.pid}" in holder_of(root)
+    sentence = rf"another process writes this folder \(process {other_process.pid} on .*, since 2.*Z\)"
+    for _ in range(2):  # the first refusal leaves the lock as it was
+        with pytest.raises(RecordsError, match=sentence):
+            run_all(root, plan)
+    assert {path.name for path in root.iterdir()} == {".lock", "run.lock"}
+
+
+def test_readers_tell_who_holds_a_folder_without_touching_it(root, other_process):
+    before = {path: path.stat().st_mtime_ns for path in root.iterdir()}
+    assert holder_of(root).startswith(f"process {other_process.pid} on {socket.gethostname()}, since ")
+    assert {path: path.stat().st_mtime_ns for path in root.iterdir()} == before
+
+
+def test_nobody_holds_a_folder_that_is_free(root, plan):
+    assert holder_of(root) is None
+    run_all(root, plan)
+    assert holder_of(root) is None
+    assert not (root / "run.lock").exists()
 
 
 def test_the_lock_of_a_killed_process_is_taken_over(root, plan, other_process):
-    other_process.kill()  # and not waited for: it is a zombie, its number still in use
+    other_process.kill()  # and not waited for: it is a zombie, its id is still in use
     os.waitid(os.P_PID, other_process.pid, os.WEXITED | os.WNOWAIT)
     assert (root / "run.lock").exists()
     assert holder_of(root) is None
@@ -57,19 +79,50 @@ def test_the_lock_of_a_killed_process_is_taken_over(root, plan, other_process):
     assert not (root / "run.lock").exists()
 
 
-def test_the_number_of_a_dead_holder_may_belong_to_another_process(root, plan):
-    root.mkdir(parents=True)
-    holder = {"pid": os.getppid(), "host": socket.gethostname(), "start": "2020-01-01T00:00:00Z", "ticks": 1}
-    (root / "run.lock").write_text(json.dumps(holder))
+def test_it_is_taken_over_where_processes_cannot_be_looked_up(root, plan, other_process, monkeypatch):
+    """Windows has neither signal 0 nor /proc; the lock of the system decides."""
+    other_process.kill()
+    other_process.wait()
+    monkeypatch.setattr(lock, "_is_alive", lambda holder: True)
+    holder = json.loads((root / "run.lock").read_text())
+    write_holder(root, **{**holder, "ticks": None})
     assert run_all(root, plan)
 
 
+def test_the_id_of_a_dead_holder_may_belong_to_another_process(root, plan):
+    write_holder(root, pid=os.getppid())
+    assert holder_of(root) is None
+    assert run_all(root, plan)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="starts of processes as on Linux")
+def test_a_holder_without_the_lock_of_the_system_is_respected(root, plan):
+    """normbench before 0.2 locks another file; its entry in run.lock is the same."""
+    write_holder(root, pid=os.getppid(), ticks=ticks_of(os.getppid()))
+    with pytest.raises(RecordsError, match=f"another process writes this folder .process {os.getppid()}"):
+        run_all(root, plan)
+    assert holder_of(root)
+
+
 def test_a_lock_from_another_machine_is_respected(root, plan):
-    root.mkdir(parents=True)
-    holder = {"pid": 1, "host": "elsewhere", "start": "2020-01-01T00:00:00Z", "ticks": 1}
-    (root / "run.lock").write_text(json.dumps(holder))
+    write_holder(root, host="elsewhere")
     with pytest.raises(RecordsError, match=r"locked from another machine .*delete .*run\.lock"):
         run_all(root, plan)
+    assert holder_of(root) == "process 1 on elsewhere, since 2020-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("flock"), OSError(38, "not implemented")])
+def test_without_locks_of_the_file_system_the_process_id_decides(root, plan, monkeypatch, error):
+    def acquire(self):
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    write_holder(root, pid=os.getppid(), ticks=None)
+    with pytest.raises(RecordsError, match="another process writes this folder"):
+        run_all(root, plan)
+    write_holder(root, pid=2**22 + 1)  # larger than the ids of Linux
+    assert run_all(root, plan)
+    assert holder_of(root) is None
 
 
 def test_one_process_does_not_open_a_folder_twice(root, plan):
@@ -77,8 +130,16 @@ def test_one_process_does_not_open_a_folder_twice(root, plan):
         folder.open_for_run(plan, CONFIG)
         with pytest.raises(RecordsError, match="this process already writes"):
             ResultsFolder(root).open_for_run(plan, CONFIG)
-        assert holder_of(root)
+        assert f"process {os.getpid()} " in holder_of(root)
     assert holder_of(root) is None
+
+
+def test_a_lock_that_was_not_taken_releases_nothing(root, other_process):
+    mine = FolderLock(root)
+    with pytest.raises(RecordsError):
+        mine.acquire()
+    mine.release()
+    assert holder_of(root)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[1]", b"\xff\xfe", b'{"pid": -5, "host": "x", "start": ""}'])

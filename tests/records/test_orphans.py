@@ -47,7 +47,7 @@ def test_keep_old_moves_orphans_aside_and_keeps_the_others(root, plan, expected)
 
 
 def test_orphans_in_a_part_are_seen_and_can_be_kept(root, plan):
-    """A killed session leaves a diverged run in a part: it is a result as well."""
+    """A killed session leaves a diverged run in a part, which is a result, too."""
     with ResultsFolder(root) as folder:
         folder.open_for_run(plan, CONFIG)
         train(folder, stacks_of(plan)[1], upto=11)

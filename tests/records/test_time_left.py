@@ -1,4 +1,4 @@
-"""The time left follows from the ended runs nearest to each run that has no result yet."""
+"""The expected time of a run without a result follows from the ended runs nearest to it."""
 
 from __future__ import annotations
 
