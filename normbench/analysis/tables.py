@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normbench.errors import RecordsError
-from normbench.names import MAX_SEEDS, RATE, RESULTS, STEPS, TRAINS_BELOW
+from normbench.names import (
+    ACTIVATION,
+    DROPOUT_PLACEMENT,
+    DROPOUT_RATE,
+    MAX_SEEDS,
+    POSITION,
+    RATE,
+    RESULTS,
+    STEPS,
+    TRAINS_BELOW,
+    VARIANT,
+)
 from normbench.records import read_layers, read_metrics, read_runs
 from normbench.records.config_file import read_config
 from normbench.records.frames import no_rows
@@ -130,6 +141,8 @@ def load_tables(
         }
     runs = _judge(runs, config, again=trains_below is not None)
     runs["refining"] = _refining(runs, config, folder)
+    if runs["decided"].isna().any():
+        runs["decided"] = runs["decided"].fillna(_decided(runs))
     warnings = list(runs.attrs.pop("warnings"))
     try:
         metrics = read_metrics(folder)
@@ -177,6 +190,26 @@ def _refining(runs: pd.DataFrame, config: dict[str, Any], folder: Path) -> pd.Se
         raise RecordsError(f"{text}; run the config again to restore it") from error
     none = pd.Series(False, index=runs.index)
     return runs[RATE].isin(between) if between and RATE in runs.columns else none
+
+
+def _decided(runs: pd.DataFrame) -> pd.Series[Any]:
+    """Return which swept keys each run decides, for records of version 0.1, which do not say it.
+
+    The normalizations are asked with their default options. One that is not registered decides nothing.
+    """
+    import pandas as pd
+
+    keys = pd.Series("none", index=runs.index, dtype=object)
+    if {ACTIVATION, POSITION} & set(runs.columns) and VARIANT in runs.columns:
+        from normbench.norms import NORMS  # lazily: it imports torch
+
+        for name in set(runs[VARIANT].dropna()) & set(NORMS):
+            sets = [key for key in NORMS[name](name=name).sets() if key in runs.columns]
+            keys[runs[VARIANT] == name] = " ".join(sets) or "none"
+    if {DROPOUT_RATE, DROPOUT_PLACEMENT} <= set(runs.columns):
+        nowhere = runs[DROPOUT_PLACEMENT] == "none"
+        keys[nowhere] = keys[nowhere].str.replace("none", "") + f" {DROPOUT_RATE}"
+    return keys
 
 
 def _judge(runs: pd.DataFrame, config: dict[str, Any], again: bool) -> pd.DataFrame:

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normbench.analysis.tables import Tables, in_order
-from normbench.names import ACTIVATION, DROPOUT_PLACEMENT, DROPOUT_RATE, POSITION, RATE, VARIANT
+from normbench.names import DROPOUT_PLACEMENT, DROPOUT_RATE, RATE, VARIANT
 from normbench.stats.outcome import Edge, largest_trained_rate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Keys = tuple[str, ...]
-SET_BY = {ACTIVATION: VARIANT, POSITION: VARIANT, DROPOUT_RATE: DROPOUT_PLACEMENT}
-# names only: to ask the normalizations would import torch
-LAYERLESS = ("none", "weightnorm", "selu", "scaled_weight_standardization", "fixup")
 
 
 @dataclass(frozen=True)
@@ -121,58 +118,43 @@ def label(keys: Keys, row: Iterable[Any], named: bool = False, full: bool = Fals
 
 
 def spread(runs: pd.DataFrame, swept: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Repeat the runs for which a key is set by another under each value that it has elsewhere; say so.
+    """Repeat the runs that decide a swept key themselves under each value that other runs have of it.
 
-    SELU sets the activation, a normalization without a layer has no position, no dropout has no rate: beside
-    nets that choose these keys such runs belong into every panel, not into one of their own. Other keys are
-    left alone: there a single value may be the user's choice.
+    SELU decides the activation, a normalization without a layer has no position, no dropout has no rate.
+    Next to nets that choose these keys such runs belong in every panel, not in one of their own. The records
+    say which keys a run decides (`decided`); a single value of another key may be the user's choice.
+
+    Args:
+        runs: rows of runs.csv.
+        swept: the swept keys.
+
+    Returns:
+        The runs, and a sentence for each key whose runs were repeated.
     """
     import pandas as pd
 
     notes = []
-    for key, owner in SET_BY.items():
-        if key not in swept or owner not in runs.columns:
+    for key in swept:
+        own = runs["decided"].str.split().map(lambda keys, key=key: key in keys).to_numpy(bool)
+        common = in_order(runs.loc[~own, key])
+        fixed = in_order(runs.loc[own, key])
+        if not len(fixed) or not len(common) or list(common) == list(fixed):
             continue
-        values = {
-            who: set(in_order(part[key]))
-            for who in in_order(runs[owner])
-            for part in [runs[runs[owner] == who]]
-        }
-        setters = _setters(key, values)
-        common = [
-            v
-            for v in in_order(runs[key])
-            if any(v in own for who, own in values.items() if who not in setters)
-        ]
-        if not setters or not common or all({v} == values[s] for s in setters for v in common):
-            continue
-        own_rows = runs[owner].isin(setters)
-        copies = [runs[own_rows].assign(**{key: value}) for value in common]
-        # In the rows' order, from which words take theirs: a legend is the same with and without the copies.
-        runs = pd.concat([runs[~own_rows], *copies]).sort_index(kind="stable").reset_index(drop=True)
+        names = _deciders(runs[own], key)
+        copies = [runs[own].assign(**{key: value}) for value in common]
+        # In the order of the rows: it gives words theirs, so that a legend is the same without the copies.
+        runs = pd.concat([runs[~own], *copies]).sort_index(kind="stable").reset_index(drop=True)
         runs[key] = runs[key].infer_objects()
-        notes.append(_spread_text(key, {s: next(iter(values[s])) for s in setters}))
+        notes.append(f"{short_key(key)} is fixed for {names}: shown with each {short_key(key)}")
     return runs, notes
 
 
-def _setters(key: str, values: dict[Any, set[Any]]) -> list[Any]:
-    """Return the values of the other key that fix this one, given which values it has with each."""
-    single = [who for who, own in values.items() if len(own) == 1]
-    if key == POSITION:
-        return [who for who in single if who in LAYERLESS]
-    if key == DROPOUT_RATE:
-        return [who for who in single if who == "none"]
-    return [who for who in single if not any(values[who] & other for n, other in values.items() if n != who)]
-
-
-def _spread_text(key: str, fixed: dict[Any, Any]) -> str:
-    if key == POSITION:
-        verb, be = ("has", "is") if len(fixed) == 1 else ("have", "are")
-        return f"norm {', '.join(fixed)} {verb} no layer to place and {be} shown with every {short_key(key)}"
-    if key == DROPOUT_RATE:
-        return f"dropout placement none has no rate and is shown with every {short_key(key)}"
-    what = ", ".join(f"{who} sets {short_key(key)} {number(value)} itself" for who, value in fixed.items())
-    return f"{what} and is shown with every {short_key(key)}"
+def _deciders(runs: pd.DataFrame, key: str) -> str:
+    """Return what decides a key in these runs: `norm selu`, `dropout placement none`."""
+    owner, word = (DROPOUT_PLACEMENT, "dropout placement") if key == DROPOUT_RATE else (VARIANT, "norm")
+    if owner not in runs.columns:
+        return "some variants"
+    return f"{word} {', '.join(map(str, in_order(runs[owner])))}"
 
 
 def score(runs: pd.DataFrame) -> tuple[pd.Series[Any], str]:

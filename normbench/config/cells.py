@@ -23,13 +23,22 @@ Scalar = Union[str, int, float, bool, None]
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of the sweep, without its seed."""
+    """One combination of the sweep, without its seed.
+
+    Attributes:
+        settings: all options, resolved.
+        values: the resolved value of each swept column; None where the variant has no such option.
+        refining: whether it is trained only if the search for the edge of the rates asks for it.
+    """
 
     settings: Settings
-    values: Mapping[
-        str, Scalar
-    ]  # one for each swept column, resolved; None where the variant has no such option
-    refining: bool = False  # trained only where the search for the edge of the rates asks for it
+    values: Mapping[str, Scalar]
+    refining: bool = False
+
+    @property
+    def decided(self) -> tuple[str, ...]:
+        """Return the swept columns that the variant itself decides; it belongs to each of their values."""
+        return tuple(key for key in self.settings.model.decides() if key in self.values)
 
 
 @dataclass(frozen=True)

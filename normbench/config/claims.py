@@ -13,7 +13,7 @@ from normbench.config.sweep import check_key
 from normbench.errors import did_you_mean, one_of
 from normbench.measures import Measure
 from normbench.measures.claim import TRENDS, Claim, fits, listed, values_of
-from normbench.names import DROPOUT_RATE, RATE
+from normbench.names import RATE
 
 
 def check_claims(root: Node, header: Header, problems: Problems) -> None:
@@ -75,17 +75,13 @@ def _named(node: Node) -> list[tuple[str, Where, str]]:
 
 def _rows(cells: Sequence[Cell]) -> list[tuple[Mapping[str, Any], frozenset[str]]]:
     """Return each cell's swept values, and the keys that it does not choose, which match every filter."""
-    decided: dict[Any, frozenset[str]] = {}
-    rows = []
-    for cell in cells:
-        model: Any = cell.settings.model
-        if model.norm not in decided:
-            decided[model.norm] = frozenset(model.norm.sets())
-        free = decided[model.norm] | {key for key, value in cell.values.items() if value is None}
-        if model.dropout.placement == "none":
-            free |= {DROPOUT_RATE}
-        rows.append((cell.values, free))
-    return rows
+    return [
+        (
+            cell.values,
+            frozenset((*cell.decided, *(key for key, value in cell.values.items() if value is None))),
+        )
+        for cell in cells
+    ]
 
 
 def _check_measure(

@@ -115,8 +115,7 @@ def merge_sentences(groups: list[list[Made]]) -> list[str]:
         rows = [{choice.axis.path: _word(choice.value) for choice in made.choices} for made in group]
         paths = dict.fromkeys(path for row in rows for path in row)
         differing = [path for path in paths if len({row.get(path) for row in rows}) > 1]
-        norm = getattr(group[0].settings.model, "norm", None)
-        label = str(getattr(norm, "name", group[0].settings.model.name))
+        label = group[0].settings.model.norm.name
         key = (label, *(f"{'.'.join(path)}\0{_reason(group[0], path)}" for path in differing))
         counts[key] = counts.get(key, 0) + len(group) - 1
         lists = words.setdefault(key, [{} for _ in differing])
@@ -143,9 +142,7 @@ def _reason(made: Made, path: Path) -> str:
     if path in made.parts[path[0]].absent:
         return f"it has no {dotted}"
     value = _word_of(scalar_at(made.settings, path))
-    norm: Any = getattr(made.settings.model, "norm", None)
-    sets = norm.sets() if hasattr(norm, "sets") else {}
-    who = "its normalization sets" if dotted in sets else "resolved:"
+    who = "its normalization sets" if dotted in made.settings.model.norm.sets() else "resolved:"
     return f"{who} {dotted} = {value}"
 
 

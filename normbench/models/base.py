@@ -11,6 +11,7 @@ from torch import nn
 
 from normbench.errors import PlanError
 from normbench.models.init import Init
+from normbench.names import DROPOUT_RATE
 from normbench.nn.layers import ACTIVATIONS, Noisy, Scaled, name_places
 from normbench.norms import NORMS, Normalization
 from normbench.registry import Named, Options, WordChoice
@@ -55,6 +56,13 @@ class Model(Named):
             fixed["dropout"] = Dropout()
         fixed["init"] = self.init.resolve(self.norm.init())
         return self.model_copy(update=fixed)
+
+    def decides(self) -> tuple[str, ...]:
+        """Return the dotted keys that these options decide, whatever a sweep says: `model.activation`."""
+        keys = list(self.norm.sets())
+        if self.dropout.placement == "none":
+            keys.append(DROPOUT_RATE)
+        return tuple(keys)
 
     def in_common(self) -> dict[str, Any]:
         """Return what the runs of one stack have in common of these options, as plain data."""

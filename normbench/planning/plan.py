@@ -78,7 +78,9 @@ def make_plan(
     for cell in experiment.cells:
         text = content(cell.settings)
         runs += [
-            RunSpec(digest(f"{text}/{seed}", 12), seed, cell.settings, cell.values, cell.refining)
+            RunSpec(
+                digest(f"{text}/{seed}", 12), seed, cell.settings, cell.values, cell.refining, cell.decided
+            )
             for seed in experiment.seeds
         ]
     searches = _searches(experiment, runs, content)

@@ -11,13 +11,23 @@ from normbench.config import Settings
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run: its settings, its seed, and the id that hashes both."""
+    """One run.
+
+    Attributes:
+        run_id: the hash of its settings and seed.
+        seed: where all its random numbers come from.
+        settings: all options, resolved.
+        values: the value of each swept column.
+        refining: whether it is trained only if the search for the edge of the rates asks for it.
+        decided: the swept columns that the run's own settings decide, such as the activation of SELU.
+    """
 
     run_id: str
     seed: int
     settings: Settings
     values: Mapping[str, Any]
-    refining: bool = False  # trained only where the search for the edge of the rates asks for it
+    refining: bool = False
+    decided: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from normbench.records.schema import (
     problem,
     runs_table,
     swept_keys,
+    table_of,
 )
 from normbench.records.summary import final_cells, run_cells
 
@@ -73,8 +74,8 @@ class MergedRuns:
                     header = cells_of(raw.removeprefix(b"\xef\xbb\xbf"))
                 except ValueError as error:
                     raise garbage(self.path, 1, f"the header is not a line of CSV ({error})") from None
-                self.swept = swept_keys(header, self.path)
-                self.table = runs_table(self.swept)
+                self.table = table_of(header, self.path)
+                self.swept = swept_keys(self.table)
                 continue
             what = problem(self.table, raw)
             if what is not None:

@@ -25,6 +25,7 @@ from normbench.records.files import explained
 from normbench.records.index import RowIndex
 from normbench.records.parts import FOLDER
 from normbench.records.schema import (
+    DECIDED,
     LAYERS,
     LONGEST_LINE,
     METRICS,
@@ -76,6 +77,9 @@ def _read_runs(root: Path) -> pd.DataFrame:
             rows = ([cells[name] for name in table.names] for cells in contents.run_rows())
             frame = _parsed(map(line, rows), table, path)
             said = contents.warnings
+    for column in DECIDED:
+        if column.name not in frame.columns:  # records of version 0.1
+            frame[column.name] = None
     frame.attrs["warnings"] = list(said)
     return frame
 

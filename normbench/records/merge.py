@@ -88,6 +88,7 @@ def _merge_run(
         "run_id": run.run_id,
         "seed": format_cell(run.seed),
         **run_cells(choice.status, choice.cells, rows, run.settings.train.trains_below),
+        "decided": format_cell(" ".join(run.decided) or "none"),
     }
     swept = [format_cell(value) for value in values]
     names = [name for name in runs_table([]).names if name not in ("run_id", "seed")]

@@ -14,7 +14,7 @@ from normbench.records.config_file import parse_config_text, read_config
 from normbench.records.contents import Contents, below_in
 from normbench.records.files import Replacement, explained, sync_folder, write_file
 from normbench.records.parts import FOLDER, Manifest
-from normbench.records.schema import ROWS, format_cell, line, runs_table, safe_text
+from normbench.records.schema import ROWS, format_cell, line, safe_text
 from normbench.records.summary import run_cells
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def set_aside(contents: Contents, orphans: list[str]) -> Path:
     files["runs"] = Replacement(new / "runs.csv")
     for name, table in ROWS.items():
         files[name].write(line(table.names))
-    files["runs"].write(line([safe_text(name) for name in runs_table(contents.runs.swept).names]))
+    files["runs"].write(line([safe_text(name) for name in contents.runs.table.names]))
     for run_id in orphans:
         choice = contents.choose(run_id)
         rows = contents.rows("metrics", run_id, choice)
@@ -135,7 +135,7 @@ def set_aside(contents: Contents, orphans: list[str]) -> Path:
         cells = {**known, **end, "run_id": run_id}
         if choice.part is None:
             cells["outcome"] = known["outcome"]
-        names = runs_table(contents.runs.swept).names
+        names = contents.runs.table.names
         files["runs"].write(line([cells.get(name, "") for name in names]))
     for file in files.values():
         file.seal()

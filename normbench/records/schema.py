@@ -84,6 +84,10 @@ LAYERS = Table(
 # How a run ended. Part files and runs.csv share these columns; runs.csv adds the swept keys and the summary.
 END = columns("status:word steps:int? diverged_at_step:int? train_loss_last_tenth:float label_entropy:float")
 COST = columns("parameters:int? train_seconds:float stack:word executor:word")
+# The swept keys that the run's own settings decide, such as the activation of SELU, separated by spaces.
+# Figures and claims put such a run beside each value of these keys. `none`: it decides no key. Version 0.1
+# did not write the column, which then reads as empty.
+DECIDED = columns("decided:word")
 SUMMARY = columns(" ".join(f"{form}_{name}:float" for name in QUANTITIES for form in ("final", "best")))
 # A part also records the config's `trains_below`, which its reader does not know, and the number of metrics
 # rows written before the end, so that an end whose rows were lost does not count as a result.
@@ -92,25 +96,32 @@ ROWS = {"metrics": METRICS, "layers": LAYERS}  # the tables that are merged row 
 PART_TABLES = {"metrics": METRICS, "layers": LAYERS, "runs": PART_RUNS}
 
 
-def runs_table(swept: Iterable[str]) -> Table:
-    """Return the table runs.csv for these swept keys."""
+def runs_table(swept: Iterable[str], with_decided: bool = True) -> Table:
+    """Return the table runs.csv for these swept keys, as it is written now or as version 0.1 wrote it."""
     head = (*columns("run_id:id seed:int"), *(Column(key, "swept") for key in swept))
     end = (END[0], *columns("outcome:word"), *END[1:])
-    return Table("runs", (*head, *end, *SUMMARY, *COST))
+    return Table("runs", (*head, *end, *SUMMARY, *COST, *(DECIDED if with_decided else ())))
 
 
-def swept_keys(header: Sequence[str], file: Path) -> list[str]:
-    """Return the swept keys in a header of runs.csv; RecordsError if it is not a header of that file."""
-    fixed = len(runs_table([]).columns)
-    keys = list(header[2 : len(header) - fixed + 2])
+def table_of(header: Sequence[str], file: Path) -> Table:
+    """Return the table of a header of runs.csv; RecordsError if it is not a header of that file."""
     names = [text_value(name) for name in header]
-    if list(header) != runs_table(keys).names or len(set(names)) < len(names):
-        raise RecordsError(
-            f"{file}:1: the header is {_short(','.join(header))}; it must begin with run_id,seed, name each "
-            f"column once, and end with {','.join(runs_table([]).names[2:])}; restore the file, or "
-            "move it away: its runs are then trained again"
-        )
-    return [text_value(key) for key in keys]
+    if len(set(names)) == len(names):
+        for with_decided in (True, False):
+            fixed = len(runs_table([], with_decided).columns)
+            table = runs_table(header[2 : len(header) - fixed + 2], with_decided)
+            if list(header) == table.names:
+                return table
+    raise RecordsError(
+        f"{file}:1: the header is {_short(','.join(header))}; it must begin with run_id,seed, name each "
+        f"column once, and end with {','.join(runs_table([]).names[2:])}; restore the file, or "
+        "move it away: its runs are then trained again"
+    )
+
+
+def swept_keys(table: Table) -> list[str]:
+    """Return the swept keys that are columns of runs.csv."""
+    return [text_value(column.name) for column in table.columns if column.kind == "swept"]
 
 
 def format_float(value: float | None, dtype: str = "float64") -> str:

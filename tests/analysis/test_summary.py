@@ -127,7 +127,7 @@ def test_a_key_that_a_normalization_sets_is_spread(tmp_path):
     runs, said = spread(tables.runs, tables.swept)
     assert len(tables.runs) == 6
     assert len(runs) == 8
-    assert said == ["selu sets activation selu itself and is shown with every activation"]
+    assert said == ["activation is fixed for norm selu: shown with each activation"]
     assert set(runs["model.activation"]) == {"relu", "tanh"}
 
 

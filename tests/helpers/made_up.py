@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from normbench.norms import NORMS
 from normbench.records.schema import format_cell, line, runs_table
 
 ENTROPY = math.log(10)
@@ -72,6 +73,7 @@ def write(folder: Path, runs, claims=(), *, seeds=None, steps=1000):
             "train_loss_last_tenth": {"trains": 0.1, "stuck": 2.3}.get(one["outcome"]),
             **{key: value for key, value in one.items() if key not in ("cell", "curve", "steps")},
             **one["cell"],
+            "decided": decided_in(one["cell"]),
         }
         last = list(one["curve"].values())[-1:]
         if last:
@@ -86,6 +88,14 @@ def write(folder: Path, runs, claims=(), *, seeds=None, steps=1000):
     for name, cells in files.items():
         (folder / name).write_bytes(b"".join(line(map(str, row)) for row in cells))
     return folder
+
+
+def decided_in(cell):
+    """Return the keys that the settings of a cell decide, as the column `decided` has them."""
+    keys = list(NORMS[cell["model.norm"]]().sets()) if cell.get("model.norm") in NORMS else []
+    if cell.get("model.dropout.placement") == "none":
+        keys.append("model.dropout.rate")
+    return " ".join(key for key in keys if key in cell) or "none"
 
 
 def claim(measure, of=None, against=None, **more):

@@ -44,7 +44,7 @@ def test_panels_of_the_main_job(folder):
     drawn = pages(tables, "convergence", "largest_rate", "heatmap")
     # selu sets its activation: a column of its own, but no row of its own
     assert len([a for a in drawn["convergence"].axes if a.get_label().startswith("panel")]) == 6 * 4
-    assert "selu sets activation selu itself" in texts(drawn["convergence"])
+    assert "activation is fixed for norm selu" in texts(drawn["convergence"])
     assert len(drawn["largest_rate"].axes) == 2
     assert len(drawn["heatmap"].axes) == 6 * 2 + 1
 

@@ -9,7 +9,7 @@ from helpers.figures import assert_readable, pages, texts
 from helpers.synthetic import RATES, write_results
 
 from normbench.analysis.tables import load_tables
-from normbench.analysis.variants import LAYERLESS, spread
+from normbench.analysis.variants import spread
 from normbench.plots.labels import balanced, parts, width, wrap
 
 POSITIONS = ["before_activation", "after_activation", "layer_input"]
@@ -121,7 +121,7 @@ def test_the_name_of_an_axis_keeps_one_line_where_the_page_has_room(placed, drop
 
 def test_a_normalization_without_a_layer_is_shown_with_every_position(placed):
     runs, said = spread(placed.runs, placed.swept)
-    assert said == ["norm none has no layer to place and is shown with every norm_position"]
+    assert said == ["norm_position is fixed for norm none: shown with each norm_position"]
     shown = runs.groupby("model.norm")["model.norm_position"].unique().map(list)
     assert all(positions == POSITIONS for positions in shown)
     assert list(dict.fromkeys(runs["model.norm"])) == list(dict.fromkeys(placed.runs["model.norm"]))
@@ -150,16 +150,9 @@ def test_a_single_value_that_may_be_the_users_choice_is_left_alone(tmp_path):
     assert len(runs) == len(tables.runs)
 
 
-def test_the_names_without_a_layer_are_those_of_the_normalizations():
-    from normbench.norms import NORMS
-
-    found = {name for name in NORMS if "model.norm_position" in NORMS[name]().sets()}
-    assert found == set(LAYERLESS)
-
-
 def test_no_dropout_is_shown_with_every_rate_of_dropout(dropped):
     runs, said = spread(dropped.runs, dropped.swept)
-    assert said == ["dropout placement none has no rate and is shown with every dropout rate"]
+    assert said == ["dropout rate is fixed for dropout placement none: shown with each dropout rate"]
     assert set(runs["model.dropout.rate"]) == {0.2, 0.5}
     (figure,) = pages(dropped, "convergence").values()
     assert figure.get_figheight() < 10  # not a row for each placement and rate

@@ -23,7 +23,7 @@ SHIPPED = sorted((Path(__file__).parents[2] / "results").glob("*/runs.csv"))
 RUN_NUMBERS = [c.name for c in PART_RUNS.columns if c.kind in ("int?", "float")][:-2] + [
     f"{form}_{name}" for name in QUANTITIES for form in ("final", "best")
 ]
-WORDS = ["run_id", "status", "outcome", "stack", "executor"]
+WORDS = ["run_id", "status", "outcome", "stack", "executor", "decided"]
 
 
 def frames(root):

@@ -63,7 +63,8 @@ def test_it_goes_on(folder):
     after = {name: lines(folder, name) for name in before}
     for name, old in before.items():
         finished = 5 if name == "runs.csv" else len(old)
-        assert after[name][:finished] == old[:finished]
+        for new, line in zip(after[name][:finished], old[:finished], strict=True):
+            assert new == line or (name == "runs.csv" and new.startswith(line.rstrip() + b","))  # `decided`
         assert len(after[name]) > finished
     tables = api.load(folder)
     assert set(tables.runs["status"]) == {"finished"}
