@@ -1,4 +1,4 @@
-"""What a plan consists of: single runs, and the stacks that train together. Plain data."""
+"""What a plan consists of: single runs, and stacks of runs that train together. Plain data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RunSpec:
     seed: int
     settings: Settings
     values: Mapping[str, Any]
-    refining: bool = False  # trained only where the search for the edge of the rates asks for it
+    refining: bool = False  # trained only if the search for the edge of the learning rates asks for it
 
 
 @dataclass(frozen=True)

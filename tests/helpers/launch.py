@@ -9,6 +9,7 @@ from typing import Any
 
 from normbench import api
 from normbench.launch.reporter import Reporter
+from normbench.launch.session import Finished
 
 MLP = """
 name: tiny
@@ -44,7 +45,7 @@ class Heard(Reporter):
         self.messages.append(text)
 
 
-def train(folder: Path, config: str = MLP, **options: Any) -> api.Finished:
+def train(folder: Path, config: str = MLP, **options: Any) -> Finished:
     folder.mkdir(exist_ok=True)
     path = folder / "tiny.yaml"
     path.write_text(config, encoding="utf-8")

@@ -30,7 +30,7 @@ def test_a_sweep_stopped_again_and_again_gives_the_same_records_and_makes_no_ste
 ):
     train(tmp_path / "whole", config, executor=executor)
     stopped = 0
-    while train(tmp_path / "stopped", config, executor=executor, should_stop=after(4)).interrupted:
+    while train(tmp_path / "stopped", config, executor=executor, should_stop=after(3)).interrupted:
         stopped += 1
     assert stopped >= 2
     assert records(tmp_path / "stopped") == records(tmp_path / "whole")
@@ -61,8 +61,8 @@ def test_a_checkpoint_that_cannot_be_used_is_named_and_the_stack_begins_anew(tmp
     heard = Heard()
     assert not train(folder, reporter=heard).interrupted
     assert records(folder) == records(whole)
-    anew = [text for text in heard.messages if "begins anew" in text]
-    on = [text for text in heard.messages if "goes on at step" in text]
+    anew = [text for text in heard.messages if "starts again" in text]
+    on = [text for text in heard.messages if "continues at step" in text]
     assert (len(anew), len(on)) == ((0, 1) if harm == "not stopped there" else (1, 0)), heard.messages
 
 
@@ -141,7 +141,7 @@ def test_a_run_that_crashes_is_isolated_from_the_last_checkpoint_and_the_others_
     (session,) = sessions(tmp_path)
     (once,) = sessions(whole)
     assert session["run_steps"] <= once["run_steps"]  # from the beginning it would be twice as many
-    assert any("goes on at step 145" in text for text in heard.messages), heard.messages
+    assert any("continues at step 145" in text for text in heard.messages), heard.messages
     assert not (tmp_path / "tiny" / "checkpoints").exists()
 
     again = train(tmp_path)

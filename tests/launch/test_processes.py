@@ -72,7 +72,7 @@ def test_workers_give_the_records_of_one_process_even_if_they_are_killed(
     )
     assert any("killed" in message for message in killer.messages)
     if at > 1:
-        assert any("goes on at step" in message for message in killer.messages)
+        assert any("continues at step" in message for message in killer.messages)
     assert both.trained == alone.trained == 8
     assert not (both.folder / "checkpoints").exists()
     assert (alone.folder / "metrics.csv").read_bytes() == (both.folder / "metrics.csv").read_bytes()
@@ -103,7 +103,7 @@ def test_stopping_ends_all_workers_and_running_again_completes(config: Path, tmp
     killer = Killer(0)
     done = api.run(config, longer, results=tmp_path, threads=1, reporter=killer)
     assert not done.interrupted
-    assert any("goes on at step" in message for message in killer.messages)
+    assert any("continues at step" in message for message in killer.messages)
     assert set(api.load(done.folder).runs["status"]) == {"finished", "diverged"}
 
 
