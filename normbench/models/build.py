@@ -28,5 +28,5 @@ def build_net(
     """
     place = contextlib.nullcontext() if stored else torch.device("meta")
     with torch.random.fork_rng(devices=[]), place:
-        torch.manual_seed(key(seed, "build"))
+        torch.default_generator.manual_seed(key(seed, "build"))
         return model.build(input_shape, classes)
