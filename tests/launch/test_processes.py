@@ -10,6 +10,8 @@ import pytest
 
 from normbench import api
 from normbench.errors import NormbenchError
+from normbench.launch import processes
+from normbench.launch.messages import Assignment
 from normbench.launch.reporter import Reporter
 
 CONFIG = """
@@ -105,6 +107,24 @@ def test_stopping_ends_all_workers_and_running_again_completes(config: Path, tmp
     assert not done.interrupted
     assert any("continues at step" in message for message in killer.messages)
     assert set(api.load(done.folder).runs["status"]) == {"finished", "diverged"}
+
+
+def test_a_stack_whose_workers_are_killed_again_and_again_is_an_error(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = processes.Worker.train
+
+    def killing(self: processes.Worker, assignment: Assignment) -> None:
+        self.process.kill()
+        train(self, assignment)
+
+    monkeypatch.setattr(processes.Worker, "train", killing)
+    killer = Killer(0)
+    with pytest.raises(NormbenchError, match=r"mlp depth 2.* was killed 3 times; .*fewer --workers"):
+        api.run(config, results=tmp_path, launcher="processes", workers=1, threads=1, reporter=killer)
+    assert sum("a worker was killed" in message for message in killer.messages) == 2
+    monkeypatch.undo()
+    assert api.run(config, results=tmp_path, threads=1).trained == 8
 
 
 def test_workers_without_processes_are_refused(config: Path, tmp_path: Path) -> None:
