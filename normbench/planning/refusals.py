@@ -46,11 +46,9 @@ def _refusal(model: Model, data: DataOptions, data_dir: Path | None) -> str | No
         return refusal(model, info.input_shape, info.classes, data.batch_size)
     except NormbenchError:
         raise
-    except (
-        Exception
-    ) as error:  # a plug-in's layer may raise anything; errors of our own code stay as they are
+    except Exception as error:  # a plug-in's layer may raise anything
         fault = blame(error)
-        if fault is None:
+        if fault is None:  # a bug of ours keeps its traceback
             raise
         raise PlanError(f"{fault} (while '{model.name}' with '{model.norm.name}' is built)") from error
 

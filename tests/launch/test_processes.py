@@ -1,4 +1,4 @@
-"""Several workers give the records of one process, also when one of them is killed."""
+"""Several workers give the records of one process, even if workers are killed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def config(tmp_path: Path) -> Path:
 
 
 class Killer(Reporter):
-    """Kills the workers when progress comes in for the so-many-th time."""
+    """Kills all workers when progress is reported for the `at`-th time; collects messages."""
 
     def __init__(self, at: int) -> None:
         self.left = at
