@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench import api
-from normbench.launch import local
+from normbench.launch import train_stack
 from normbench.launch.checkpoints import Schedule
 
 CONFIG = """
@@ -73,7 +73,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the figures there as JSON")
     options = parser.parse_args()
-    local.Schedule = Counting  # type: ignore[misc]
+    train_stack.Schedule = Counting  # type: ignore[misc]
     found: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for pair in range(options.pairs):
         if pair % 2:

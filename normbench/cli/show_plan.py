@@ -14,13 +14,13 @@ from normbench.names import RATE
 
 if TYPE_CHECKING:
     from normbench.config import Settings
-    from normbench.planning.estimate import Preview
+    from normbench.planning.estimate import Estimate
     from normbench.planning.runs import RunSpec
 
 STACK_ROWS = 12  # kinds of stacks that the text shows; --json has each stack
 
 
-def plan_answer(costs: Preview) -> dict[str, Any]:
+def plan_answer(costs: Estimate) -> dict[str, Any]:
     """Return a plan as plain data."""
     plan = costs.plan
     return {
@@ -44,12 +44,12 @@ def plan_answer(costs: Preview) -> dict[str, Any]:
         "assumed_gflops": costs.gflops,
         "estimated_seconds": costs.seconds,
         "estimated_memory_bytes": costs.memory_bytes,
-        "free_memory_bytes": None if math.isinf(costs.room) else costs.room,
-        "notes": [*plan.notes, *costs.fit(plan.stacks)[1]],
+        "free_memory_bytes": None if math.isinf(plan.memory) else plan.memory,
+        "notes": plan.notes,
     }
 
 
-def print_plan(costs: Preview, every_cell: bool) -> None:
+def print_plan(costs: Estimate, every_cell: bool) -> None:
     """Print the plan: a row for each variant (or cell), its stacks, the totals, what is to be noted."""
     plan = costs.plan
     keys = [key for key in plan.columns if every_cell or key != RATE]
@@ -80,11 +80,11 @@ def print_plan(costs: Preview, every_cell: bool) -> None:
     _print_stacks(costs)
     _print_probes(costs)
     _print_totals(costs)
-    for note in [*plan.notes, *costs.fit(plan.stacks)[1]]:
+    for note in plan.notes:
         typer.echo(f"note: {note}")
 
 
-def _sizes(costs: Preview, settings: list[Settings]) -> list[str]:
+def _sizes(costs: Estimate, settings: list[Settings]) -> list[str]:
     """Return parameters and FLOPs of a training step; of several architectures the smallest and largest."""
     found = {id(one): one for one in settings}.values()
     parameters = sorted({costs.cost(one).parameters for one in found})
@@ -99,7 +99,7 @@ def _shared(values: Mapping[str, Any], keys: list[str], shown: list[str]) -> str
     return ", ".join(f"{key} = {scalar(values.get(key))}" for key in keys if key not in shown)
 
 
-def _print_stacks(costs: Preview) -> None:
+def _print_stacks(costs: Estimate) -> None:
     kinds: dict[tuple[Any, ...], int] = {}
     for stack in costs.stacks:
         memory = amount(float(f"{stack.memory_bytes:.1e}"), "B")  # an estimate: two digits
@@ -120,7 +120,7 @@ def _print_stacks(costs: Preview) -> None:
         typer.echo(f"... and {left} more kinds of stacks (all: --json)\n")
 
 
-def _print_probes(costs: Preview) -> None:
+def _print_probes(costs: Estimate) -> None:
     rows = [
         [probe.name, probe.measurements, f"{probe.steps_each:.1f} steps", f"{probe.share:.1%}"]
         for probe in costs.probes
@@ -130,7 +130,7 @@ def _print_probes(costs: Preview) -> None:
         print_table("Probes", heads, rows, right=1)
 
 
-def _print_totals(costs: Preview) -> None:
+def _print_totals(costs: Estimate) -> None:
     typer.echo(
         f"In all {amount(costs.flops, 'FLOP')}; an estimate, not a measurement: about "
         f"{duration(costs.seconds)} and {amount(costs.memory_bytes, 'B')} of memory\n"

@@ -27,7 +27,7 @@ from normbench.cli.show import print_json, print_rich, say
 from normbench.errors import ExitCode, NormbenchError, RecordsError
 
 if TYPE_CHECKING:
-    from normbench.api import Finished
+    from normbench.launch.session import Finished
     from normbench.planning.plan import Plan
 
 
@@ -223,7 +223,7 @@ def plan(
     """
     from normbench import api
     from normbench.cli.show_plan import plan_answer, print_plan
-    from normbench.planning.estimate import preview
+    from normbench.planning.estimate import estimate
 
     answers = []
     for config in configs:
@@ -235,7 +235,7 @@ def plan(
             executor=executor.value,
             plugins=plugin or (),
         )
-        costs = preview(found)
+        costs = estimate(found)
         if as_json:
             answers.append(plan_answer(costs))
         else:

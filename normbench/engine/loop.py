@@ -83,7 +83,8 @@ class StackTrainer:
     def events(self, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train to the end, yielding what is measured as it comes and a `RunEnd` when a run leaves.
 
-        Stops early when `should_stop()`; then the runs left have no end yet. It is asked between two chunks
+        Stops early when `should_stop()`; then the runs left have no end yet, and another call continues with
+        them (`launch.train_stack` takes one chunk per call). It is asked between two chunks
         of steps, after all that they told: the state is whole then, and a trainer made from it makes the
         same chunks, so that a diverged run leaves its stack at the same step.
         """

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from normbench.models.build import build_net
 from normbench.models.init import initialize, initialize_from_batch
-from normbench.seeding import key
 
 if TYPE_CHECKING:
     from normbench.planning.runs import RunSpec
@@ -104,9 +104,7 @@ def _padded(lanes: Sequence[int]) -> list[int]:
 def initial_model(run: RunSpec, input_shape: tuple[int, ...], classes: int, batch: Tensor) -> nn.Module:
     """Return the run's untrained net in the dtype of its first batch."""
     options = run.settings.model
-    with torch.random.fork_rng(devices=[]):  # for what a user's layer draws when it is made
-        torch.manual_seed(key(run.seed, "build"))
-        model = options.build(input_shape, classes)
+    model = build_net(options, input_shape, classes, seed=run.seed)
     initialize(model, options.init, run.seed)
     model = model.to(batch.dtype)
     initialize_from_batch(model, batch)

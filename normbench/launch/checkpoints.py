@@ -1,4 +1,4 @@
-"""When the checkpoints of a results folder are written, and where: `checkpoints/<stack>.pt`."""
+"""When checkpoints are made, and where they are: `checkpoints/<stack>.pt` in the results folder."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from pathlib import Path
 
 import torch
 
-from normbench.engine.checkpoint import UnfitError, dump_state, load_state, seal
+from normbench.engine.checkpoint import UnfitError, load_state, seal
 from normbench.engine.state import StackState
 from normbench.planning.runs import Stack
 from normbench.records import ResultsFolder, StackWriter
 from normbench.records.files import explained, remove, write_file
 
 FOLDER = "checkpoints"
-EVERY = 60.0  # seconds between checkpoints, unless the user says otherwise
-COST = 50  # by default, at least so many times the cost of the last one lies between two: less than 2 %
+EVERY = 60.0  # seconds between checkpoints, unless the user gives another time
+COST = 50  # by default, at least this many times the cost of the last one lies between two: less than 2 %
 
 
 class Schedule:
     """Tells when a checkpoint is due.
 
     Args:
-        every: seconds between two; None for the default, which also heeds what they cost.
+        every: seconds between two; None for the default, which also depends on what they cost.
+        clock: returns seconds.
     """
 
     def __init__(self, every: float | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,12 +36,12 @@ class Schedule:
         self.last = clock()
 
     def due(self) -> bool:
-        """Say whether it is time to write one."""
+        """Return whether it is time to make one."""
         return self.clock() - self.last >= max(self.every, self.least * self.cost)
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:
-        """Take the time that the block needs to write one."""
+        """Measure the block that makes one."""
         began = self.clock()
         yield
         self.last = self.clock()
@@ -48,32 +49,39 @@ class Schedule:
 
 
 class Checkpoints:
-    """The checkpoints in a results folder that is open; `every` as `Schedule`."""
+    """The checkpoints in an open results folder; `every` as for `Schedule`."""
 
     def __init__(self, folder: ResultsFolder, every: float | None) -> None:
         self.folder, self.root, self.every = folder, folder.root / FOLDER, every
 
-    def save(self, stack: Stack, state: StackState, writer: StackWriter) -> None:
-        """Put the stack's rows and then its state on disk."""
-        self.save_bytes(stack, dump_state(state, _ids(stack), stack.executor), writer)
-
-    def save_bytes(self, stack: Stack, state: bytes, writer: StackWriter) -> None:
-        """Do so with a state that is bytes already."""
+    def save(self, stack: Stack, state: bytes, writer: StackWriter) -> None:
+        """Put the rows of a stack on disk, then its state (`engine.checkpoint.dump_state`)."""
         lengths = writer.length()
         with explained(self.root, "written"):
             self.root.mkdir(exist_ok=True)
         write_file(self._path(stack.stack_id), seal(state, lengths))
 
     def load(self, stack: Stack, device: str, *, onto: str | None = None) -> tuple[StackState | None, str]:
-        """Return what the stack goes on from; None, perhaps with the reason, if it has to begin anew."""
+        """Return the state that a stack continues from.
+
+        Args:
+            stack: to train.
+            device: that trains it.
+            onto: the device to load to, by default the same.
+
+        Returns:
+            The state and an empty text; or None and the reason why its checkpoint cannot be used, empty if
+            there is no checkpoint.
+        """
+        run_ids = [run.run_id for run in stack.runs]
         try:
-            state = load_state(self.read(stack), _ids(stack), stack.executor, torch.device(device), onto=onto)
+            state = load_state(self.read(stack), run_ids, stack.executor, torch.device(device), onto=onto)
         except FileNotFoundError:
             return None, ""
         except (OSError, UnfitError) as error:
             return None, str(error)
         if not self.folder.can_go_on(stack.stack_id, state.lengths):
-            return None, "the rows that were measured before it are no longer there"
+            return None, "the rows measured before it are no longer there"
         return state, ""
 
     def read(self, stack: Stack) -> bytes:
@@ -81,13 +89,13 @@ class Checkpoints:
         return self._path(stack.stack_id).read_bytes()
 
     def remove(self, stack_id: str) -> None:
-        """Remove a stack's checkpoint, and the folder with the last one."""
+        """Remove a stack's checkpoint, and the folder together with the last one."""
         remove(self._path(stack_id))
         with contextlib.suppress(OSError):
             self.root.rmdir()
 
     def keep_only(self, stack_ids: Collection[str]) -> None:
-        """Remove what is of no use any more: stacks that are done, files that were not finished."""
+        """Remove the checkpoints of other stacks, and files that were not completed."""
         if self.root.is_dir():
             for path in list(self.root.iterdir()):
                 if path.suffix != ".pt" or path.stem not in stack_ids:
@@ -97,7 +105,3 @@ class Checkpoints:
 
     def _path(self, stack_id: str) -> Path:
         return self.root / f"{stack_id}.pt"
-
-
-def _ids(stack: Stack) -> list[str]:
-    return [run.run_id for run in stack.runs]

@@ -1,9 +1,9 @@
-"""Which launcher, how many workers and threads: a pure rule from the plan and the machine's cores.
+"""Chooses launcher, workers and threads, by a pure rule from the plan and the machine's cores.
 
-The step of a small net has too little work in each operation for many threads, which then wait for each
-other; several stacks side by side, of one thread each, have nothing to wait for. But workers take seconds to
-start, and the last stacks leave some idle (docs/benchmarks.md), so they are for plans of many stacks and some
-length. The rule takes the whole plan, not what is left of it, so that a sweep goes on as it began.
+In a step of a small net, each operation is too small for many threads, which then wait for each other.
+Several stacks side by side, with one thread each, have nothing to wait for. But workers take seconds to
+start, and the last stacks leave some of them idle (docs/benchmarks.md), so they suit long plans of many
+stacks. The rule looks at the whole plan, not at what is left of it, so that a sweep continues as it began.
 """
 
 from __future__ import annotations
@@ -13,26 +13,37 @@ from dataclasses import dataclass
 
 from normbench.errors import NormbenchError, did_you_mean, one_of
 from normbench.names import LAUNCHERS
-from normbench.planning.estimate import preview
+from normbench.planning.estimate import estimate
 from normbench.planning.plan import Plan
 
-AUTO_SECONDS = 60.0  # estimated; below that, starting the workers takes longer than they spare
+AUTO_SECONDS = 60.0  # of estimated training; starting workers for less takes longer than they save
 AUTO_STACKS = 2  # for each worker, at least
 
 
 @dataclass(frozen=True)
 class Cores:
-    """How a plan is trained: `workers` is None in this process, `threads` None for torch's own choice."""
+    """How the cores are used.
+
+    Attributes:
+        workers: number of worker processes; None to train in this process.
+        threads: of torch in each process; None for torch's own choice.
+    """
 
     workers: int | None
     threads: int | None
 
 
 def choose_cores(plan: Plan, launcher: str, workers: int | None, threads: int | None) -> Cores:
-    """Return how the cores are used, for a launcher of `LAUNCHERS`; what is None is chosen.
+    """Return how the cores are used.
 
-    `auto` takes processes on a CPU of several cores, for a plan of several stacks for each and some length,
-    unless the number of threads is given or a probe takes times.
+    `auto` takes processes if the plan trains on a CPU with several cores, has several stacks for each worker
+    and is long. It trains in this process if the number of threads is given or a probe measures time.
+
+    Args:
+        plan: to train.
+        launcher: one of `LAUNCHERS`.
+        workers: number of processes; None to choose.
+        threads: of torch in each process; None to choose.
 
     Raises:
         NormbenchError: the launcher is unknown, or workers are asked for without processes.
@@ -47,8 +58,8 @@ def choose_cores(plan: Plan, launcher: str, workers: int | None, threads: int | 
     if launcher == "auto" and workers is None:
         most = min(cores, len(plan.stacks) // AUTO_STACKS)
         timed = any(probe.of_stack for probe in plan.experiment.probes)  # workers would disturb each other
-        shared = plan.device == "cpu" and threads is None and most > 1 and not timed
-        if not shared or preview(plan).seconds < AUTO_SECONDS:
+        suited = plan.device == "cpu" and threads is None and most > 1 and not timed
+        if not suited or estimate(plan).seconds < AUTO_SECONDS:
             return Cores(None, threads)
         workers = most
     elif launcher == "local":

@@ -1,9 +1,9 @@
-"""Trains the stacks of a plan in several processes: one stack to each worker, the parent alone writes.
+"""Trains the stacks of a plan in several processes: each worker trains a stack, only the parent writes.
 
-Workers of one thread each do not wait for each other within a step, which is a little faster on two cores,
-and much faster beside other work, where threads wait by spinning (docs/benchmarks.md). Workers are started
-afresh (spawn), read their stack from a pipe, and send back what the engine tells and the states for its
-checkpoints; a worker that is killed is replaced, and its stack goes on from the last.
+Workers with one thread each do not wait for each other within a step. That is a little faster on two idle
+cores, and much faster beside other work, where waiting threads spin (docs/benchmarks.md). A worker is a new
+Python process (spawn). It receives assignments through a pipe and sends messages back. A worker that is
+killed is replaced, and its stack continues from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -11,136 +11,115 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 
-from normbench.engine.checkpoint import UnfitError
+import torch
+
 from normbench.errors import NormbenchError
-from normbench.launch.checkpoints import Schedule
-from normbench.launch.launch import Launch, stack_name
+from normbench.launch.messages import Assignment, Checkpoint, Ending, Refused
+from normbench.launch.recorder import Recorder, stack_name
+from normbench.launch.train_stack import train_stack
 from normbench.planning.runs import Stack
 from normbench.plugins import Plugin, load_again, loaded
-from normbench.probes import Probe
-from normbench.records import StackWriter
 
-TRIES = 3  # a stack whose worker was killed so often (out of memory?) is an error
+TRIES = 3  # a stack whose worker is killed this often between two checkpoints is an error
+WAIT_SECONDS = 0.5  # between two looks at `should_stop`
 
 
-def train_in_processes(launch: Launch, stacks: Sequence[Stack], *, workers: int, threads: int) -> None:
-    """Train the stacks by so many workers of so many threads each; as `local.train_stacks` else."""
-    plan, checkpoints, tally = launch.plan, launch.checkpoints, launch.tally
-    left = list(stacks)
-    tries: dict[str, int] = {}
-    probes = tuple(plan.experiment.probes)
-    job = Job(plan.data_dir, plan.device, threads, checkpoints.every, probes, loaded())
-    pool = [Worker(job) for _ in range(min(workers, len(left)))]
-    told = False
+def train_in_processes(
+    recorder: Recorder,
+    stacks: Sequence[Stack],
+    should_stop: Callable[[], bool],
+    *,
+    workers: int,
+    threads: int,
+) -> None:
+    """Like `local.train_here`, with `workers` processes of `threads` threads each.
+
+    Args:
+        recorder: writes what the workers tell.
+        stacks: to train.
+        should_stop: if true, each worker makes a checkpoint and ends.
+        workers: number of processes, at most one for each stack.
+        threads: of torch, in each worker.
+
+    Raises:
+        NormbenchError: a worker refused to train, or was killed too often.
+    """
+    left = deque(stacks)
+    killed: Counter[str] = Counter()
+    pool = [Worker(threads) for _ in range(min(workers, len(left)))]
+    stopping = False
     try:
         while True:
-            if launch.should_stop() and not told:
-                tally.interrupted = told = True
+            if not stopping and should_stop():
+                stopping = recorder.tally.interrupted = True
                 for worker in pool:
                     worker.stop()
             for worker in pool:
-                if worker.stack is None and left and not told:
-                    worker.train(launch, left.pop(0))
-            busy = [worker for worker in pool if worker.stack is not None]
+                if worker.stack is None and left and not stopping:
+                    worker.train(recorder.begin(left.popleft()))
+            busy = {worker.pipe: worker for worker in pool if worker.stack is not None}
             if not busy:
                 return
-            for ready in wait([worker.pipe for worker in busy], timeout=0.5):
-                worker = next(one for one in busy if one.pipe is ready)
-                stack, writer = worker.stack, worker.writer
+            for pipe in wait(list(busy), timeout=WAIT_SECONDS):
+                worker = busy[pipe]  # type: ignore[index]
+                stack = worker.stack
                 assert stack is not None
-                assert writer is not None
                 try:
-                    kind, content = worker.pipe.recv()
+                    message = worker.pipe.recv()
                 except (EOFError, OSError):
-                    worker.finish()
-                    tries[stack.stack_id] = tries.get(stack.stack_id, 0) + 1
-                    if tries[stack.stack_id] >= TRIES:
+                    recorder.close(stack)
+                    killed[stack.stack_id] += 1
+                    if killed[stack.stack_id] >= TRIES:
                         raise NormbenchError(
                             f"the worker training {stack_name(stack)} was killed {TRIES} times; "
                             "if memory ran out, use fewer --workers"
                         ) from None
-                    launch.reporter.message(
-                        f"a worker was killed; {stack_name(stack)} is trained by a new one"
+                    recorder.reporter.message(
+                        f"a worker was killed; a new one continues with {stack_name(stack)}"
                     )
-                    pool[pool.index(worker)] = Worker(job)
-                    left.insert(0, stack)
+                    pool[pool.index(worker)] = Worker(threads)
+                    left.appendleft(stack)
                     continue
-                if kind == "event":
-                    launch.write(content, writer)
-                elif kind == "flush":
-                    writer.flush()
-                    launch.reporter.advance(content)
-                elif kind == "made":
-                    tally.run_steps[stack.stack_id] += content
-                elif kind == "checkpoint":
-                    checkpoints.save_bytes(stack, content, writer)
-                    tries.pop(stack.stack_id, None)  # it gets on
-                elif kind == "done":
-                    worker.finish()
-                    tally.executors.add(stack.executor)
-                    if content:
-                        checkpoints.remove(stack.stack_id)
-                elif kind == "unfit":
-                    worker.finish()
-                    launch.begins_anew(stack, content)
-                    left.insert(0, stack)
-                elif kind == "refused":
-                    raise NormbenchError(content)
-                else:
-                    worker.finish()
-                    left = [*launch.after_failure(stack, content), *left]
+                if isinstance(message, Checkpoint):
+                    del killed[stack.stack_id]  # the stack makes progress
+                elif isinstance(message, Ending):
+                    worker.stack = None
+                left.extendleft(reversed(recorder.handle(stack, message)))
     finally:
         for worker in pool:
             worker.close()
 
 
 class Worker:
-    """A process that trains one stack after the other, as seen by the parent."""
+    """A process that trains one stack after the other, as its parent sees it."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, job), daemon=True)
+        self.process = context.Process(target=_work, args=(theirs, threads, loaded()), daemon=True)
         self.process.start()
-        theirs.close()  # else the end of the process would not show as the end of the pipe
+        theirs.close()  # otherwise the end of the process would not close the pipe
         self.stack: Stack | None = None
-        self.writer: StackWriter | None = None
 
-    def train(self, launch: Launch, stack: Stack) -> None:
-        """Give the worker its next stack, with its checkpoint if there is one."""
-        launch.reporter.stack(stack_name(stack))
-        state, reason = launch.checkpoints.load(stack, self.job.device, onto="cpu")
-        if state is None:
-            launch.begins_anew(stack, reason)
-            stored, lengths = None, None
-        else:
-            launch.resumes(stack, state)
-            stored, lengths = launch.checkpoints.read(stack), state.lengths
-        self.stack, self.writer = stack, launch.folder.writer(stack, lengths=lengths)
-        with contextlib.suppress(BrokenPipeError):  # it was killed: its pipe will say so
-            self.pipe.send((stack, stored))
+    def train(self, assignment: Assignment) -> None:
+        """Give the worker its next stack."""
+        self.stack = assignment.stack
+        self._send(assignment)
 
     def stop(self) -> None:
-        """Ask the worker to end its stack at the next look."""
-        with contextlib.suppress(BrokenPipeError):
-            self.pipe.send(None)
+        """Ask the worker to end its stack after the present chunk of steps."""
+        self._send(None)
 
-    def finish(self) -> None:
-        """Close the stack's part file."""
-        if self.writer is not None:
-            self.writer.close()
-        self.stack = self.writer = None
+    def _send(self, given: Assignment | None) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it was killed; reading from its pipe will tell
+            self.pipe.send(given)
 
     def close(self) -> None:
         """End the process."""
-        self.finish()
         self.pipe.close()
         self.process.join(timeout=0.2)
         if self.process.is_alive():
@@ -148,94 +127,20 @@ class Worker:
             self.process.join()
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a worker is told once: where the data are, on what and how to train, and the user's own code."""
-
-    data_dir: Path | None
-    device: str
-    threads: int
-    checkpoint_every: float | None
-    probes: tuple[Probe, ...]
-    plugins: tuple[Plugin, ...]
-
-
-def _work(pipe: Connection, job: Job) -> None:
-    """Train the stacks that come through the pipe, in the worker's process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+def _work(pipe: Connection, threads: int, plugins: Sequence[Plugin]) -> None:
+    """Train what comes through the pipe, in the worker's process, until told to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    import torch
+    torch.set_num_threads(threads)
 
-    torch.set_num_threads(job.threads)
+    def told_to_stop() -> bool:
+        return pipe.poll() and pipe.recv() is None
+
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         try:
-            load_again(job.plugins)  # before a stack comes, whose settings are made of their classes
+            load_again(plugins)  # before assignments come, whose settings are made of their classes
+            while (assignment := pipe.recv()) is not None:
+                for message in train_stack(assignment, told_to_stop):
+                    pipe.send(message)
         except NormbenchError as error:
-            pipe.send(("refused", str(error)))
-            return
-        while True:
-            given = pipe.recv()
-            if given is None:
-                return
-            stack, stored = given
-            try:
-                finished = _train(pipe, stack, stored, job)
-            except (BrokenPipeError, ConnectionResetError):
-                return
-            except UnfitError as error:
-                pipe.send(("unfit", str(error)))
-            except NormbenchError as error:
-                pipe.send(("refused", str(error)))
-            except Exception:
-                pipe.send(("failed", traceback.format_exc()))
-                if job.device == "cuda":
-                    torch.cuda.empty_cache()  # it may have been the memory
-            else:
-                pipe.send(("done", finished))
-
-
-def _train(pipe: Connection, stack: Stack, stored: bytes | None, job: Job) -> bool:
-    """Train a stack to its end, or until told to stop; say whether it is at its end."""
-    import torch
-
-    from normbench.data import load
-    from normbench.engine.checkpoint import dump_state, load_state
-    from normbench.engine.loop import StackTrainer
-    from normbench.planning.stacks import stack_key
-
-    settings, ids = stack.runs[0].settings, [run.run_id for run in stack.runs]
-    dataset = load(settings.data, job.data_dir, dtype=settings.train.torch_dtype, device=job.device)
-    state = None if stored is None else load_state(stored, ids, stack.executor, torch.device(job.device))
-
-    def advance(run_steps: int) -> None:
-        pipe.send(("flush", run_steps))
-
-    trainer = StackTrainer(
-        stack.runs,
-        dataset,
-        stack.executor,
-        stack_key(settings),
-        probes=job.probes,
-        state=state,
-        advance=advance,
-    )
-    schedule = Schedule(job.checkpoint_every)
-    told = 0
-
-    def tell_made() -> None:
-        nonlocal told
-        pipe.send(("made", trainer.made - told))
-        told = trainer.made
-
-    def rest() -> bool:
-        tell_made()
-        stop = pipe.poll() and pipe.recv() is None
-        if trainer.state.step and (stop or schedule.due()):
-            with schedule.saving():
-                pipe.send(("checkpoint", dump_state(trainer.state, ids, stack.executor)))
-        return stop
-
-    for event in trainer.events(rest):
-        pipe.send(("event", event))
-    tell_made()
-    return not trainer.state.lanes
+            pipe.send(Refused(str(error)))

@@ -1,6 +1,6 @@
-"""Probes that were added to finished runs: which runs are trained again for layers.csv alone.
+"""Probes that were added to finished runs: these runs are trained again, for their rows of layers.csv alone.
 
-A run trained again must give the metrics that it gave before, row by row; only then its layers are taken.
+A run that is trained again must give the metrics it gave before, row by row. Only then its layers are taken.
 """
 
 from __future__ import annotations
@@ -12,26 +12,35 @@ from normbench.errors import NormbenchError
 from normbench.planning.plan import Plan
 from normbench.planning.refusals import served_probes
 from normbench.planning.runs import RunSpec, Stack
-from normbench.planning.stacks import form_stacks
 from normbench.probes import PROBES, Probe
 from normbench.records import ResultsFolder
 from normbench.records.config_file import read_config
 
-SCHEDULE = ("every", "steps", "log")  # another one needs no other numbers of the steps that are there
+SCHEDULE = ("every", "steps", "log")  # options that do not change the numbers of steps already measured
 
 
-def stacks_to_replay(plan: Plan, folder: ResultsFolder) -> list[Stack]:
-    """Return stacks of the finished runs that lack rows of a probe, each by the executor of its records."""
+def stacks_to_replay(plan: Plan, folder: ResultsFolder, workers: int) -> tuple[list[Stack], list[str]]:
+    """Return the stacks of finished runs that lack rows of a probe, and sentences for the user.
+
+    Each stack has the executor that trained its runs before.
+
+    Args:
+        plan: to train.
+        folder: with the records so far.
+        workers: processes that share the memory.
+    """
     if not plan.experiment.probes:
-        return []
+        return [], []
     expected = {run.run_id: measurements(run, plan) for run in plan.runs}
     lacking = folder.without_layers(expected)
     stacks: list[Stack] = []
+    notes: list[str] = []
     for executor in dict.fromkeys(lacking.values()):
-        runs = [run for run in plan.runs if lacking.get(run.run_id) == executor]
-        executor = executor or plan.executor
-        stacks += form_stacks(runs, plan.device, executor, plan.data_dir, plan.experiment.probes)
-    return stacks
+        ids = [run_id for run_id, of_records in lacking.items() if of_records == executor]
+        formed, divided = plan.stacks_for(ids, executor=executor, workers=workers)
+        stacks += formed
+        notes += divided
+    return stacks, notes
 
 
 def measurements(run: RunSpec, plan: Plan) -> set[tuple[str, int]]:
@@ -45,7 +54,7 @@ def measurements(run: RunSpec, plan: Plan) -> set[tuple[str, int]]:
 
 
 def check_options(plan: Plan, folder: Path) -> None:
-    """Raise if layers.csv was measured with other options of a probe: its rows would not go together."""
+    """Raise a `NormbenchError` if layers.csv was measured with other options of a probe."""
     if not (folder / "layers.csv").exists():
         return
     for before in read_config(folder / "config.yaml").get("probes") or ():
@@ -54,13 +63,13 @@ def check_options(plan: Plan, folder: Path) -> None:
             if old is not None and old.name == new.name and _numbers(old) != _numbers(new):
                 raise NormbenchError(
                     f"{folder / 'layers.csv'}: the probe '{new.name}' was measured with other options "
-                    f"({_numbers(old)}, now {_numbers(new)}); write them as they were, or remove this file: "
-                    "all probes are then measured again"
+                    f"({_numbers(old)}, now {_numbers(new)}); restore them, or remove this file to measure "
+                    "all probes again"
                 )
 
 
 def _probe(written: object) -> Probe | None:
-    """Return a probe from plain data; None for one that this version does not have."""
+    """Return a probe from plain data; None if this version does not have it."""
     try:
         data = {"name": written} if isinstance(written, str) else written
         return PROBES[data["name"]].model_validate(data)  # type: ignore[index]
@@ -69,19 +78,19 @@ def _probe(written: object) -> Probe | None:
 
 
 def _numbers(probe: Probe) -> dict[str, object]:
-    """Return the options on which the numbers of a step depend."""
+    """Return the options that change the numbers measured at a step."""
     return probe.model_dump(exclude={"name", *SCHEDULE})
 
 
 def refuse_other_metrics(folder: ResultsFolder, runs: Sequence[RunSpec]) -> str | None:
-    """Return what to say if runs that were trained again gave other metrics than their records, else None."""
+    """Return the error text if runs that were trained again gave other metrics than before, or None."""
     other = folder.other_metrics([run.run_id for run in runs])
     if not other:
         return None
     run_id, text = next(iter(other.items()))
     return (
-        f"{folder.root}: {len(other)} of {len(runs)} runs, trained again for their layers, gave other "
-        f"metrics than their records; their layers are not taken, the records stay. {run_id}: {text}. "
-        "Another version of torch or normbench, another processor or number of threads does that: measure "
-        "where they were trained, or in a new folder"
+        f"{folder.root}: {len(other)} of {len(runs)} runs, trained again for layers.csv, gave other metrics "
+        f"than before; their layers are not taken, the records stay. {run_id}: {text}. "
+        "Another version of torch or normbench, another processor or another number of threads can be the "
+        "cause: measure where they were trained, or in a new folder"
     )

@@ -1,21 +1,26 @@
-"""From a config to what is trained: run specifications with their ids, and the stacks that they form.
+"""From a config to what is trained: runs with their ids, and the stacks that they form.
 
-Pure: the same config gives the same plan. Each architecture is built once; no image is read.
+The same config, with the same memory, gives the same plan. Each architecture is built once; no image is read.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from normbench.config import Experiment
 from normbench.errors import PlanError, did_you_mean, one_of
 from normbench.names import DEVICES, EXECUTORS
+from normbench.planning.memo import Memo
+from normbench.planning.memory import PROCESS_BYTES, divide_to_fit
 from normbench.planning.refusals import refuse_impossible, unserved
-from normbench.planning.run_id import Once, canonical, data_identity, digest, written
+from normbench.planning.run_id import canonical, data_identity, digest, written
 from normbench.planning.runs import RunSpec, Stack
 from normbench.planning.stacks import form_stacks
 from normbench.stats.edge_search import Search, rehearse
@@ -23,21 +28,71 @@ from normbench.stats.edge_search import Search, rehearse
 
 @dataclass(frozen=True)
 class Plan:
-    """What a config asks for, in the order in which the records list it.
+    """What a config asks for, in the order of the records.
 
-    With a search for the edge of the rates, `runs` are all runs that it may make, `stacks` the first round
-    and those that follow if every edge lies in the middle of the range.
+    Attributes:
+        experiment: the config.
+        runs: all runs; with a search for the edge of the learning rates, all that it may make.
+        columns: swept keys, the columns of runs.csv.
+        device: that trains the runs.
+        executor: as asked for, `auto` or a name.
+        data_dir: folder of the data sets.
+        remarks: sentences for the user about the config.
+        searches: one for each cell (all its learning rates together) and seed that is searched.
+        memory: bytes that are free on the device; stacks are divided until they fit.
     """
 
     experiment: Experiment
     runs: tuple[RunSpec, ...]
-    stacks: tuple[Stack, ...]
     columns: tuple[str, ...]
     device: str
-    executor: str  # as asked for: auto or a forced one
+    executor: str
     data_dir: Path | None
-    notes: list[str] = field(default_factory=list)
+    remarks: tuple[str, ...] = ()
     searches: tuple[Search, ...] = ()
+    memory: float = math.inf
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        """Return the stacks that train if nothing is finished yet.
+
+        With a search, these are the stacks of its first round, and then those that follow if every edge lies
+        in the middle of its range.
+        """
+        return self._stacks_and_notes[0]
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what the user should know before training."""
+        return [*self.remarks, *self._stacks_and_notes[1]]
+
+    @cached_property
+    def _stacks_and_notes(self) -> tuple[tuple[Stack, ...], list[str]]:
+        return self._form([self.wanted({}), *rehearse(self.searches)])
+
+    def stacks_for(
+        self, run_ids: Iterable[str], *, executor: str | None = None, workers: int = 1
+    ) -> tuple[tuple[Stack, ...], list[str]]:
+        """Return the stacks that train these runs of the plan, and a sentence about each that was divided.
+
+        Args:
+            run_ids: of the runs to train; for those of the first round, the result is `stacks`.
+            executor: in place of the plan's.
+            workers: processes that share the memory.
+        """
+        return self._form([run_ids], executor, workers)
+
+    def _form(
+        self, rounds: Iterable[Iterable[str]], executor: str | None = None, workers: int = 1
+    ) -> tuple[tuple[Stack, ...], list[str]]:
+        stacks: list[Stack] = []
+        for run_ids in map(set, rounds):
+            runs = [run for run in self.runs if run.run_id in run_ids]
+            stacks += form_stacks(
+                runs, self.device, executor or self.executor, self.data_dir, self.experiment.probes
+            )
+        room = self.memory / workers - (PROCESS_BYTES if self.device == "cpu" else 0.0)
+        return divide_to_fit(stacks, self.data_dir, room)
 
     def wanted(self, outcomes: Mapping[str, str | None]) -> list[str]:
         """Return the ids of the runs to train next, given the outcomes of all that ended (None: crashed)."""
@@ -46,16 +101,10 @@ class Plan:
         return [run.run_id for run in self.runs if run.run_id in asked]
 
     def most_runs(self, runs: Sequence[RunSpec] | None = None) -> int:
-        """Return how many runs are trained at most; of all, or of whole cells with all their rates."""
+        """Return the most runs that are trained: of all, or of whole cells with all their learning rates."""
         ids = {run.run_id for run in (self.runs if runs is None else runs)}
         mine = [search for search in self.searches if search.ids[0] in ids]
         return len(ids) + sum(search.most_runs - len(search.ids) for search in mine)
-
-    def stacks_of(self, run_ids: Iterable[str]) -> tuple[Stack, ...]:
-        """Return the stacks for these runs of the plan alone (what is left to train)."""
-        wanted = set(run_ids)
-        mine = [run for run in self.runs if run.run_id in wanted]
-        return form_stacks(mine, self.device, self.executor, self.data_dir, self.experiment.probes)
 
 
 def make_plan(
@@ -63,8 +112,20 @@ def make_plan(
     data_dir: str | Path | None = None,
     device: str = "auto",
     executor: str = "auto",
+    memory: float = math.inf,
 ) -> Plan:
-    """Return the plan of an experiment; a combination that cannot be trained raises a `PlanError`."""
+    """Return the plan of an experiment.
+
+    Args:
+        experiment: the config.
+        data_dir: folder of the data sets, unless the config names one.
+        device: one of `DEVICES`.
+        executor: one of `EXECUTORS`.
+        memory: bytes that the stacks may take on the device.
+
+    Raises:
+        PlanError: the device or executor is unknown or absent, or some combinations cannot be trained.
+    """
     device = choose_device(device)
     if executor not in EXECUTORS:
         raise PlanError(
@@ -73,7 +134,7 @@ def make_plan(
     folder = None if data_dir is None else Path(data_dir)
     refuse_impossible(experiment, folder)
     unmeasured = unserved(experiment, folder)
-    content = Once(partial(canonical, written=Once(written), data=Once(partial(data_identity, folder))))
+    content = Memo(partial(canonical, written=Memo(written), data=Memo(partial(data_identity, folder))))
     runs = []
     for cell in experiment.cells:
         text = content(cell.settings)
@@ -84,43 +145,34 @@ def make_plan(
             for seed in experiment.seeds
         ]
     searches = _searches(experiment, runs, content)
-    probes = experiment.probes
-    stacks = form_stacks([run for run in runs if not run.refining], device, executor, folder, probes)
-    for ids in rehearse(searches):
-        found = [run for run in runs if run.run_id in ids]
-        stacks += form_stacks(found, device, executor, folder, probes)
+    remarks = [*experiment.merged, *experiment.warnings, *unmeasured]
     return Plan(
         experiment=experiment,
         runs=tuple(runs),
-        stacks=stacks,
         columns=tuple(experiment.columns),
         device=device,
         executor=executor,
         data_dir=folder,
-        notes=[
-            *experiment.merged,
-            *experiment.warnings,
-            *unmeasured,
-            *(search.note for search in searches[:1]),
-        ],
+        remarks=(*remarks, *(search.note for search in searches[:1])),
         searches=searches,
+        memory=memory,
     )
 
 
 def _searches(
     experiment: Experiment, runs: Sequence[RunSpec], content: Callable[[Any], str]
 ) -> tuple[Search, ...]:
-    """Return a search for each cell (but for its rate) and seed that has rates between scan points.
+    """Return a search for each cell and seed that refines its learning rates, which it takes together.
 
-    `content`: the text of all that can change the numbers of a cell.
+    `content` returns the text of everything that can change the numbers of a cell.
     """
     if not any(run.refining for run in runs):
         return ()
     groups: dict[tuple[str, int], list[RunSpec]] = {}
     left = iter(runs)
     for cell in experiment.cells:
-        any_rate = cell.settings.optimizer.model_copy(update={"lr": 1.0})
-        text = content(cell.settings.model_copy(update={"optimizer": any_rate}))
+        any_lr = cell.settings.optimizer.model_copy(update={"lr": 1.0})
+        text = content(cell.settings.model_copy(update={"optimizer": any_lr}))
         for seed in experiment.seeds:
             groups.setdefault((text, seed), []).append(next(left))
     return tuple(
@@ -135,16 +187,14 @@ def _searches(
 
 
 def choose_device(device: str) -> str:
-    """Return the device to train on; `auto` takes a CUDA card where there is one, else the CPU."""
+    """Return the device to train on; `auto` takes a CUDA device if there is one, otherwise the CPU."""
     if device == "cpu":
         return device
-    import torch
-
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device not in DEVICES:
         raise PlanError(f"--device: '{device}' is unknown; {did_you_mean(device, DEVICES)}{one_of(DEVICES)}")
-    there = torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
-    if not there:
+    available = torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
+    if not available:
         raise PlanError(f"--device: this machine or this torch has no '{device}'; use --device cpu")
     return device

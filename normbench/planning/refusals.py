@@ -7,9 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from normbench.config import Experiment, Settings
 from normbench.data.base import DataOptions
 from normbench.errors import NormbenchError, PlanError
+from normbench.models import Model
+from normbench.models.build import build_net
 from normbench.planning.net_cost import refusal
 from normbench.planning.shapes import data_shape
 from normbench.plugins import blame
@@ -17,7 +21,7 @@ from normbench.probes import Probe
 
 
 def refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
-    """Raise with one line for each distinct reason."""
+    """Raise a `PlanError` with one line for each distinct reason why cells cannot be trained."""
     reasons: dict[str, int] = {}
     judged: dict[tuple[Any, Any], str | None] = {}
     for cell in experiment.cells:
@@ -36,21 +40,25 @@ def refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
         )
 
 
-def _refusal(model: Any, data: DataOptions, data_dir: Path | None) -> str | None:
+def _refusal(model: Model, data: DataOptions, data_dir: Path | None) -> str | None:
     info = data_shape(data, data_dir)
     try:
         return refusal(model, info.input_shape, info.classes, data.batch_size)
     except NormbenchError:
         raise
-    except Exception as error:
+    except Exception as error:  # a plug-in's layer may raise anything
         fault = blame(error)
-        if fault is None:
+        if fault is None:  # a bug of ours keeps its traceback
             raise
         raise PlanError(f"{fault} (while '{model.name}' with '{model.norm.name}' is built)") from error
 
 
 def unserved(experiment: Experiment, data_dir: Path | None) -> list[str]:
-    """Return what of the probes is not measured in which cells; raise where one serves no cell at all."""
+    """Return a sentence for each probe and reason why some cells are not measured.
+
+    Raises:
+        PlanError: a probe can be measured in no cell.
+    """
     found: dict[tuple[str, str], int] = {}
     served: set[str] = set()
     judged: dict[tuple[str, Any, int], tuple[bool, str]] = {}
@@ -71,7 +79,7 @@ def unserved(experiment: Experiment, data_dir: Path | None) -> list[str]:
 
 
 def _serves(probe: Probe, settings: Settings, data_dir: Path | None) -> tuple[bool, str]:
-    """Say whether a probe measures anything in these runs, and what it does not measure and why."""
+    """Return whether a probe measures anything in these runs, and what it does not measure and why."""
     model, last = settings.model, settings.train.steps
     reason = probe.refuses(_net(model, data_shape(settings.data, data_dir).input_shape), settings)
     if reason is not None:
@@ -82,14 +90,24 @@ def _serves(probe: Probe, settings: Settings, data_dir: Path | None) -> tuple[bo
 
 
 def served_probes(probes: Iterable[Probe], settings: Settings, data_dir: Path | None) -> list[Probe]:
-    """Return the probes that can be measured in runs of these settings."""
+    """Return the probes that can be measured in runs with these settings."""
     return [probe for probe, _ in probe_costs(probes, settings, data_dir, "looped")]
 
 
 def probe_costs(
     probes: Iterable[Probe], settings: Settings, data_dir: Path | None, executor: str
 ) -> list[tuple[Probe, float]]:
-    """Return the same, each with the training steps that one measurement takes."""
+    """Return the probes that can be measured in some runs, each with the cost of one measurement.
+
+    Args:
+        probes: to choose from.
+        settings: of the runs.
+        data_dir: folder of the data sets.
+        executor: that trains the runs.
+
+    Returns:
+        Probes, each with its cost in training steps of the same net.
+    """
     chosen = list(probes)
     if not chosen:
         return []
@@ -98,9 +116,6 @@ def probe_costs(
 
 
 @lru_cache(maxsize=256)
-def _net(model: Any, input_shape: tuple[int, ...]) -> Any:
-    """Return a net without storage, for its parts and their names."""
-    import torch
-
-    with torch.device("meta"):
-        return model.build(input_shape, 2)
+def _net(model: Model, input_shape: tuple[int, ...]) -> nn.Module:
+    """Return a net without storage, for a look at its parts and their names."""
+    return build_net(model, input_shape, classes=2, stored=False)

@@ -1,4 +1,4 @@
-"""What makes a run the run that it is: the text of all that can change its numbers, which its id hashes."""
+"""The id of a run: a hash of everything that can change its numbers."""
 
 from __future__ import annotations
 
@@ -13,26 +13,11 @@ from normbench.data.base import DataOptions
 from normbench.plugins import used_by
 from normbench.registry import Options
 
-ID_VERSION = 1  # raise it when the same settings come to mean other numbers
-
-
-class Once:
-    """A function's answers about objects, each kept by the object itself: cells share their sections."""
-
-    def __init__(self, function: Callable[[Any], str]) -> None:
-        self.function = function
-        # with the object: else its number could become another's
-        self.answers: dict[int, tuple[Any, str]] = {}
-
-    def __call__(self, thing: Any) -> str:
-        """Return the answer, at once where it is known."""
-        if id(thing) not in self.answers:
-            self.answers[id(thing)] = thing, self.function(thing)
-        return self.answers[id(thing)][1]
+ID_VERSION = 1  # increase it when the same settings come to give other numbers
 
 
 def written(section: Options) -> str:
-    """Return what of a section goes into a run's id, as text that is the same everywhere."""
+    """Return the part of a section that goes into a run's id, as text that is the same on every machine."""
     return json.dumps(section.hashed(), sort_keys=True)
 
 
@@ -42,9 +27,12 @@ def data_identity(data_dir: Path | None, data: DataOptions) -> str:
 
 
 def canonical(settings: Settings, written: Callable[[Any], str], data: Callable[[Any], str]) -> str:
-    """Return all that can change a run's numbers but its seed: JSON with sorted keys, put together of parts.
+    """Return everything except the seed that can change a run's numbers, as JSON with sorted keys.
 
-    written, data: the text of a section, and of what identifies the images.
+    Args:
+        settings: of the run.
+        written: returns the text of a section.
+        data: returns the text that identifies the images.
     """
     parts = {
         "data": data(settings.data),
@@ -54,11 +42,11 @@ def canonical(settings: Settings, written: Callable[[Any], str], data: Callable[
         "version": str(ID_VERSION),
     }
     plugins = [[plugin.name, plugin.package, plugin.sha256] for plugin in used_by(settings)]
-    if plugins:  # another layer under the same name is another run
+    if plugins:  # another layer with the same name makes another run
         parts["plugins"] = json.dumps(plugins)
     return "{" + ", ".join(f'"{key}": {parts[key]}' for key in sorted(parts)) + "}"
 
 
 def digest(text: str, length: int) -> str:
-    """Return the first characters of a text's hash."""
+    """Return the first characters of a text's SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:length]

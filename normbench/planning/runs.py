@@ -1,4 +1,4 @@
-"""What a plan consists of: single runs, and the stacks that train together. Plain data."""
+"""What a plan consists of: single runs, and stacks of runs that train together. Plain data."""
 
 from __future__ import annotations
 

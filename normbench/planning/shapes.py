@@ -11,5 +11,5 @@ from normbench.data.base import DataOptions
 
 @lru_cache(maxsize=256)
 def data_shape(data: DataOptions, data_dir: Path | None) -> DatasetInfo:
-    """Return what is known of a data set without its images: shapes, classes, sizes."""
+    """Return shapes, classes and sizes of a data set; no image is read."""
     return dataset_info(data, data_dir)

@@ -1,4 +1,4 @@
-"""Which runs train together: runs of equal shapes form stacks, each as large as its device takes well."""
+"""Which runs train together: runs of equal shapes form stacks, as large as the device trains efficiently."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from normbench.config import SECTIONS, Settings
+from normbench.planning.memo import Memo
 from normbench.planning.net_cost import net_cost
-from normbench.planning.run_id import Once, digest
+from normbench.planning.run_id import digest
 from normbench.planning.runs import RunSpec, Stack
 from normbench.planning.shapes import data_shape
 from normbench.probes import Probe
 from normbench.registry import Options
 
-# How many runs make a stack on a CPU (benchmarks/stack_size.py). More runs spare calls and divide evenly
-# among the cores, up to weights far beyond the caches, which are trained at the memory's speed; smaller
-# stacks keep all cores busy to the end of a sweep. Runs of one seed share their batch; others need a copy
-# each, which pays where the images are small and the calls of a step, which a larger stack spares, take
-# longer than copying this many bytes.
+# How many runs make a stack on a CPU (benchmarks/stack_size.py). A larger stack saves calls and divides
+# evenly among the cores, until its weights are far larger than the caches and train at the speed of the
+# memory. A smaller stack keeps all cores busy to the end of a sweep. Runs of one seed share their batch; runs
+# of several seeds need a copy each. The copy pays if it takes less time than the calls that a larger stack
+# saves in a step: up to this many bytes.
 CPU_STACK_BYTES = 48 * 2**20
 CPU_STACK_RUNS = 64
 CPU_STEP_BYTES = 750_000
@@ -33,9 +34,11 @@ def _in_common(section: Options) -> str:
 
 
 def stack_key(settings: Settings, in_common: Callable[[Any], str] = _in_common) -> str:
-    """Return what the runs of a stack have in common: all but what may differ lane by lane.
+    """Return what the runs of a stack have in common: all settings except those that may differ by run.
 
-    `in_common`: of a section; for many settings one that remembers.
+    Args:
+        settings: of a run.
+        in_common: returns the text of a section; for many settings, pass a function that remembers.
     """
     return "\n".join(in_common(getattr(settings, name)) for name in SECTIONS)
 
@@ -43,14 +46,22 @@ def stack_key(settings: Settings, in_common: Callable[[Any], str] = _in_common) 
 def form_stacks(
     runs: Sequence[RunSpec], device: str, executor: str, data_dir: Path | None, probes: Iterable[Probe]
 ) -> tuple[Stack, ...]:
-    """Group runs of equal shapes into stacks, seed by seed, each as large as its device takes well.
+    """Group runs of equal shapes into stacks, seed by seed.
 
-    A probe of whole stacks keeps seeds apart: one measurement for several were no independent repetition. And
-    it goes seed by seed through all groups, so that a machine slow for a while is so to each of them.
+    With a probe that measures whole stacks, each seed gets its own stack, so that seeds are independent
+    repetitions. Seeds are then interleaved across variants, so that a slow spell of the machine affects all
+    variants equally.
+
+    Args:
+        runs: to train, in the plan's order.
+        device: that trains them; it decides how many runs make a stack.
+        executor: `auto` for the executor that suits the architecture, or its name.
+        data_dir: folder of the data sets.
+        probes: of the experiment.
     """
     apart = any(probe.of_stack for probe in probes)
     groups: dict[str, list[RunSpec]] = {}
-    key = Once(partial(stack_key, in_common=Once(_in_common)))
+    key = Memo(partial(stack_key, in_common=Memo(_in_common)))
     for run in runs:
         groups.setdefault(key(run.settings), []).append(run)
     stacks = []
@@ -67,14 +78,14 @@ def form_stacks(
 
 
 def _by_seed(runs: Sequence[RunSpec], device: str, data_dir: Path | None, apart: bool) -> list[list[RunSpec]]:
-    """Return the runs in the order of their seeds, apart where asked or copies of batches would cost more."""
+    """Return the runs ordered by seed, one list per seed if asked or if copies of batches would be slower."""
     seeds: dict[int, list[RunSpec]] = {}
     for run in sorted(runs, key=lambda run: run.seed):
         seeds.setdefault(run.seed, []).append(run)
     data = runs[0].settings.data
     batch_bytes = 4 * data.batch_size * math.prod(data_shape(data, data_dir).input_shape)
-    dear = device == "cpu" and len(runs) / len(seeds) * batch_bytes > CPU_STEP_BYTES
-    if apart or dear:
+    copies_are_slow = device == "cpu" and len(runs) / len(seeds) * batch_bytes > CPU_STEP_BYTES
+    if apart or copies_are_slow:
         return list(seeds.values())
     return [[run for members in seeds.values() for run in members]]
 
@@ -84,22 +95,21 @@ def _stack(runs: Sequence[RunSpec], executor: str) -> Stack:
 
 
 def split_stack(stack: Stack, runs: Sequence[RunSpec] | None = None) -> tuple[Stack, ...]:
-    """Return the two halves of a stack, or of those of its runs that are left; one left stands alone."""
+    """Return the two halves of a stack, or of the runs of it that are left; one run gives one stack."""
     left = stack.runs if runs is None else runs
     halves = (left[: len(left) // 2], left[len(left) // 2 :])
     return tuple(_stack(half, stack.executor) for half in halves if half)
 
 
 def choose_executor(settings: Settings, device: str) -> str:
-    """Return the executor by rule: vectorized but for architectures that say that they run faster apart."""
+    """Return `vectorized`, or `looped` for an architecture that runs faster one run at a time."""
     return "looped" if settings.model.runs_apart(device) else "vectorized"
 
 
 def stack_size(settings: Settings, device: str, data_dir: Path | None) -> int:
-    """Return how many runs make a stack, at most: what keeps their weights in a CPU's cache."""
+    """Return the largest number of runs in a stack; on a CPU their weights should fit into its cache."""
     if device != "cpu":
         return GPU_STACK_RUNS
     info = data_shape(settings.data, data_dir)
-    item = settings.train.itemsize
-    weights = item * net_cost(settings.model, info.input_shape, info.classes).parameters
+    weights = settings.train.itemsize * net_cost(settings.model, info.input_shape, info.classes).parameters
     return max(2, min(CPU_STACK_RUNS, CPU_STACK_BYTES // weights))

@@ -24,6 +24,7 @@ from normbench.analysis.tables import Tables, load_layers, load_tables, seeds_of
 from normbench.analysis.verify import verify
 from normbench.engine.checkpoint import FORMAT, UnfitError, load_state
 from normbench.errors import NormbenchError
+from normbench.launch.session import Finished
 from normbench.records import folder_status, read_layers, read_metrics, read_runs
 from normbench.records.lock import holder_of
 
@@ -111,7 +112,7 @@ def test_any_bytes_in_any_file_are_read_or_refused_in_a_sentence(tmp_path, sweep
     found = tried(
         api.run, root / "x.yaml", results=tmp_path, device="cpu", threads=1, should_stop=lambda: True
     )
-    assert isinstance(found, (api.Finished, NormbenchError))
+    assert isinstance(found, (Finished, NormbenchError))
     assert not (folder / "run.lock").exists() or isinstance(found, NormbenchError)
 
 

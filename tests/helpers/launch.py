@@ -1,4 +1,4 @@
-"""Small sweeps on the embedded digits that are stopped, killed and gone on with, and their records."""
+"""Small sweeps on the embedded digits, for tests that stop, kill and resume them, and their records."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from normbench import api
 from normbench.launch.reporter import Reporter
+from normbench.launch.session import Finished
 
 MLP = """
 name: tiny
@@ -30,8 +31,8 @@ optimizer: {name: sgd, momentum: 0.9}
 train: {steps: 150, eval_every: 60}
 sweep: {optimizer.lr: [0.03, 0.1]}
 """
-NOT_THE_TRAINING = ("train_seconds",)  # differs from one training to the next
-SPLIT = (*NOT_THE_TRAINING, "stack")  # of a stack that was divided
+NOT_THE_TRAINING = ("train_seconds",)  # differs between two trainings
+SPLIT = (*NOT_THE_TRAINING, "stack")  # differs if a stack was divided
 
 
 class Heard(Reporter):
@@ -44,7 +45,7 @@ class Heard(Reporter):
         self.messages.append(text)
 
 
-def train(folder: Path, config: str = MLP, **options: Any) -> api.Finished:
+def train(folder: Path, config: str = MLP, **options: Any) -> Finished:
     folder.mkdir(exist_ok=True)
     path = folder / "tiny.yaml"
     path.write_text(config, encoding="utf-8")
@@ -52,7 +53,7 @@ def train(folder: Path, config: str = MLP, **options: Any) -> api.Finished:
 
 
 def records(folder: Path, without: tuple[str, ...] = NOT_THE_TRAINING) -> tuple[bytes, list[dict[str, str]]]:
-    """What must be the same: metrics.csv byte by byte, runs.csv cell by cell but for some columns."""
+    """Return what must be equal: metrics.csv byte by byte, runs.csv cell by cell, without some columns."""
     with (folder / "tiny" / "runs.csv").open(newline="", encoding="utf-8") as file:
         rows = [
             {key: value for key, value in row.items() if key not in without} for row in csv.DictReader(file)
@@ -65,6 +66,6 @@ def sessions(folder: Path) -> list[dict[str, Any]]:
 
 
 def after(times: int) -> Any:
-    """A `should_stop` that says yes when asked for the so-many-th time."""
+    """Return a `should_stop` that answers false this many times, then true."""
     left = iter(range(times))
     return lambda: next(left, None) is None

@@ -1,4 +1,4 @@
-"""What goes on from a checkpoint ends as if never stopped; a checkpoint that cannot be used is named."""
+"""A stack resumed from a checkpoint ends as if never stopped; an unusable checkpoint is reported."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ def test_a_sweep_stopped_again_and_again_gives_the_same_records_and_makes_no_ste
 ):
     train(tmp_path / "whole", config, executor=executor)
     stopped = 0
-    while train(tmp_path / "stopped", config, executor=executor, should_stop=after(4)).interrupted:
+    while train(tmp_path / "stopped", config, executor=executor, should_stop=after(3)).interrupted:
         stopped += 1
     assert stopped >= 2
     assert records(tmp_path / "stopped") == records(tmp_path / "whole")
@@ -42,7 +42,7 @@ def test_a_sweep_stopped_again_and_again_gives_the_same_records_and_makes_no_ste
 
 
 @pytest.mark.parametrize("harm", ["truncated", "flipped", "empty", "pickle", "no rows", "not stopped there"])
-def test_a_checkpoint_that_cannot_be_used_is_named_and_the_stack_begins_anew(tmp_path, whole, harm):
+def test_a_checkpoint_that_cannot_be_used_is_reported_and_the_stack_starts_again(tmp_path, whole, harm):
     folder = tmp_path / "stopped"
     assert train(folder, should_stop=after(6)).interrupted
     (path,) = (folder / "tiny" / "checkpoints").iterdir()
@@ -61,9 +61,9 @@ def test_a_checkpoint_that_cannot_be_used_is_named_and_the_stack_begins_anew(tmp
     heard = Heard()
     assert not train(folder, reporter=heard).interrupted
     assert records(folder) == records(whole)
-    anew = [text for text in heard.messages if "begins anew" in text]
-    on = [text for text in heard.messages if "goes on at step" in text]
-    assert (len(anew), len(on)) == ((0, 1) if harm == "not stopped there" else (1, 0)), heard.messages
+    again = [text for text in heard.messages if "starts again" in text]
+    on = [text for text in heard.messages if "continues at step" in text]
+    assert (len(again), len(on)) == ((0, 1) if harm == "not stopped there" else (1, 0)), heard.messages
 
 
 def state_of(runs=3):
@@ -112,7 +112,7 @@ def test_checkpoints_come_by_time_and_by_default_cost_less_than_two_percent(ever
 
 
 def failing(lr, at):
-    """A step that raises when the run with this rate is in the stack, from an update on."""
+    """Return a step that raises from update `at` on while the run with this learning rate is in the stack."""
     step = loop.StackTrainer._hypers
 
     def hypers(self, number):
@@ -140,12 +140,12 @@ def test_a_run_that_crashes_is_isolated_from_the_last_checkpoint_and_the_others_
     assert [row for row in records(tmp_path, SPLIT)[1] if row["run_id"] not in crashed] == others
     (session,) = sessions(tmp_path)
     (once,) = sessions(whole)
-    assert session["run_steps"] <= once["run_steps"]  # from the beginning it would be twice as many
-    assert any("goes on at step 145" in text for text in heard.messages), heard.messages
+    assert session["run_steps"] <= once["run_steps"]  # restarts at step 0 would make it twice as large
+    assert any("continues at step 145" in text for text in heard.messages), heard.messages
     assert not (tmp_path / "tiny" / "checkpoints").exists()
 
     again = train(tmp_path)
-    assert (again.trained, again.crashed) == (0, 4)  # crashed runs stay so until one asks for them
+    assert (again.trained, again.crashed) == (0, 4)  # crashed runs are not retried unless asked for
     again = train(tmp_path, retry=("crashed",))
     assert (again.trained, again.crashed) == (4, 0)
     assert records(tmp_path, SPLIT) == records(whole, SPLIT)
@@ -162,7 +162,7 @@ def test_a_full_disk_loses_nothing_and_the_sweep_goes_on_when_there_is_room(
     def full(*arguments):
         left[0] -= 1
         if left[0] < 0:
-            if call == "write":  # a part of it finds its place
+            if call == "write":  # a part of the data still fits
                 real(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*arguments)

@@ -1,4 +1,4 @@
-"""Which launcher, how many workers and threads: by rule from the plan and the cores."""
+"""Launcher, workers and threads follow from the plan and the number of cores."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ sweep: {{model.norm: [{", ".join(norms)}]}}
     [
         (2, 4, 10**7, Cores(2, 1)),
         (4, 4, 10**7, Cores(2, 2)),
-        (2, 4, 10, Cores(None, None)),  # over before workers have started
-        (2, 3, 10**7, Cores(None, None)),  # nothing to balance them with
+        (2, 4, 10, Cores(None, None)),  # finished before workers have started
+        (2, 3, 10**7, Cores(None, None)),  # too few stacks to balance
         (1, 4, 10**7, Cores(None, None)),
     ],
 )
@@ -42,7 +42,7 @@ def test_auto_takes_workers_for_long_plans_of_many_stacks(cores, stacks, steps, 
     assert choose_cores(plan_of(stacks, steps), "auto", None, None) == chosen
 
 
-def test_nothing_runs_beside_a_probe_that_takes_times(monkeypatch):
+def test_nothing_runs_beside_a_probe_that_measures_time(monkeypatch):
     monkeypatch.setattr(choose, "available_cores", lambda: 2)
     assert choose_cores(plan_of(4, 10**7, "[cost]"), "auto", None, None) == Cores(None, None)
     assert choose_cores(plan_of(4, 10**7, "[weights]"), "auto", None, None) == Cores(2, 1)
@@ -60,7 +60,7 @@ def test_nothing_runs_beside_a_probe_that_takes_times(monkeypatch):
         ("processes", 16, None, Cores(16, 1)),
     ],
 )
-def test_what_is_asked_for_is_taken(launcher, workers, threads, chosen, monkeypatch):
+def test_an_explicit_choice_is_used(launcher, workers, threads, chosen, monkeypatch):
     monkeypatch.setattr(choose, "available_cores", lambda: 8)
     assert choose_cores(plan_of(4, 10), launcher, workers, threads) == chosen
 
@@ -69,6 +69,6 @@ def test_what_is_asked_for_is_taken(launcher, workers, threads, chosen, monkeypa
     ("launcher", "workers", "said"),
     [("procesess", None, "did you mean 'processes'"), ("local", 2, "--launcher processes")],
 )
-def test_what_cannot_be_is_refused(launcher, workers, said):
+def test_an_impossible_choice_is_refused(launcher, workers, said):
     with pytest.raises(NormbenchError, match=said):
         choose_cores(plan_of(1, 10), launcher, workers, None)

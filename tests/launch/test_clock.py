@@ -1,4 +1,4 @@
-"""Clocks that jump change no record: they only date the sessions; times of files are not looked at."""
+"""A wall clock that jumps changes no record: it only dates the sessions, and file times are not read."""
 
 import itertools
 import os

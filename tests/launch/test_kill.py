@@ -1,4 +1,4 @@
-"""A process that is killed at some moment and started again leaves the records of one that never was."""
+"""A process that is killed and started again leaves the same records as one that was never killed."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Several workers give the records of one process, also when one of them is killed."""
+"""Several workers give the records of one process, even if workers are killed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 from normbench import api
 from normbench.errors import NormbenchError
+from normbench.launch import processes
+from normbench.launch.messages import Assignment
 from normbench.launch.reporter import Reporter
 
 CONFIG = """
@@ -32,7 +34,7 @@ def config(tmp_path: Path) -> Path:
 
 
 class Killer(Reporter):
-    """Kills the workers when progress comes in for the so-many-th time."""
+    """Kills all workers when progress is reported for the `at`-th time; collects messages."""
 
     def __init__(self, at: int) -> None:
         self.left = at
@@ -72,7 +74,7 @@ def test_workers_give_the_records_of_one_process_even_if_they_are_killed(
     )
     assert any("killed" in message for message in killer.messages)
     if at > 1:
-        assert any("goes on at step" in message for message in killer.messages)
+        assert any("continues at step" in message for message in killer.messages)
     assert both.trained == alone.trained == 8
     assert not (both.folder / "checkpoints").exists()
     assert (alone.folder / "metrics.csv").read_bytes() == (both.folder / "metrics.csv").read_bytes()
@@ -103,8 +105,26 @@ def test_stopping_ends_all_workers_and_running_again_completes(config: Path, tmp
     killer = Killer(0)
     done = api.run(config, longer, results=tmp_path, threads=1, reporter=killer)
     assert not done.interrupted
-    assert any("goes on at step" in message for message in killer.messages)
+    assert any("continues at step" in message for message in killer.messages)
     assert set(api.load(done.folder).runs["status"]) == {"finished", "diverged"}
+
+
+def test_a_stack_whose_workers_are_killed_again_and_again_is_an_error(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = processes.Worker.train
+
+    def killing(self: processes.Worker, assignment: Assignment) -> None:
+        self.process.kill()
+        train(self, assignment)
+
+    monkeypatch.setattr(processes.Worker, "train", killing)
+    killer = Killer(0)
+    with pytest.raises(NormbenchError, match=r"mlp depth 2.* was killed 3 times; .*fewer --workers"):
+        api.run(config, results=tmp_path, launcher="processes", workers=1, threads=1, reporter=killer)
+    assert sum("a worker was killed" in message for message in killer.messages) == 2
+    monkeypatch.undo()
+    assert api.run(config, results=tmp_path, threads=1).trained == 8
 
 
 def test_workers_without_processes_are_refused(config: Path, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from normbench.config import parse_config
-from normbench.planning.estimate import preview
+from normbench.planning.estimate import estimate
 from normbench.planning.plan import make_plan
 
 TEXT = """
@@ -23,7 +23,7 @@ def planned(text=TEXT, **options):
 
 def test_flops_of_the_designs_mlp():
     plan = planned()
-    costs = preview(plan)
+    costs = estimate(plan)
     products = 784 * 100 + 2 * 100 * 100 + 100 * 10
     for run in plan.runs:
         assert costs.cost(run.settings).forward_flops == 2 * products
@@ -32,7 +32,7 @@ def test_flops_of_the_designs_mlp():
 
 
 def test_more_runs_cost_more_time_but_a_stack_keeps_its_memory():
-    few, many = preview(planned()), preview(planned(TEXT.replace("seeds: 2", "seeds: 200")))
+    few, many = estimate(planned()), estimate(planned(TEXT.replace("seeds: 2", "seeds: 200")))
     assert many.flops == pytest.approx(100 * few.flops)
     assert many.seconds > 10 * few.seconds
     assert many.memory_bytes < 3 * few.memory_bytes

@@ -127,7 +127,7 @@ def test_seeds_whose_stack_is_measured_as_a_whole_stand_apart():
         (stack.runs[0].settings.model.norm.name, [run.seed for run in stack.runs]) for stack in plan.stacks
     ]
     assert order == [("none", [0, 0]), ("batchnorm", [0, 0]), ("none", [1, 1]), ("batchnorm", [1, 1])]
-    assert plan.stacks_of(run.run_id for run in plan.runs) == plan.stacks
+    assert plan.stacks_for(run.run_id for run in plan.runs)[0] == plan.stacks
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_large_groups_are_divided_evenly_and_part_of_a_plan_forms_its_own_stacks
     plan = planned({"seeds": 100})
     assert [len(stack.runs) for stack in plan.stacks] == [50, 50]
     left = [run.run_id for run in plan.runs[:3]]
-    (stack,) = plan.stacks_of(left)
+    ((stack,), _) = plan.stacks_for(left)
     assert [run.run_id for run in stack.runs] == left
 
 

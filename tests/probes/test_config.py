@@ -9,7 +9,7 @@ from normbench.cli.look import Kind, entries
 from normbench.config import dump_config, parse_config
 from normbench.engine.state import initial_model
 from normbench.errors import ConfigError, PlanError
-from normbench.planning.estimate import preview
+from normbench.planning.estimate import estimate
 from normbench.planning.plan import make_plan
 from normbench.probes import PROBES
 from normbench.probes.view import layer_of
@@ -88,8 +88,8 @@ def test_steps_beyond_the_last_are_said():
 
 
 def test_a_plan_says_what_probes_cost():
-    plain = preview(make_plan(parse_config(CONFIG)))
-    probed = preview(make_plan(parse_config(CONFIG + "probes: [weights, {name: landscape, every: 10}]\n")))
+    plain = estimate(make_plan(parse_config(CONFIG)))
+    probed = estimate(make_plan(parse_config(CONFIG + "probes: [weights, {name: landscape, every: 10}]\n")))
     assert plain.probes == []
     weights, landscape = probed.probes
     assert (weights.measurements, landscape.measurements) == (3, 11)

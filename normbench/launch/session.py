@@ -1,0 +1,224 @@
+"""A session: everything that one `normbench run` of one config does, from the plan to the merged records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from normbench.config import dump_config
+from normbench.data import load
+from normbench.errors import NormbenchError
+from normbench.launch.checkpoints import Checkpoints
+from normbench.launch.choose import choose_cores
+from normbench.launch.local import train_here
+from normbench.launch.processes import train_in_processes
+from normbench.launch.recorder import Recorder
+from normbench.launch.replay import check_options, refuse_other_metrics, stacks_to_replay
+from normbench.launch.reporter import Reporter
+from normbench.names import RESULTS
+from normbench.planning.plan import Plan
+from normbench.planning.runs import RunSpec, Stack
+from normbench.records import ResultsFolder
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a plan is trained and where its records go; `api.run` documents each of them."""
+
+    results: Path
+    launcher: str = "local"
+    workers: int | None = None
+    threads: int | None = None
+    checkpoint_every: float | None = None
+    keep_old: bool = False
+    retry: Collection[str] = ()
+    command: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a session did.
+
+    Attributes:
+        folder: the experiment's results folder.
+        plan: that was trained.
+        trained: number of runs that ended.
+        skipped: number of runs that had a result before.
+        crashed: number of runs without a result, because they raised an exception.
+        interrupted: whether the session was stopped.
+        seconds: that it took.
+        replayed: number of the skipped runs that were trained again for their rows of layers.csv.
+    """
+
+    folder: Path
+    plan: Plan
+    trained: int
+    skipped: int
+    crashed: int
+    interrupted: bool
+    seconds: float
+    replayed: int = 0
+
+
+class Session:
+    """Trains what a plan asks for and its results folder does not have yet.
+
+    Args:
+        plan: to train.
+        options: how.
+        reporter: hears about the progress.
+        should_stop: asked after each chunk of steps; if true, the session ends with everything written.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        options: SessionOptions,
+        reporter: Reporter | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> None:
+        self.plan, self.options = plan, options
+        self.reporter = reporter or Reporter()
+        self.should_stop = should_stop or (lambda: False)
+        self.cores = choose_cores(plan, options.launcher, options.workers, options.threads)
+        self.folder = ResultsFolder(options.results / plan.experiment.name)
+        self.checkpoints = Checkpoints(self.folder, options.checkpoint_every)
+        self.recorder = Recorder(plan, self.folder, self.checkpoints, self.reporter)
+        self._skipped: set[str] = set()
+        self._retried: set[str] = set()  # crashed runs that are still to be trained again
+        self._replayed: list[RunSpec] = []
+        self._round = 0
+        self._other_metrics: str | None = None
+
+    def run(self) -> Finished:
+        """Train until nothing is missing or the session is stopped.
+
+        Raises:
+            NormbenchError: config, data or results folder cannot be used; then nothing was written.
+        """
+        began = time.monotonic()
+        self._load_data()
+        if self.cores.workers is None and self.cores.threads is not None:
+            torch.set_num_threads(self.cores.threads)
+        check_options(self.plan, self.folder.root)
+        with self.folder:
+            self._open()
+            stacks = self._first_round()
+            while stacks and not self.recorder.tally.interrupted:
+                self._train(stacks)
+                stacks = self._next_round() if self.plan.searches else []
+            if self._other_metrics is not None:
+                raise NormbenchError(self._other_metrics)
+            return self._finished(time.monotonic() - began)
+
+    def _load_data(self) -> None:
+        """Fetch all data sets before anything is written, so that damaged or absent data is an error now."""
+        for data in {id(run.settings.data): run.settings.data for run in self.plan.runs}.values():
+            load(data, self.plan.data_dir)
+
+    def _open(self) -> None:
+        """Open the results folder and look which runs have ended."""
+        self.folder.open_for_run(self.plan, dump_config(self.plan.experiment), self.options.keep_old)
+        for warning in self.folder.warnings:
+            self.reporter.message(warning)
+        for run_id, (status, _) in self.folder.ends().items():
+            kept = status in RESULTS or "crashed" not in self.options.retry
+            (self._skipped if kept else self._retried).add(run_id)
+
+    def _first_round(self) -> list[Stack]:
+        """Return the first stacks to train, finished runs that lack probes included."""
+        replays, notes = stacks_to_replay(self.plan, self.folder, self._workers)
+        stacks = [*self._next_round(), *replays]
+        self._say(notes)
+        self.checkpoints.keep_only({stack.stack_id for stack in stacks})
+        self._replayed = [run for stack in replays for run in stack.runs]
+        if stacks:
+            self.folder.start_session(
+                self.plan.device, self.cores.threads, self.options.command, self._workers
+            )
+        if replays:
+            self._say([f"{len(self._replayed):,} finished runs are trained again for layers.csv alone"])
+        return stacks
+
+    def _next_round(self) -> list[Stack]:
+        """Return the stacks of missing runs: interrupted stacks as they were, and new ones for the others."""
+        ended = {run: outcome for run, (_, outcome) in self.folder.ends().items() if run not in self._retried}
+        missing = self.plan.wanted(ended)
+        interrupted = self._interrupted_stacks()
+        taken = {run.run_id for stack in interrupted for run in stack.runs}
+        new, notes = self.plan.stacks_for(set(missing) - taken, workers=self._workers)
+        self._say(notes)
+        if self.plan.searches:  # readers of the folder see which runs of the search are pending
+            self.folder.want(missing)
+            self.folder.merge()
+        return [*interrupted, *new]
+
+    def _interrupted_stacks(self) -> list[Stack]:
+        runs = {run.run_id: run for run in self.plan.runs}
+        return [
+            Stack(stack.stack_id, tuple(runs[run] for run in stack.runs), stack.executor)
+            for stack in self.folder.open_stacks()
+            if self.plan.executor in ("auto", stack.executor) and set(stack.runs) <= set(runs)
+        ]
+
+    def _train(self, stacks: Sequence[Stack]) -> None:
+        """Train these stacks, and merge their records even if an error or Ctrl-C ends the training."""
+        runs = [run for stack in stacks for run in stack.runs]
+        self._retried -= {run.run_id for run in runs}
+        self._round += 1
+        if self.plan.searches:
+            self._say([_round_text(self._round, runs)])
+        self.reporter.start(sum(run.settings.train.steps for run in runs), len(runs))
+        try:
+            self._launch(stacks)
+        finally:
+            self.reporter.finish()
+            self._other_metrics = self._other_metrics or refuse_other_metrics(self.folder, self._replayed)
+            self.folder.merge()
+            tally = self.recorder.tally
+            self.folder.end_session(sorted(tally.executors), tally.made())
+
+    def _launch(self, stacks: Sequence[Stack]) -> None:
+        workers, threads = self.cores.workers, self.cores.threads
+        try:
+            if workers is None or threads is None:
+                train_here(self.recorder, stacks, self.should_stop)
+            else:
+                train_in_processes(self.recorder, stacks, self.should_stop, workers=workers, threads=threads)
+        finally:
+            self.recorder.close_all()
+
+    def _finished(self, seconds: float) -> Finished:
+        tally = self.recorder.tally
+        replayed = {run.run_id for run in self._replayed}
+        crashed = sum(status == "crashed" for status in self.folder.statuses().values())
+        return Finished(
+            folder=self.folder.root,
+            plan=self.plan,
+            trained=len(tally.trained - replayed),
+            skipped=len(self._skipped),
+            crashed=max(tally.crashed, crashed),
+            interrupted=tally.interrupted,
+            seconds=seconds,
+            replayed=len(tally.trained & replayed),
+        )
+
+    @property
+    def _workers(self) -> int:
+        """Return how many processes share the memory."""
+        return self.cores.workers or 1
+
+    def _say(self, sentences: Sequence[str]) -> None:
+        for sentence in sentences:
+            self.reporter.message(sentence)
+
+
+def _round_text(number: int, runs: Sequence[RunSpec]) -> str:
+    """Return what a round of the search for the edge of the learning rates trains."""
+    refining = sum(run.refining for run in runs)
+    what = f"{refining} between the largest rates that train and the next ones" if refining else "the scan"
+    return f"search for the edge of the learning rates, round {number}: {len(runs):,} runs, {what}"

@@ -1,0 +1,32 @@
+"""Builds untrained nets. Whatever a layer draws while it is made comes from the seed alone."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from torch import nn
+
+from normbench.models.base import Model
+from normbench.seeding import key
+
+
+def build_net(
+    model: Model, input_shape: tuple[int, ...], classes: int, *, seed: int = 0, stored: bool = True
+) -> nn.Module:
+    """Return the untrained net of one run, on the CPU; torch's own random numbers stay as they were.
+
+    Args:
+        model: the architecture with its options.
+        input_shape: (C, H, W) of one input.
+        classes: number of logits.
+        seed: seeds what a user's layer draws when it is made.
+        stored: false for a net without storage (torch's meta device), for a look at its parts.
+
+    Raises:
+        PlanError: the net cannot be built, for example because its normalization refuses a layer's width.
+    """
+    place = contextlib.nullcontext() if stored else torch.device("meta")
+    with torch.random.fork_rng(devices=[]), place:
+        torch.default_generator.manual_seed(key(seed, "build"))
+        return model.build(input_shape, classes)
