@@ -40,6 +40,10 @@ types: $(VENV)/.installed-dev  ## mypy
 schema: $(VENV)/.installed  ## write normbench.schema.json, from which editors complete configs
 	$(BIN)/normbench schema > $(VENV)/schema.json && mv $(VENV)/schema.json normbench.schema.json
 
+pages: $(VENV)/.installed  ## write the generated pages of docs/
+	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/claims_table.py
+
 schema-check: $(VENV)/.installed  ## is the committed schema fresh?
 	@$(BIN)/normbench schema | diff normbench.schema.json - \
 	  || { echo "normbench.schema.json is stale; run: make schema"; exit 1; }
