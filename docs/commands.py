@@ -68,6 +68,8 @@ def example_lines(text: str) -> list[str]:
 
 def shown(option: Any) -> str:
     """Return an option with what it takes: `--set KEY=VALUE`."""
+    if option.param_type_name == "argument":
+        return f"`{option.metavar or option.name.upper()}`"
     names = ", ".join(f"`{name}`" for name in option.opts)
     return f"{names} {option.metavar}" if option.metavar else names
 
