@@ -2,7 +2,7 @@
 
     python benchmarks/executors.py
 
-The rule in `normbench/plan.py` (`choose_executor`) rests on it. The plain loop trains one net of torch.nn by
+The rule in `normbench/planning/stacks.py` (`choose_executor`) rests on it. The plain loop trains one net of torch.nn by
 torch.optim, images in channels_last; times are for each run and step, without evaluation.
 """
 

@@ -1,6 +1,7 @@
 """What probes cost: the cheap three at 20 measurements in 1,000 steps, and each one beside what it states.
 
     python benchmarks/probes.py            # about 10 minutes on 2 quiet cores
+    python benchmarks/probes.py --only stated
     python benchmarks/probes.py --small    # a look, in about 2: fewer rounds and nets, nothing is written
 
 A measurement and steps without one take turns, in one process. Shares are of the time of the steps alone.
@@ -122,14 +123,18 @@ def stated(nets: Sequence[str], rounds: int) -> list[dict[str, object]]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--small", action="store_true", help="fewer rounds and nets, nothing is written")
-    if options.parse_args().small:
+    options.add_argument("--only", choices=("cheap", "stated"), help="one of the two tables")
+    chosen = options.parse_args()
+    if chosen.small:
         first, _, last = NETS
         for rows in (cheap(["batchnorm"], [first, last], 5, 5), stated([first, last], 3)):
             for row in rows:
                 print(*row.values(), sep=" | ")
         return
-    table.write("probes_cheap", cheap(["none", "batchnorm", "weightnorm"], list(NETS), 25, 5))
-    table.write("probes_stated", stated(list(NETS), 7))
+    if chosen.only != "stated":
+        table.write("probes_cheap", cheap(["none", "batchnorm", "weightnorm"], list(NETS), 25, 5))
+    if chosen.only != "cheap":
+        table.write("probes_stated", stated(list(NETS), 7))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/stack_size.py     # about 3 minutes on 2 quiet cores
 
-MLPs over 784 inputs, sigmoid, batch normalization, batch 60. The rule in `normbench/plan.py`
+MLPs over 784 inputs, sigmoid, batch normalization, batch 60. The rule in `normbench/planning/stacks.py`
 (`CPU_STACK_BYTES`) rests on it: too few runs leave the machine to Python, too many leave the cache.
 """
 
