@@ -23,8 +23,8 @@ class Init(Options):
 
     For a layer with n inputs and m outputs, the schemes are `default` (torch's, uniform in +-1/sqrt(n)),
     `normal` (N(0, std^2)), `xavier` (N(0, 2/(n + m))), `he` (N(0, 2/n)), `lecun` (N(0, 1/n)) and
-    `orthogonal`. Biases are uniform in +-1/sqrt(n) with `default`, and 0 with the other schemes. If no scheme is set, the
-    normalization chooses it (SELU: lecun) or it is `default`.
+    `orthogonal`. Biases are uniform in +-1/sqrt(n) with `default`, and 0 with the other schemes. If no scheme
+    is set, the normalization chooses it (SELU: lecun) or it is `default`.
     """
 
     scheme: Scheme | None = Field(None, description="distribution of the initial weights")

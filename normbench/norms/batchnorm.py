@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -36,7 +37,7 @@ class BatchNorm(Normalization):
     inference: Literal["running", "batch"] = Field(
         "running", description="statistics at inference: the running ones, or those of the evaluated batch"
     )
-    reestimate: int | None = Field(
+    precise_bn_batches: int | None = Field(
         None,
         ge=1,
         description="training batches over which the statistics are averaged before each evaluation",
@@ -57,17 +58,20 @@ class BatchNorm(Normalization):
 
     paper: ClassVar[str] = "Ioffe & Szegedy 2015, arXiv:1502.03167"
     late: ClassVar[frozenset[str]] = frozenset(
-        {"inference", "reestimate", "frozen_from", "noise_offset", "noise_scale", "detached", "ghost"}
+        {"inference", "precise_bn_batches", "frozen_from", "noise_offset", "noise_scale", "detached", "ghost"}
     )
+    aliases: ClassVar[Mapping[str, str]] = {"reestimate": "precise_bn_batches"}
     subtracts_mean: ClassVar[bool] = True
     recurrent_gain: ClassVar[float] = 0.1  # Cooijmans et al. 2017: with 1, tanh saturates in every step
 
     @model_validator(mode="after")
     def _one_source(self) -> BatchNorm:
-        if self.reestimate is not None and (self.frozen_from is not None or self.inference == "batch"):
+        if self.precise_bn_batches is not None and (
+            self.frozen_from is not None or self.inference == "batch"
+        ):
             raise ValueError(
-                "'reestimate' makes running statistics anew for inference; found with it 'frozen_from' or "
-                "'inference: batch', which leave none to make; allowed: one of them"
+                "'precise_bn_batches' replaces the running statistics for inference; found together with "
+                "'frozen_from' or 'inference: batch', which rule that out; allowed: one of them"
             )
         return self
 
@@ -101,7 +105,8 @@ class BatchNorm(Normalization):
 
     def refuses_sequences(self) -> str | None:
         """Refuse the options that are not defined for sequences."""
-        used = [name for name in sorted(self.late) if name in self.hashed()]
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        used = [name for name in sorted(self.late) if getattr(self, name) != defaults[name]]
         return f"its option {used[0]} is not defined for the steps of a sequence" if used else None
 
 
@@ -118,7 +123,7 @@ class BatchNormLayer(Affine):
         self.options, self.eps = options, options.eps
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
-        self.precise_bn_batches = options.reestimate
+        self.precise_bn_batches = options.precise_bn_batches
         self.scale_invariant = options.frozen_from is None and not options.detached
         if self.precise_bn_batches is None:
             self.momentum = options.momentum

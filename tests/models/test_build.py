@@ -159,14 +159,14 @@ def test_images_too_small_for_the_poolings_are_refused():
 
 def test_refusals_name_what_is_wrong():
     assert "single numbers" in options("mlp", "instancenorm").refuses(SHAPE, 20)
-    assert "single pixel" in options("cnn", "instancenorm", depth=7).refuses(SHAPE, 20)
+    assert "1x1 images" in options("cnn", "instancenorm", depth=7).refuses(SHAPE, 20)
     assert options("cnn", "instancenorm", depth=6).refuses(SHAPE, 20) is None
     for norm in ("groupnorm", "weight_standardization"):
         assert refusal(options("mlp", norm, width=10), SHAPE, 10, 20) == (
             "groups: 4 does not divide the 10 features of one of its layers"
         )
         assert refusal(options("mlp", {"name": norm, "groups": 5}, width=10), SHAPE, 10, 20) is None
-    assert "single numbers" in refusal(options("mlp", {"name": "groupnorm", "groups": 12}), SHAPE, 10, 20)
+    assert "with variance 0" in refusal(options("mlp", {"name": "groupnorm", "groups": 12}), SHAPE, 10, 20)
     assert refusal(options("cnn", {"name": "groupnorm", "groups": 4}), SHAPE, 10, 20) is None
     assert "singular" in options("mlp", "whitening").refuses(SHAPE, 15)
     assert options("mlp", {"name": "whitening", "group_size": 15}).refuses(SHAPE, 15) is None

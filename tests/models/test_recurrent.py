@@ -282,7 +282,7 @@ def test_noise_on_the_first_state_has_its_deviation_and_none_at_inference():
 
 def test_what_has_no_form_in_a_recurrent_net_is_refused():
     assert "steps of a sequence" in options("lstm", "mean_only_batchnorm").refuses(SHAPE, 9)
-    assert "no fixed point" in options("rnn", "selu").refuses(SHAPE, 9)
+    assert "not a fixed point" in options("rnn", "selu").refuses(SHAPE, 9)
     assert "at least 2 layers" in options("lstm", "layernorm", recurrent_norm="between_layers").refuses(
         SHAPE, 9
     )

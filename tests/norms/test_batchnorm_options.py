@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
-from helpers.engine import Trained, data_of, runs_of, trainer
+from helpers.engine import Trained, data_of, plan_of, runs_of, trainer
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
@@ -119,7 +121,7 @@ OPTIONS = {
     "inference": {"inference": "batch"},
     "frozen": {"frozen_from": 3},
     "noise": {"noise_offset": 0.5, "noise_scale": 1.25},
-    "reestimate": {"reestimate": 4},
+    "precise": {"precise_bn_batches": 4},
 }
 
 
@@ -138,12 +140,11 @@ def test_stacked_runs_equal_runs_alone_bit_for_bit(name):
 
 
 @pytest.mark.parametrize("executor", ["vectorized", "looped"])
-def test_statistics_are_reestimated_for_the_evaluation_alone(executor):
-    """They are means over training batches; the training's own statistics and losses stay as they were."""
+def test_precise_statistics_are_means_over_training_batches_and_do_not_change_training(executor):
     parts = {"train": {"steps": 10, "eval_every": 5, "dtype": "float64"}, "seeds": 1}
     with_it, without = (
         runs_of(model={"norm": {"name": "batchnorm", **more}}, sweep={"optimizer.lr": [0.1, 0.2]}, **parts)
-        for more in ({"reestimate": 3}, {})
+        for more in ({"precise_bn_batches": 3}, {})
     )
     (one, other) = Trained(with_it, executor), Trained(without, executor)
     for mine, its in zip(with_it, without, strict=True):
@@ -168,6 +169,25 @@ def test_statistics_are_reestimated_for_the_evaluation_alone(executor):
     assert not again.state.buffers["hidden.0.norm.running_mean"].any()
 
 
+@pytest.mark.parametrize(
+    ("model", "sweep"),
+    [
+        ({"norm": {"name": "batchnorm", "{key}": 3}}, {"optimizer.lr": [0.1]}),
+        ({"norm": "batchnorm"}, {"model.norm.{key}": [2, 3]}),
+        ({}, {"model.norm": [{"name": "batchnorm", "{key}": 3}, "none"]}),
+    ],
+    ids=["set", "swept", "in a swept section"],
+)
+def test_the_old_name_of_precise_bn_batches_gives_the_same_runs(model, sweep):
+    parts = json.dumps({"model": model, "sweep": sweep})
+    old, new = (
+        plan_of(**json.loads(parts.replace("{key}", key))).runs
+        for key in ("reestimate", "precise_bn_batches")
+    )
+    assert [run.run_id for run in old] == [run.run_id for run in new]
+    assert 3 in [run.settings.model.norm.hashed().get("reestimate") for run in new]  # as version 0.1 hashes
+
+
 def test_impossible_options_are_refused():
     def refused(batch_size: int, model: str = "mlp", **options: object) -> str | None:
         made = MODELS[model].model_validate({"name": model, "norm": {"name": "batchnorm", **options}})
@@ -177,9 +197,9 @@ def test_impossible_options_are_refused():
     assert "at least 2" in refused(20, ghost=1)
     assert refused(20, "cnn", ghost=1) is None
     assert refused(20, ghost=5) is None
-    assert refused(20, "lstm", ghost=5) == "its option ghost has no form for the steps of a sequence"
-    with pytest.raises(ValidationError, match="leave none to make"):
-        NORMS["batchnorm"](name="batchnorm", reestimate=3, inference="batch")
+    assert refused(20, "lstm", ghost=5) == "its option ghost is not defined for the steps of a sequence"
+    with pytest.raises(ValidationError, match="rule that out"):
+        NORMS["batchnorm"](name="batchnorm", precise_bn_batches=3, inference="batch")
 
 
 def test_under_vmap_each_run_freezes_at_its_own_step():
