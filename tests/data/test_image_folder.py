@@ -87,7 +87,7 @@ def test_images_are_decoded_once_and_again_when_a_file_changes(
 
 def test_a_cache_that_cannot_be_written_is_a_warning(root: Path, tmp_path: Path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.warns(UserWarning, match="cannot be kept"):
+    with pytest.warns(UserWarning, match="cannot be cached"):
         read(root, tmp_path / "file")
 
 
@@ -158,8 +158,8 @@ def test_the_first_try_with_a_mixed_folder_names_every_file_and_its_mend(root: P
     with pytest.raises(DataError) as error:
         read(root, cache)
     text = str(error.value)
-    assert "3 of the files cannot be used" in text
-    assert "train/dog/broken.jpg is no image" in text
+    assert "3 files cannot be used" in text
+    assert "train/dog/broken.jpg is not an image" in text
     assert "test/dog/empty.png is empty" in text
     assert "test/cat/cut.png is damaged" in text
     assert "replace or remove" in text
@@ -179,7 +179,7 @@ def test_many_broken_files_are_counted(root: Path, cache: Path):
         read(root, cache, size=4)
     assert "x5.png" not in str(error.value)
     shutil.copy(root / "train" / "cat" / "x0.png", root / "train" / "cat" / "0.png")
-    with pytest.raises(DataError, match=r"train/cat/0.png is no image"):
+    with pytest.raises(DataError, match=r"train/cat/0.png is not an image"):
         dataset_info(ImageFolder(root=str(root)), cache)
 
 
@@ -198,12 +198,12 @@ def test_layouts_that_cannot_be_meant_are_errors(root: Path, cache: Path):
     assert "'bird' is in" in error()
     assert "but not in" in error()
     (root / "test" / "bird").mkdir()
-    assert "train/bird holds no images" in error()
+    assert "train/bird has no images" in error()
     shutil.rmtree(root / "train" / "bird")
     assert f"'bird' is in {root / 'test'} but not in {root / 'train'}" in error()
     shutil.rmtree(root / "test" / "bird")
     (root / "train" / "stray.png").write_bytes(b"x")
-    assert "outside of a class" in error()
+    assert "files outside a class" in error()
     (root / "train" / "stray.png").unlink()
     (root / "train" / "cat" / "deeper").mkdir()
     assert "folders inside a class" in error()
