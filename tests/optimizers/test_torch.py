@@ -1,4 +1,4 @@
-"""Each optimiser against torch's: 100 steps of float64, other hyper-parameters in each lane of one stack."""
+"""Each optimizer against torch's: 100 steps of float64, other hyper-parameters in each lane of one stack."""
 
 from __future__ import annotations
 
@@ -98,12 +98,12 @@ def compare(name, rows, schedule=None, scheduler=None, clip_norm=None):
             assert not torch.allclose(start[key][lane], value.detach())
 
 
-def test_every_optimiser_has_a_case():
+def test_every_optimizer_has_a_case():
     assert {name for name, _ in CASES.values()} == set(OPTIMIZERS)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_lane_equals_torchs_optimiser(case):
+def test_each_lane_equals_torchs_optimizer(case):
     compare(*CASES[case])
 
 
