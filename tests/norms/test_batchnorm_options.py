@@ -1,4 +1,4 @@
-"""Batch normalization's options, each against its definition; the engine's part of them in stacks."""
+"""The options of batch normalization, each against its definition, alone and trained in stacks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def same(a: Tensor, b: Tensor, *inputs: Tensor) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_detached_statistics_are_constants_of_the_gradient(shape):
+def test_detached_statistics_are_constant_in_the_gradient(shape):
     torch.manual_seed(0)
     made, x = layer(detached=True), batch(shape)
     same(made(x), by_hand(made, x, detached=True), x, made.weight, made.bias)
@@ -63,7 +63,7 @@ def test_detached_statistics_are_constants_of_the_gradient(shape):
 
 @pytest.mark.parametrize("detached", [False, True])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_ghost_batches_are_normalized_each_by_itself(shape, detached):
+def test_ghost_batches_are_normalized_separately(shape, detached):
     torch.manual_seed(1)
     made, x = layer(ghost=3, detached=detached), batch(shape)
     parts = torch.cat([by_hand(made, part, detached) for part in x.split(3)])
@@ -78,7 +78,7 @@ def test_ghost_batches_are_normalized_each_by_itself(shape, detached):
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_batch_statistics_at_inference_leave_the_running_ones(shape):
+def test_batch_statistics_at_inference_do_not_change_the_running_ones(shape):
     torch.manual_seed(2)
     made, x = layer(inference="batch").eval(), batch(shape)
     same(made(x), by_hand(made, x), x, made.weight, made.bias)
@@ -86,7 +86,7 @@ def test_batch_statistics_at_inference_leave_the_running_ones(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_frozen_statistics_stay_and_serve_from_their_step_on(shape):
+def test_frozen_statistics_are_used_and_kept_from_their_step_on(shape):
     torch.manual_seed(3)
     made, free = layer(frozen_from=2), layer()
     free.load_state_dict(made.state_dict(), strict=False)
@@ -214,7 +214,7 @@ def test_under_vmap_each_run_freezes_at_its_own_step():
     assert not buffers["running_mean"][1].any()
 
 
-def test_a_noisy_layer_is_found_by_its_place():
+def test_each_noisy_layer_knows_its_place_in_the_net():
     net = MODELS["mlp"].model_validate({"name": "mlp", "norm": {"name": "batchnorm", "noise_offset": 0.5}})
     places = {m.place for m in net.build((1, 8, 8), 10).modules() if isinstance(m, Noisy)}
     assert places == {f"hidden.{index}.norm.noise" for index in range(3)}
