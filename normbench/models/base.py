@@ -63,7 +63,7 @@ class Model(Named):
         return self.model_copy(update=fixed)
 
     def decides(self) -> tuple[str, ...]:
-        """Return the dotted keys that these options decide, whatever a sweep says: `model.activation`."""
+        """Return the dotted keys that these options set, even in a sweep over them (`model.activation`)."""
         keys = list(self.norm.sets())
         if self.dropout.placement == "none":
             keys.append(DROPOUT_RATE)

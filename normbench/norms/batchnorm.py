@@ -173,7 +173,14 @@ class BatchNormLayer(Affine):
         return torch.addcmul(bias.view(shape), xhat, weight.view(shape)), mean, var
 
     def remember(self, x: Tensor, y: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        """Update the running statistics and return y; once frozen, normalize x with them instead."""
+        """Update the running statistics; return y or, once they are frozen, x normalized with them.
+
+        Args:
+            x: inputs (B, F) or (B, F, H, W).
+            y: x normalized with the statistics of the batch.
+            mean: mean of the batch (F,).
+            var: unbiased variance of the batch (F,).
+        """
         frozen_from = self.options.frozen_from
         if frozen_from is None:
             with torch.no_grad():

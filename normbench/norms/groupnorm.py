@@ -45,7 +45,14 @@ def refuses_groups(groups: int, features: int, images: bool) -> str | None:
 
 
 class GroupNormLayer(Affine):
-    """Standardizes each group of features of a sample; the same in training and at inference."""
+    """Standardizes each group of features of a sample; the same in training and at inference.
+
+    Args:
+        features: number of features or channels F.
+        groups: number of groups.
+        eps: added to the variance.
+        affine: learn gamma and beta.
+    """
 
     scale_invariant = True
 
