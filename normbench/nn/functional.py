@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from normbench.nn.torch_private import batch_norm_backward, sigmoid_backward
+from normbench.nn.torch_private import batch_norm_backward
 
 _second_derivative: ContextVar[bool] = ContextVar("second_derivative", default=False)
 
@@ -45,7 +45,7 @@ def _front(value: Any, dim: int | None, runs: int) -> Any:
     return value.expand(runs, *value.shape) if dim is None else value.movedim(dim, 0)
 
 
-class _Stackable(torch.autograd.Function):
+class Stackable(torch.autograd.Function):
     """A function whose forward and backward passes accept a leading run axis."""
 
     outputs: int | None = None  # number of outputs, if more than one
@@ -57,7 +57,7 @@ class _Stackable(torch.autograd.Function):
         return cls.apply(*stacked), 0 if cls.outputs is None else (0,) * cls.outputs
 
 
-class _Linear(_Stackable):
+class _Linear(Stackable):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if weight.dim() == 2:
@@ -87,7 +87,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _Linear.apply(x, weight, bias)
 
 
-class _WeightNormLinear(_Stackable):
+class _WeightNormLinear(Stackable):
     """y = (g / ||v||) v.x + b; also returns v.x and ||v|| for the backward pass.
 
     It scales the outputs, not the weights, and one matrix product accumulates the gradient of v. So the
@@ -144,7 +144,7 @@ def weight_norm_linear(x: Tensor, weight: Tensor, gain: Tensor, bias: Tensor | N
     return _WeightNormLinear.apply(x, weight, gain, bias)[0]
 
 
-class _BatchNorm(_Stackable):
+class _BatchNorm(Stackable):
     """Standardizes x (..., B, F) over B; also returns mean, biased variance and two saved tensors."""
 
     outputs = 5
@@ -243,84 +243,6 @@ def _plain_batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tu
     return y, mean.detach().flatten(), var.detach().flatten()
 
 
-SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
-_ROOT_HALF, _PDF_AT_0 = 0.7071067811865476, 0.3989422804014327  # sqrt(1/2), 1/sqrt(2 pi)
-
-
-# torch's CPU kernels of sigmoid, elu, selu and gelu use another routine for the elements that do not fill a
-# vector register, with results that differ in the last bit. Which elements these are depends on the size of
-# the stack, and results must not depend on it. The operations below are the same at every position.
-
-
-class _Sigmoid(_Stackable):
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.neg().exp_().add_(1).reciprocal_()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(output)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (y,) = ctx.saved_tensors
-        return sigmoid_backward(grad, y)
-
-
-def sigmoid(x: Tensor) -> Tensor:
-    """Return y = 1 / (1 + e^-x)."""
-    return torch.sigmoid(x) if needs_second_derivative() else _Sigmoid.apply(x)
-
-
-class _Elu(_Stackable):
-    @staticmethod
-    def forward(x: Tensor, alpha: float, scale: float) -> Tensor:
-        return torch.where(x > 0, x * scale, x.expm1().mul_(alpha * scale))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, ctx.alpha, ctx.scale = inputs
-        ctx.save_for_backward(x)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (x,) = ctx.saved_tensors
-        slope = torch.where(x > 0, ctx.scale, x.exp().mul_(ctx.alpha * ctx.scale))
-        return slope.mul_(grad), None, None
-
-
-def elu(x: Tensor, alpha: float = 1.0, scale: float = 1.0) -> Tensor:
-    """Return y = scale (x if x > 0 else alpha (e^x - 1)), ELU (arXiv:1511.07289) or SELU."""
-    if needs_second_derivative():
-        return torch.where(x > 0, x * scale, torch.expm1(x.clamp(max=0)) * (alpha * scale))
-    return _Elu.apply(x, alpha, scale)
-
-
-class _Gelu(_Stackable):
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return (x * _ROOT_HALF).erf_().add_(1).mul_(x).mul_(0.5)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        cdf = (x * _ROOT_HALF).erf_().add_(1).mul_(0.5)
-        pdf = (x * x).mul_(-0.5).exp_().mul_(_PDF_AT_0)
-        return pdf.mul_(x).add_(cdf).mul_(grad)
-
-
-def gelu(x: Tensor) -> Tensor:
-    """Return y = x P(z <= x), z standard normal (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
-    return F.gelu(x) if needs_second_derivative() else _Gelu.apply(x)
-
-
 def batch_norm_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return the batch normalization of each step of a sequence, with statistics of each step.
 
@@ -342,7 +264,7 @@ def batch_norm_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tup
     return y, mean, var
 
 
-class _InverseSqrt(_Stackable):
+class _InverseSqrt(Stackable):
     """S^(-1/2) of symmetric S (..., G, G); also returns two tensors for the backward pass."""
 
     outputs = 3
@@ -384,7 +306,7 @@ def inverse_sqrt(sigma: Tensor, floor: float) -> Tensor:
     return _InverseSqrt.apply(sigma, floor)[0]
 
 
-class _CrossEntropy(_Stackable):
+class _CrossEntropy(Stackable):
     """The loss of each run; its gradient is (softmax(logits) - one-hot label) / batch size."""
 
     outputs = 2

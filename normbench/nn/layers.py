@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.errors import NormbenchError
-from normbench.nn import functional
+from normbench.nn import activations, functional
 
 # The uniform numbers of the current step, by place. `noise` sets them while a model runs.
 _noise: ContextVar[Mapping[str, Tensor] | None] = ContextVar("noise", default=None)
@@ -87,7 +87,7 @@ class AlphaDropout(Noisy):
         """Drop units in training; do nothing at inference."""
         if not self.training:
             return x
-        dropped = -functional.SELU_SCALE * functional.SELU_ALPHA
+        dropped = -activations.SELU_SCALE * activations.SELU_ALPHA
         q = (1 - self.rate).to(x.dtype)
         a = (q + dropped**2 * q * (1 - q)) ** -0.5
         b = -a * (1 - q) * dropped
@@ -100,7 +100,7 @@ class Sigmoid(nn.Sigmoid):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map each unit."""
-        return functional.sigmoid(x)
+        return activations.sigmoid(x)
 
 
 class ELU(nn.ELU):
@@ -108,7 +108,7 @@ class ELU(nn.ELU):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map each unit."""
-        return functional.elu(x)
+        return activations.elu(x)
 
 
 class SELU(nn.SELU):
@@ -116,7 +116,7 @@ class SELU(nn.SELU):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map each unit."""
-        return functional.elu(x, functional.SELU_ALPHA, functional.SELU_SCALE)
+        return activations.elu(x, activations.SELU_ALPHA, activations.SELU_SCALE)
 
 
 class GELU(nn.GELU):
@@ -124,7 +124,7 @@ class GELU(nn.GELU):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map each unit."""
-        return functional.gelu(x)
+        return activations.gelu(x)
 
 
 class Activations(dict[str, type[nn.Module]]):

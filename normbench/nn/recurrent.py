@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from normbench.nn.functional import _Stackable, needs_second_derivative
+from normbench.nn.functional import Stackable, needs_second_derivative
 from normbench.nn.torch_private import (
     sigmoid_backward,
     sigmoid_backward_into,
@@ -22,7 +22,7 @@ from normbench.nn.torch_private import (
 )
 
 
-class _LSTMState(_Stackable):
+class _LSTMState(Stackable):
     outputs = 4
 
     @staticmethod
@@ -71,7 +71,7 @@ def lstm_state(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     return state, output_gate
 
 
-class _GatedTanh(_Stackable):
+class _GatedTanh(Stackable):
     outputs = 2
 
     @staticmethod
