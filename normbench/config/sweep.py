@@ -55,15 +55,15 @@ def _below(path: Path, node: Node) -> dict[Path, str]:
     """Return the columns of the options in a mapping."""
     columns: dict[Path, str] = {}
     for key, child in node.mapping.items():
-        inner = (*path, key)
-        if canonical(Settings, inner) != inner:
+        inner = canonical(Settings, (*path, key))
+        if inner == path:
             continue  # the name: the section's own column
         if any(is_section(*owner) for owner in owners(Settings, inner)):
             if any(kinds(*owner) for owner in owners(Settings, inner)):
                 columns[inner] = ".".join(inner)
             columns.update(_below(inner, child))
         else:
-            columns[inner] = ".".join(inner)
+            columns[inner] = ".".join((*path, key))
     return columns
 
 
@@ -222,7 +222,8 @@ def _axis(
     values = found.nodes
     if not values:
         return None
-    if path != tuple(key.split(".")) and any(not isinstance(value.value, str) for value in values):
+    chooses = len(path) < len(key.split("."))  # a final `name`
+    if chooses and any(not isinstance(value.value, str) for value in values):
         wrong = next(value for value in values if not isinstance(value.value, str))
         text = f"found {shown(wrong.plain)}; allowed: a name; a mapping goes under '{'.'.join(path)}'"
         problems.add(wrong.where, name, text)

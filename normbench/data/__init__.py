@@ -1,6 +1,6 @@
 """Data sets as tensors on the device, seeded batches, and augmentation.
 
-To add a data set: write its file (a subclass of `DataOptions`) and name it in `DATASETS`.
+To add a data set, write its file in this folder (a subclass of `DataOptions`) and add it to `DATASETS`.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ DATASETS: Registry[DataOptions] = Registry(
 
 
 def describe_all(data_dir: Folder = None) -> list[Description]:
-    """Return for each data set its name, summary, whether it is there, where, and its size on disk."""
+    """Return for each data set its name, summary, availability, place and size on disk."""
     return [describe(cls, data_dir) for cls in DATASETS.classes()]
 
 
 def fetch(name: str, data_dir: Folder = None) -> Path:
-    """Download a data set if it is not there, and return the folder of its files."""
+    """Download a data set if its files are missing, and return their folder."""
     return fetch_set(DATASETS[name], data_dir)

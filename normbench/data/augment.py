@@ -1,7 +1,7 @@
-"""Augmentation on tensors: pad-crop, flip and noise of a whole batch at once, drawn from the run's seed.
+"""Augmentation of whole batches: crop after padding, flip and noise, drawn from the seed of the run.
 
-The draws of a step depend on (seed, step) and the batch's size alone, so that runs of one seed see the
-same images, and a resumed run the same as one that was never stopped.
+The draws of a step depend only on (seed, step) and the size of the batch. Runs with the same seed therefore
+see the same images, and a resumed run sees the same images as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from normbench.registry import Options
 
 
 class Augment(Options):
-    """Changes of the training images; by default none."""
+    """Random changes of the training images; none by default."""
 
-    pad: int = Field(0, ge=0, description="pixels added on each side before a random crop to the old size")
+    pad: int = Field(
+        0, ge=0, description="pixels added on each side before a random crop to the original size"
+    )
     flip: bool = Field(False, description="mirror left and right with probability 1/2")
     noise: float = Field(0.0, ge=0, description="standard deviation of Gaussian noise added to each input")
 
@@ -28,13 +30,13 @@ class Augment(Options):
 
     @property
     def active(self) -> bool:
-        """Say whether anything is changed at all."""
+        """Return whether any image is changed."""
         return self.pad > 0 or self.flip or self.noise > 0
 
 
 @dataclass(frozen=True)
 class Draws:
-    """The choices for one batch, each (B,): the crop's offsets in 0..2 pad, and which images are mirrored."""
+    """The draws for one batch, (B,) each: offsets of the crop in 0..2 pad, and which images are mirrored."""
 
     top: Tensor
     left: Tensor
@@ -42,7 +44,16 @@ class Draws:
 
 
 def draw(options: Augment, seed: int, step: int, batch: int) -> Draws:
-    """Draw a batch's changes from (seed, "augment", step); an option does not move the other one's draws."""
+    """Return the draws of a step from hash(seed, "augment", step).
+
+    Each option has its own numbers, so that one option does not change the draws of another.
+
+    Args:
+        options: the augmentation.
+        seed: seed of the run.
+        step: number of the step, from 0.
+        batch: number of images B.
+    """
     generator = seeding.generator(seed, "augment", step)
     uniform = torch.rand(3, batch, generator=generator, dtype=torch.float64)
     offsets = (uniform[:2] * (2 * options.pad + 1)).long()  # (2, B)
@@ -50,7 +61,7 @@ def draw(options: Augment, seed: int, step: int, batch: int) -> Draws:
 
 
 def apply(x: Tensor, draws: Draws, pad: int) -> Tensor:
-    """Return the batch (B, C, H, W) cropped and mirrored; the border is 0: the mean, once standardised."""
+    """Return the batch (B, C, H, W) cropped and mirrored; padding is 0, the mean of standardized images."""
     batch, _, height, width = x.shape
     rows = torch.arange(height)[None] + draws.top[:, None]  # (B, H)
     columns = torch.arange(width)[None].expand(batch, width)
@@ -63,7 +74,14 @@ def apply(x: Tensor, draws: Draws, pad: int) -> Tensor:
 
 
 def augment_batch(x: Tensor, options: Augment, seed: int, step: int) -> Tensor:
-    """Return the batch (B, C, H, W) as the run of this seed sees it at this step."""
+    """Return the batch (B, C, H, W) with the changes of this step.
+
+    Args:
+        x: the batch.
+        options: the augmentation.
+        seed: seed of the run.
+        step: number of the step, from 0.
+    """
     if options.pad or options.flip:
         x = apply(x, draw(options, seed, step, len(x)), options.pad)
     if options.noise:

@@ -1,4 +1,4 @@
-"""What all data sets share: their options, and the shapes of data before and after preparation."""
+"""The base of all data sets: their options, and the data before and after preparation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from normbench.data.root import data_root
 from normbench.errors import DataError
 from normbench.registry import Named
 
-Progress = Callable[[int, int], None]  # (done, total), called from the loading thread
+Progress = Callable[[int, int], None]  # called with (done, total) from the loading thread
 Folder = str | Path | None
 
 
 @dataclass(frozen=True)
 class RawPart:
-    """Images as stored: x uint8 (N, C, H, W), y int64 (N,)."""
+    """One part as stored: images x uint8 (N, C, H, W), labels y int64 (N,)."""
 
     x: Tensor
     y: Tensor
@@ -30,7 +30,7 @@ class RawPart:
 
 @dataclass(frozen=True)
 class RawData:
-    """A data set as stored, before any choice of the config; `top` is the value that means 1.0."""
+    """A data set as stored, before any option applies; `top` is the pixel value that stands for 1.0."""
 
     train: RawPart
     test: RawPart
@@ -40,7 +40,7 @@ class RawData:
 
 @dataclass(frozen=True)
 class RawInfo:
-    """What is known of a data set without reading its images: the full sizes of its two parts."""
+    """Shapes and full sizes of a data set as stored, known without reading its images."""
 
     input_shape: tuple[int, int, int]  # (C, H, W)
     classes: int
@@ -50,16 +50,16 @@ class RawInfo:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a look at the files tells: shapes and sizes, and a stamp that changes when the files do."""
+    """What listing the files tells: shapes and sizes, and a stamp that changes when the files change."""
 
     info: RawInfo
     stamp: str = ""
-    listing: Any = None  # of a folder of images: its files, so that `read` need not look again
+    listing: Any = None  # files of a folder of images, so that `read` need not list them again
 
 
 @dataclass(frozen=True)
 class Split:
-    """One part, ready for training: x float (N, C, H, W), standardised; y int64 (N,)."""
+    """One part, ready for training: x float (N, C, H, W), scaled; y int64 (N,)."""
 
     x: Tensor
     y: Tensor
@@ -70,7 +70,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as tensors on the device; `label_entropy` is in nats, of the training labels in use."""
+    """A data set as tensors on the device; `label_entropy` is that of the training labels, in nats."""
 
     name: str
     train: Split
@@ -88,64 +88,83 @@ class Dataset:
 
 
 class DataOptions(Named):
-    """The options of every data set: the sizes of its parts, the batch, and how the inputs are scaled."""
+    """Base of all data sets: sizes of the parts, batch size, and scaling of the inputs.
 
-    layout: ClassVar[str] = ""  # what lies where below the data root, for error messages
-    embedded: ClassVar[bool] = False  # comes with an installed package: needs no files
+    Class attributes:
+        layout: expected files below the data root, for error messages.
+        embedded: whether the data comes with an installed package and needs no files.
+    """
+
+    layout: ClassVar[str] = ""
+    embedded: ClassVar[bool] = False
     late: ClassVar[frozenset[str]] = frozenset({"zca_eps", "unequal_scales", "label_noise"})
 
     name: str
-    train_size: int | None = Field(None, ge=1, description="training images, stratified; all if not given")
-    val_size: int = Field(0, ge=0, description="validation images, taken out of the training part")
-    test_size: int | None = Field(None, ge=1, description="test images, stratified; all if not given")
+    train_size: int | None = Field(
+        None, ge=1, description="number of training images, stratified; all if unset"
+    )
+    val_size: int = Field(0, ge=0, description="number of validation images, taken from the training part")
+    test_size: int | None = Field(None, ge=1, description="number of test images, stratified; all if unset")
     batch_size: int = Field(
-        60, ge=1, description="images in a step; an epoch's incomplete last batch is dropped"
+        60, ge=1, description="images per step; the incomplete last batch of an epoch is dropped"
     )
     standardize: Literal["none", "channel", "feature", "zca"] = Field(
         "channel",
-        description="one mean and deviation for each channel, or for each pixel; or ZCA; none leaves [0, 1]",
+        description="mean and standard deviation per channel or per pixel (feature), or ZCA; none: [0, 1]",
     )
-    zca_eps: float = Field(1e-3, gt=0, description="added to the variances of zca, of inputs in [0, 1]")
+    zca_eps: float = Field(1e-3, gt=0, description="added to the variances for zca, for inputs in [0, 1]")
     unequal_scales: float = Field(
-        0.0, ge=0, le=10, description="multiply each feature by a fixed 10^u, u uniform in +- this"
+        0.0, ge=0, le=10, description="multiply each feature by a fixed 10^u, u uniform in +- this value"
     )
     label_noise: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="share of training labels replaced by another class, chosen by split_seed",
+        description="share of the training labels that are replaced by another class, chosen by split_seed",
     )
-    binarize: bool = Field(False, description="inputs above 0.5 become 1, others 0, before standardize")
-    split_seed: int = Field(0, ge=0, description="chooses the images of train_size, val_size and test_size")
-    augment: Augment = Field(Augment(), description="changes of the training images, drawn anew at each step")
-    root: str | None = Field(None, min_length=1, description="folder of the data; not part of a run's id")
+    binarize: bool = Field(False, description="before scaling, set inputs above 0.5 to 1 and others to 0")
+    split_seed: int = Field(
+        0, ge=0, description="seed of the choice of images for train_size, val_size and test_size"
+    )
+    augment: Augment = Field(Augment(), description="random changes of the training images at each step")
+    root: str | None = Field(None, min_length=1, description="folder of the data; not part of run ids")
 
     def folder(self, data_dir: Folder = None) -> Path:
-        """Return the data root: `data.root`, else `data_dir`, else `$NORMBENCH_DATA`, else the cache."""
+        """Return the first that is set: `data.root`, `data_dir`, `$NORMBENCH_DATA`, the cache folder."""
         return data_root(self.root, data_dir)
 
     def identity(self, data_dir: Folder = None) -> dict[str, Any]:
-        """Return what a run's id hashes of the data: every option except the root."""
+        """Return what run ids hash: every option except the root."""
         return {key: value for key, value in self.hashed().items() if key != "root"}
 
     def location(self, root: Path) -> Path:
-        """Return the folder below the root that holds this set's files."""
+        """Return the folder below the root that holds the files of this set."""
         return root
 
     def available(self, root: Path) -> bool:
-        """Say whether the files are there, without reading them."""
+        """Return whether the files exist; does not read them."""
         return True
 
     def survey(self, root: Path) -> Survey:
-        """Return shapes and sizes without reading images; the files of known sets need not be there."""
+        """Return shapes and sizes without reading images; files of known sets need not exist."""
         raise NotImplementedError
 
     def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
-        """Read the files (no network) into tensors; `cache` is a data root for what is worth keeping."""
+        """Return the data of the files. Uses no network.
+
+        Args:
+            root: data root.
+            survey: result of `survey`.
+            cache: data root for files worth keeping, such as decoded images.
+            progress: called with (done, total).
+
+        Raises:
+            DataError: files are damaged or not as expected.
+        """
         raise NotImplementedError
 
     def download(self, root: Path) -> None:
-        """Bring the files to the root; a set that cannot raises a `DataError`."""
+        """Download the files to the root, or raise a `DataError`."""
         raise DataError(f"data: '{self.name}' cannot be downloaded; expected {self.layout} below {root}")
 
 

@@ -1,4 +1,4 @@
-"""Which images make up each batch: every epoch a new order, from the run's seed alone."""
+"""The images of each batch: a new order in every epoch, which depends only on the seed of the run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from torch import Tensor
 from normbench import seeding
 from normbench.errors import DataError
 
-# Images in one evaluation batch, at most. It is the same for every stack: another division of the images
-# would round their mean differently, and results must not depend on the size of the stack.
+# Most images in one evaluation batch. It is the same for every stack: another division of the images would
+# round their mean differently, and results must not depend on the size of the stack.
 EVAL_ROWS = 256
 
 
@@ -19,9 +19,18 @@ def batch_order(seed: int, epoch: int, n: int) -> Tensor:
 
 
 class Batches:
-    """The batches of one seed by step, counted from 0; the epoch's incomplete last batch is dropped.
+    """The batches of one seed by step, from 0. The incomplete last batch of an epoch is dropped.
 
-    One epoch's order is kept, so that consecutive steps cost a slice; any step may be asked for.
+    The order of one epoch is kept, so that consecutive steps only take slices of it.
+
+    Args:
+        seed: seed of the run.
+        n: number of training images.
+        batch_size: images per batch, at most n.
+        device: device of the indices.
+
+    Raises:
+        DataError: the batch size does not fit.
     """
 
     def __init__(self, seed: int, n: int, batch_size: int, device: str | torch.device = "cpu") -> None:
@@ -38,7 +47,7 @@ class Batches:
         self._order = torch.empty(0, dtype=torch.int64)
 
     def indices(self, step: int) -> Tensor:
-        """Return the images of the batch of this step (0, 1, ...), int64 (batch_size,)."""
+        """Return the indices of the images at this step, int64 (batch_size,)."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._order = batch_order(self.seed, epoch, self.n).to(self.device)

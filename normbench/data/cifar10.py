@@ -10,7 +10,7 @@ BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.met
 
 
 class Cifar10(TorchvisionSet):
-    """Photographs of ten kinds of things, 32x32 colour, 50,000 + 10,000 images."""
+    """Photographs in 10 classes, 32x32 color, 50,000 + 10,000 images."""
 
     paper: ClassVar[str] = "Krizhevsky 2009, Learning multiple layers of features from tiny images"
     layout: ClassVar[str] = "cifar-10-batches-py/{data_batch_1..5,test_batch,batches.meta}"

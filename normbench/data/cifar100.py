@@ -8,7 +8,7 @@ from normbench.data.torchvision_set import TorchvisionSet
 
 
 class Cifar100(TorchvisionSet):
-    """Photographs of a hundred kinds of things, 32x32 colour, 50,000 + 10,000 images."""
+    """Photographs in 100 classes, 32x32 color, 50,000 + 10,000 images."""
 
     paper: ClassVar[str] = "Krizhevsky 2009, Learning multiple layers of features from tiny images"
     layout: ClassVar[str] = "cifar-100-python/{train,test,meta}"

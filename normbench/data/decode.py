@@ -1,7 +1,7 @@
-"""Decode images of any kind to uint8 tensors, many at a time.
+"""Decode many image files of any kind to uint8 arrays.
 
-Threads, not processes: Pillow lets go of the interpreter's lock while it decodes, and for tiny images, where
-that gains nothing, starting processes gains nothing either (60,000 JPEGs of 32x32 take about 6 s either way).
+This uses threads, not processes: Pillow releases the interpreter lock while it decodes. For tiny images that
+gains nothing, but processes gain nothing either (60,000 JPEGs of 32x32 take about 6 s both ways).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WHITE = (255, 255, 255, 255)
 
 
 def decode(path: Path, size: tuple[int, int] | None, color: Color) -> np.ndarray:
-    """Return one image as uint8 (C, H, W): upright, 8 bits, no alpha, resized (bilinear) to size (H, W)."""
+    """Return an image as uint8 (C, H, W): upright, without alpha, resized (bilinear) to size (H, W)."""
     from PIL import Image, ImageOps
 
     mode = "L" if color == "grey" else "RGB"
@@ -33,18 +33,18 @@ def decode(path: Path, size: tuple[int, int] | None, color: Color) -> np.ndarray
             image = image.convert(mode)
         if size is not None and image.size != size[::-1]:
             image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-        pixels = np.asarray(image)  # Pillow reads the file here at the latest
+        pixels = np.asarray(image)  # Pillow reads the file no later than here
     return pixels[None] if color == "grey" else pixels.transpose(2, 0, 1)
 
 
 def _plain(image: Any) -> Any:
-    """Return an image that converts to RGB or grey without a surprise; transparent parts become white."""
+    """Return an image that converts to RGB or grayscale as expected; transparent parts become white."""
     from PIL import Image
 
     if image.mode in ("RGB", "L"):
         if "transparency" not in image.info:
             return image
-    elif image.mode.startswith("I"):  # 16 bits of grey: Pillow would clip them at 255
+    elif image.mode.startswith("I"):  # 16-bit grayscale, which Pillow would clip at 255
         return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     elif image.mode == "F":
         raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
@@ -55,7 +55,7 @@ def _plain(image: Any) -> Any:
 
 
 def problem(path: Path, error: Exception) -> str:
-    """Return one sentence on what is wrong with a file."""
+    """Return a sentence that says what is wrong with a file."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, OSError) and error.strerror:
@@ -63,7 +63,7 @@ def problem(path: Path, error: Exception) -> str:
     if path.stat().st_size == 0:
         return f"{path} is empty"
     if isinstance(error, UnidentifiedImageError):
-        return f"{path} is no image that Pillow reads"
+        return f"{path} is not an image that Pillow can read"
     return f"{path} is damaged: {error}"
 
 
@@ -74,10 +74,21 @@ def decode_all(
     color: Color,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Return all images as one array uint8 (N, *shape); every file that does not fit is in the error."""
+    """Return all images as one array uint8 (N, C, H, W).
+
+    Args:
+        paths: the N files.
+        shape: expected shape (C, H, W).
+        size: (H, W) to resize to, or None.
+        color: `rgb` or `grey`.
+        progress: called with (done, total).
+
+    Raises:
+        DataError: files are damaged or have another shape; the error counts and names them.
+    """
     from PIL import Image
 
-    Image.init()  # loads Pillow's plug-ins here, once, not in all threads at a time
+    Image.init()  # load Pillow's plug-ins once here, not in every thread
     out = np.empty((len(paths), *shape), np.uint8)
     damaged: dict[int, str] = {}
     other_size: dict[int, str] = {}
@@ -87,7 +98,7 @@ def decode_all(
         for i in chosen:
             try:
                 pixels = decode(paths[i], size, color)
-            except Exception as error:  # Pillow raises whatever a damaged file happens to cause
+            except Exception as error:  # damaged files make Pillow raise all kinds of errors
                 damaged[i] = problem(paths[i], error)
                 continue
             if pixels.shape == shape:
@@ -97,7 +108,7 @@ def decode_all(
         return len(chosen)
 
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow on odd metadata and on very large images
+        warnings.simplefilter("ignore")  # Pillow warns about odd metadata and very large images
         done = 0
         tasks = [pool.submit(work, start) for start in range(0, len(paths), CHUNK)]
         try:
@@ -106,7 +117,7 @@ def decode_all(
                 if progress is not None:
                     progress(done, len(paths))
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # an interrupt ends it within moments
+            pool.shutdown(wait=False, cancel_futures=True)  # so that an interrupt takes effect at once
             raise
     if damaged or other_size:
         raise DataError("\n".join(_messages(damaged, other_size, shape, str(paths[0]))))
@@ -119,13 +130,11 @@ def _messages(
     lines = []
     if damaged:
         listed = shown([damaged[i] for i in sorted(damaged)])
-        lines.append(
-            f"data.root: {len(damaged)} of the files cannot be used: {listed}; replace or remove such files"
-        )
+        lines.append(f"data.root: {len(damaged)} files cannot be used: {listed}; replace or remove them")
     if other_size:
         listed = shown([other_size[i] for i in sorted(other_size)])
         lines.append(
             f"data.root: the images differ in height x width: {first} is {shape[1]}x{shape[2]}, but "
-            f"{listed}; name one size for all, for example data.size: {min(shape[1], shape[2])}"
+            f"{listed}; set one size for all, for example data.size: {min(shape[1], shape[2])}"
         )
     return lines

@@ -1,4 +1,4 @@
-"""The embedded data set: needs no files and no network."""
+"""The embedded data set, which needs no files and no network."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from normbench import seeding
 from normbench.data.base import DataOptions, Progress, RawData, RawInfo, Survey, as_part
 from normbench.data.prepare import stratified
 
-TEST = 360  # of 1,797: about 20 %, the same images for everyone
+TEST = 360  # of 1,797, about 20 %; always the same images
 
 
 class Digits(DataOptions):
-    """Handwritten digits, 8x8 grey, 1,437 + 360 images; embedded in scikit-learn.
+    """Handwritten digits, 8x8 grayscale, 1,437 + 360 images; embedded in scikit-learn.
 
-    scikit-learn has no test part: 360 images, stratified and the same for every `split_seed`, are one.
+    scikit-learn has no test part. Here it is a stratified choice of 360 images, the same for every
+    `split_seed`.
     """
 
     paper: ClassVar[str] = "Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits (UCI)"
@@ -27,11 +28,11 @@ class Digits(DataOptions):
     name: Literal["digits"] = "digits"
 
     def survey(self, root: Path) -> Survey:
-        """Return the constant shapes and sizes."""
+        """Return the shapes and sizes, which are constant."""
         return Survey(RawInfo((1, 8, 8), 10, 1797 - TEST, TEST))
 
     def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
-        """Read scikit-learn's copy; its values are 0..16."""
+        """Return the copy of scikit-learn, with values 0..16."""
         from sklearn.datasets import load_digits
 
         bunch = load_digits()

@@ -9,7 +9,7 @@ from normbench.data.torchvision_set import TorchvisionSet
 
 
 class FashionMnist(TorchvisionSet):
-    """Articles of clothing, 28x28 grey, 60,000 + 10,000 images."""
+    """Articles of clothing, 28x28 grayscale, 60,000 + 10,000 images."""
 
     paper: ClassVar[str] = "Xiao et al. 2017, arXiv:1708.07747"
     layout: ClassVar[str] = "FashionMNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte"

@@ -1,4 +1,4 @@
-"""A user's own images."""
+"""A folder with the user's own images."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from normbench.data.listing import (
 from normbench.data.root import data_root
 from normbench.errors import DataError
 
-FORMAT = 1  # of the cache; to be raised when decoding changes
+FORMAT = 1  # version of the cache; increase it when decoding changes
 
 Side = Annotated[int, Field(ge=1)]
 
 
 class ImageFolder(DataOptions):
-    """Your own images: a folder with train/<class>/* and test/<class>/*, decoded once and kept.
+    """Your own images: a folder with train/<class>/* and test/<class>/*, decoded once and cached.
 
-    Any kind of image that Pillow reads. Transparent parts become white, 16 bits become 8, photographs are
-    turned upright as their camera noted. The classes are the folders' names in alphabetic order.
+    It reads any image format that Pillow reads. Transparent parts become white, 16 bits become 8, and
+    photographs are rotated upright by their EXIF data. The folder names are the classes.
     """
 
     layout: ClassVar[str] = LAYOUT
@@ -46,24 +46,24 @@ class ImageFolder(DataOptions):
 
     @property
     def height_width(self) -> tuple[int, int] | None:
-        """Return the (height, width) that is asked for."""
+        """Return the size to resize to, (height, width), or None."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def identity(self, data_dir: Folder = None) -> dict[str, Any]:
-        """Return every option, with a fingerprint of the files in place of the root."""
+        """Return every option, with a fingerprint of the files instead of the root."""
         listing = scan(self.folder(data_dir))
         return {**super().identity(data_dir), "fingerprint": fingerprint(listing, data_root(None, data_dir))}
 
     def available(self, root: Path) -> bool:
-        """Say whether both parts are there."""
+        """Return whether both parts exist."""
         return all((root / part).is_dir() for part in PARTS)
 
     def download(self, root: Path) -> None:
-        """Raise the error that says what was expected where: there is nothing to download."""
+        """Raise an error that says which files are expected where; there is nothing to download."""
         scan(root)
 
     def survey(self, root: Path) -> Survey:
-        """List the files, and take the size of the first image where no other is asked for."""
+        """List the files; if `size` is unset, the first image sets it."""
         listing = scan(root)
         first = root / listing.train[0].path
         channels = 1 if self.color == "grey" else 3
@@ -71,14 +71,14 @@ class ImageFolder(DataOptions):
         if size is None:
             try:
                 _, *size_found = decode(first, None, self.color).shape
-            except Exception as error:  # Pillow raises whatever a damaged file happens to cause
+            except Exception as error:  # damaged files make Pillow raise all kinds of errors
                 raise DataError(f"data.root: {problem(first, error)}; replace or remove it") from error
             size = (size_found[0], size_found[1])
         info = RawInfo((channels, *size), len(listing.class_names), len(listing.train), len(listing.test))
         return Survey(info, listing.stamp(), listing)
 
     def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
-        """Return the images from the cache, or decode them and keep them there."""
+        """Return the images from the cache, or decode and cache them."""
         listing: Listing = survey.listing
         kept = cache_path(root, cache, "npz", self.height_width, self.color)
         stamp = f"{FORMAT} {survey.stamp}"
@@ -94,9 +94,9 @@ class ImageFolder(DataOptions):
 
 
 def _kept(path: Path, stamp: str) -> np.ndarray | None:
-    """Return the pixels of a cache file that was made from these very files, else None."""
+    """Return the pixels in a cache file with this stamp, or None."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return arrays["pixels"] if str(arrays["stamp"]) == stamp else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None  # not there, or cut short: decode again
+        return None  # missing or truncated: decode again

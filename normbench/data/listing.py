@@ -1,4 +1,4 @@
-"""The files of a folder of images, `train/<class>/*` and `test/<class>/*`: checked, stamped, hashed."""
+"""The files of an image folder, `train/<class>/*` and `test/<class>/*`: list, check and hash them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from normbench.errors import DataError
 
 PARTS = ("train", "test")
 LAYOUT = "train/<class>/* and test/<class>/*"
-JUNK = {"thumbs.db", "desktop.ini"}  # what Windows leaves in folders of images
-CHUNK = 256  # files for one task of a thread
-SHOWN = 5  # files that an error names; the others are counted
+JUNK = {"thumbs.db", "desktop.ini"}  # files that Windows leaves in image folders
+CHUNK = 256  # files per task of a thread
+SHOWN = 5  # files that an error names; it counts the others
 CACHE_FOLDER = "image_folder"  # below the data root
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One file: its path below the root (with /), class, bytes, and time of the last change."""
+    """One file: path below the root (with /), class, size in bytes, and time of the last change."""
 
     path: str
     label: int
@@ -35,7 +35,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of both parts, by class and name; classes in the order of their names."""
+    """The files of both parts, sorted by class and name."""
 
     root: Path
     class_names: tuple[str, ...]
@@ -48,7 +48,7 @@ class Listing:
         return self.train + self.test
 
     def stamp(self) -> str:
-        """Return a hash of place, names, sizes and times: equal stamps, unchanged files."""
+        """Return a hash of the place, names, sizes and times; equal stamps mean unchanged files."""
         digest = hashlib.blake2b(str(self.root.resolve()).encode(), digest_size=16)
         for file in self.files:
             digest.update(f"\0{file.path}\0{file.size_bytes}\0{file.mtime_ns}".encode())
@@ -56,26 +56,26 @@ class Listing:
 
 
 def shown(problems: list[str]) -> str:
-    """Return the first few problems, and how many more there are."""
+    """Return the first problems as text, and the number of the others."""
     more = f" (and {len(problems) - SHOWN} more)" if len(problems) > SHOWN else ""
     return "; ".join(problems[:SHOWN]) + more
 
 
 def scan(root: Path) -> Listing:
-    """List the files of both parts; a layout that cannot be meant is an error that names the place."""
+    """Return the files of both parts, or raise a `DataError` that names what is wrong with the layout."""
     try:
         missing = [part for part in PARTS if not (root / part).is_dir()]
         if missing:
             raise DataError(
-                f"data.root: {root} holds no folder '{missing[0]}'; image_folder expects {LAYOUT} below "
-                f"data.root; name the folder that holds train/ and test/, or make it"
+                f"data.root: {root} has no folder '{missing[0]}'; image_folder expects {LAYOUT} below "
+                f"data.root; name the folder that holds train/ and test/, or create it"
             )
         classes = {part: _visible(root / part) for part in PARTS}
         stray = [str(root / part / e.name) for part in PARTS for e in classes[part] if not e.is_dir()]
         if stray:
             raise DataError(
-                f"data.root: files lie outside of a class: {shown(stray)}; image_folder expects {LAYOUT}; "
-                f"move them into a class's folder or away"
+                f"data.root: files outside a class: {shown(stray)}; image_folder expects {LAYOUT}; "
+                f"move them into the folder of a class, or elsewhere"
             )
         names = {part: sorted(entry.name for entry in classes[part]) for part in PARTS}
         one_sided = [
@@ -117,7 +117,7 @@ def _files(root: Path, part: str, names: list[str]) -> tuple[ImageFile, ...]:
             )
         if not entries:
             raise DataError(
-                f"data.root: {root / part / name} holds no images; put some there, or remove the class from "
+                f"data.root: {root / part / name} has no images; add some, or remove the class from "
                 f"train/ and test/"
             )
         for entry in entries:
@@ -127,10 +127,10 @@ def _files(root: Path, part: str, names: list[str]) -> tuple[ImageFile, ...]:
 
 
 def fingerprint(listing: Listing, cache: Path) -> str:
-    """Return a hash of every file's name below the root and of its bytes, wherever the folder lies.
+    """Return a hash of the names and contents of all files.
 
-    Unlike the stamp it is the same for a copy of the folder. It is kept in the cache under the stamp, so
-    that the files are read for it only once.
+    Unlike the stamp, it is the same for a copy of the folder. The cache keeps it together with the stamp, so
+    that unchanged files are read only once.
     """
     stamp = listing.stamp()
     kept = cache_path(listing.root, cache, "json")
@@ -139,7 +139,7 @@ def fingerprint(listing: Listing, cache: Path) -> str:
         if found["stamp"] == stamp:
             return str(found["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # not there, or not ours: compute it
+        pass  # missing or unreadable: compute it
 
     def digest(files: tuple[ImageFile, ...]) -> bytes:
         result = b""
@@ -163,13 +163,13 @@ def fingerprint(listing: Listing, cache: Path) -> str:
 
 
 def cache_path(root: Path, cache: Path, suffix: str, *variant: object) -> Path:
-    """Return the one cache file for this folder and variant; a changed folder overwrites its old one."""
+    """Return the cache file of this folder and variant; a changed folder overwrites it."""
     text = "\0".join([str(root.resolve()), *map(str, variant)])
     return cache / CACHE_FOLDER / f"{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}.{suffix}"
 
 
 def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a cache file aside and rename it; a cache that cannot be written only costs time later."""
+    """Write a cache file atomically; if that fails, warn and go on without it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
@@ -181,4 +181,4 @@ def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.unlink(aside)
             raise
     except OSError as error:
-        warnings.warn(f"{path} cannot be kept ({error}); it will be computed again", stacklevel=3)
+        warnings.warn(f"{path} cannot be cached ({error}); it will be computed again", stacklevel=3)

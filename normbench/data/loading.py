@@ -1,4 +1,4 @@
-"""Load a data set by its options, once for all stacks of a process; look at one without loading it."""
+"""Load data sets by their options, once per process, and describe them without loading."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from normbench.data.prepare import part_sizes, prepare
 from normbench.data.root import data_root
 from normbench.errors import DataError
 
-CACHE_BYTES = 2**30  # loaded sets kept in memory; the latest is kept whatever its size
+CACHE_BYTES = 2**30  # limit of the loaded sets; the latest one always stays
 
 _cache: OrderedDict[Hashable, Dataset] = OrderedDict()
 _lock = threading.Lock()
@@ -23,24 +23,24 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a plan needs of a data set: shapes and the sizes of the parts in use; no image is read."""
+    """Shapes of a data set and the sizes of the parts in use, known without reading images."""
 
     input_shape: tuple[int, int, int]  # (C, H, W)
     classes: int
     train: int
     val: int
     test: int
-    available: bool  # the files are there; else `load` downloads them
+    available: bool  # whether the files exist; if not, `load` downloads them
     where: Path
 
 
 def available(options: DataOptions, data_dir: Folder = None) -> bool:
-    """Say whether `load` finds the files, so that it needs no network."""
+    """Return whether the files exist, so that `load` needs no network."""
     return options.available(options.folder(data_dir))
 
 
 def dataset_info(options: DataOptions, data_dir: Folder = None) -> DatasetInfo:
-    """Return shapes and sizes; options that ask for more images than there are raise a `DataError`."""
+    """Return shapes and sizes, or raise a `DataError` if the options ask for too many images."""
     root = options.folder(data_dir)
     info = options.survey(root).info
     sizes = part_sizes(options, info)
@@ -62,16 +62,26 @@ def load(
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> Dataset:
-    """Return the data set as tensors on the device; equal options share one copy in this process.
+    """Return a data set as tensors on the device. Equal options share one copy per process.
 
-    Files that are absent are downloaded where the set can be; never is another set taken in its place.
+    Missing files are downloaded if the data set allows it. It never falls back to another data set.
+
+    Args:
+        options: the data set and its options.
+        data_dir: data root, unless the options name one.
+        dtype: type of the images.
+        device: device of the tensors.
+        progress: called with (done, total) while files are read.
+
+    Raises:
+        DataError: the files are missing or damaged, or the options ask for too many images.
     """
     root = options.folder(data_dir)
     with _lock:
         if not options.available(root):
             options.download(root)
         survey = options.survey(root)
-        part_sizes(options, survey.info)  # before the long work, and whatever the cache holds
+        part_sizes(options, survey.info)  # check the sizes first: reading takes long
         key = (
             options.model_copy(update={"batch_size": 1, "augment": type(options.augment)(), "root": None}),
             str(root.absolute()),
@@ -89,7 +99,7 @@ def load(
 
 
 def clear() -> None:
-    """Forget the data sets that this process holds."""
+    """Remove all data sets from the memory of this process."""
     with _lock:
         _cache.clear()
 
@@ -108,11 +118,11 @@ class Description:
     available: bool
     where: str
     layout: str
-    size_bytes: int  # on disk; 0 where there is nothing or the set is embedded
+    size_bytes: int  # on disk; 0 for missing and for embedded sets
 
 
 def describe(cls: type[DataOptions], data_dir: Folder = None) -> Description:
-    """Say whether a data set is there, where, and how much it takes on disk."""
+    """Return the availability, place and size on disk of a data set."""
     options = cls.model_validate({"name": cls.key()})
     root = options.folder(data_dir)
     if options.embedded:
@@ -123,14 +133,14 @@ def describe(cls: type[DataOptions], data_dir: Folder = None) -> Description:
 
 
 def fetch_set(cls: type[DataOptions], data_dir: Folder = None) -> Path:
-    """Download the files if they are not there, and return their folder."""
+    """Download the files if they are missing, and return their folder."""
     options = cls.model_validate({"name": cls.key()})
     root = options.folder(data_dir)
     if not options.available(root):
         options.download(root)
         if not options.available(root):
             raise DataError(
-                f"data: '{options.name}' was downloaded to {root}, but its files do not lie as expected: "
-                f"{cls.layout}"
+                f"data: '{options.name}' was downloaded to {root}, but its files are not where they are "
+                f"expected: {cls.layout}"
             )
     return options.location(root)

@@ -15,7 +15,7 @@ FILES = (
 
 
 class Mnist(TorchvisionSet):
-    """Handwritten digits, 28x28 grey, 60,000 + 10,000 images."""
+    """Handwritten digits, 28x28 grayscale, 60,000 + 10,000 images."""
 
     paper: ClassVar[str] = "LeCun et al. 1998, Gradient-based learning applied to document recognition"
     layout: ClassVar[str] = "MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte"

@@ -1,9 +1,10 @@
-"""From images as stored to the tensors of a run: choose, binarise, standardise.
+"""From images as stored to the tensors of a run: choose, binarize, standardize.
 
     z = (x - mean) / max(std, floor)
 
-with x in [0, 1]; mean and std (population, in float64) come from the training images in use alone. With
-`zca`, z = (S + eps I)^(-1/2) (x - mean), S the covariance of all features of an image (LeCun et al. 1998).
+with x in [0, 1]. The mean and the (population) standard deviation, in float64, are those of the training
+images in use. With `zca`, z = (S + eps I)^(-1/2) (x - mean), with the covariance S of all features of an
+image (LeCun et al. 1998).
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from normbench import seeding
 from normbench.data.base import DataOptions, Dataset, RawData, RawInfo, RawPart, Split
 from normbench.errors import DataError
 
-# A pixel or channel whose deviation is below 1 % of the range counts as constant: dividing by less would
-# turn one odd pixel of a test image into an input of hundreds of deviations.
+# A pixel or channel with a standard deviation below 1 % of the range counts as constant. Dividing by less
+# would turn one unusual pixel of a test image into an input of hundreds of standard deviations.
 STD_FLOOR = 0.01
-# Images converted at a time: few enough to stay in the processor's cache, and for their sums of squares to be
-# exact in float32 (256 x 255^2 < 2^24).
+# Images converted at a time. They fit into the processor's cache, and their sums of squares are exact in
+# float32 (256 x 255^2 < 2^24).
 CHUNK = 256
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The images in each part that a run uses."""
+    """The number of images in each part that a run uses."""
 
     train: int
     val: int
@@ -37,10 +38,10 @@ class Sizes:
 
 
 def part_sizes(options: DataOptions, info: RawInfo) -> Sizes:
-    """Return the sizes of the parts, or say which option asks for more images than there are."""
+    """Return the sizes of the parts, or raise a `DataError` that names the option that asks for too many."""
     if options.val_size >= info.train:
         raise DataError(
-            f"data.val_size: {options.val_size} leaves nothing of the {info.train} training images "
+            f"data.val_size: {options.val_size} leaves none of the {info.train} training images "
             f"({options.name}); allowed: 0 to {info.train - 1}"
         )
     left = info.train - options.val_size
@@ -66,7 +67,7 @@ def part_sizes(options: DataOptions, info: RawInfo) -> Sizes:
 
 
 def stratified(y: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Return `size` sorted indices into y whose classes have the shares of y (largest remainders)."""
+    """Return `size` sorted indices into y with the class shares of y (by largest remainders)."""
     total = len(y)
     order = torch.randperm(total, generator=generator)
     if size >= total:
@@ -88,9 +89,9 @@ def entropy(y: Tensor) -> float:
 
 
 def statistics(x: Tensor, standardize: str, top: int) -> tuple[Tensor, Tensor]:
-    """Return mean and divisor in float64 of images uint8 (N, C, H, W) scaled to [0, 1], to broadcast.
+    """Return mean and divisor, float64 and broadcastable, of images uint8 (N, C, H, W) scaled to [0, 1].
 
-    The sums are of integers and exact, so that they do not depend on threads or chunks.
+    The sums are sums of integers and exact, so that they do not depend on threads or chunks.
     """
     if standardize == "none":
         return torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
@@ -109,11 +110,11 @@ def statistics(x: Tensor, standardize: str, top: int) -> tuple[Tensor, Tensor]:
     return mean / top, (variance.sqrt() / top).clamp(min=STD_FLOOR)
 
 
-Scaling = Callable[[Tensor], Tensor]  # images uint8 (n, C, H, W) -> float64, as the net sees them
+Scaling = Callable[[Tensor], Tensor]  # images uint8 (n, C, H, W) -> inputs float64 (n, C, H, W)
 
 
 def scaling(x: Tensor, options: DataOptions, top: int) -> Scaling:
-    """Return how the images of all parts are scaled, given the training images uint8 (N, C, H, W)."""
+    """Return the function that scales the images of all parts, from the training images x (N, C, H, W)."""
     factors = unequal_factors(x.shape[1:], options.unequal_scales)
     if options.standardize == "zca":
         mean, matrix = zca(x, top, options.zca_eps)
@@ -128,7 +129,7 @@ def scaling(x: Tensor, options: DataOptions, top: int) -> Scaling:
 
 
 def zca(x: Tensor, top: int, eps: float) -> tuple[Tensor, Tensor]:
-    """Return the mean (D,) and (S + eps I)^(-1/2) (D, D) in float64 of images scaled to [0, 1], D = C H W."""
+    """Return the mean (D,) and (S + eps I)^(-1/2), (D, D), of images in [0, 1], float64, D = C H W."""
     mean = x.flatten(1).double().mean(0) / top
     covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
     for chunk in x.split(CHUNK):
@@ -139,21 +140,21 @@ def zca(x: Tensor, top: int, eps: float) -> tuple[Tensor, Tensor]:
 
 
 def unequal_factors(shape: tuple[int, ...], spread: float) -> Tensor:
-    """Return 10^u for each feature, u uniform in +-spread: the same for every seed, run and machine."""
+    """Return 10^u for each feature, u uniform in +-spread; equal for all seeds, runs and machines."""
     uniform = torch.rand(shape, generator=seeding.generator(0, "unequal_scales"), dtype=torch.float64)
     return torch.pow(10.0, spread * (2 * uniform - 1))
 
 
 def noisy_labels(y: Tensor, classes: int, options: DataOptions) -> Tensor:
-    """Return the labels with round(label_noise N) of them replaced, each by one of the other classes.
+    """Return the labels with round(label_noise N) of them replaced by another class.
 
-    `split_seed` chooses them: they belong to the data, the same for all runs that are compared.
+    They are chosen by `split_seed`, so that all runs of a comparison have the same labels.
     """
     count = round(options.label_noise * len(y))
     if not count:
         return y
     if classes < 2:
-        raise DataError("data.label_noise: with a single class there is no other label; set it to 0")
+        raise DataError("data.label_noise: a single class has no other label; set it to 0")
     generator = seeding.generator(options.split_seed, "label_noise")
     chosen = torch.randperm(len(y), generator=generator)[:count]
     shift = torch.randint(1, classes, (count,), generator=generator)
@@ -168,7 +169,17 @@ def prepare(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
 ) -> Dataset:
-    """Choose the parts, scale them by the training part's statistics, and move them to the device."""
+    """Return the parts in use, scaled by the statistics of the training part, on the device.
+
+    Args:
+        raw: the data as stored.
+        options: sizes, scaling and label noise.
+        dtype: type of the images.
+        device: device of the tensors.
+
+    Raises:
+        DataError: the options ask for too many images.
+    """
     channels, height, width = raw.train.x.shape[1:]
     info = RawInfo((channels, height, width), len(raw.class_names), len(raw.train.y), len(raw.test.y))
     sizes = part_sizes(options, info)
@@ -205,7 +216,7 @@ def prepare(
 def _pick(part: RawPart, index: Tensor, binarize: bool, top: int) -> RawPart:
     x = part.x if len(index) == len(part.y) else part.x[index]
     y = part.y if len(index) == len(part.y) else part.y[index]
-    return RawPart((x > top // 2).to(torch.uint8) if binarize else x, y)  # x > top // 2 is x / top > 0.5
+    return RawPart((x > top // 2).to(torch.uint8) if binarize else x, y)  # x > top // 2 means x / top > 0.5
 
 
 def _scaled(x: Tensor, scale: Scaling, dtype: torch.dtype) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where data lies: `data.root`, else the argument, else `$NORMBENCH_DATA`, else the cache folder."""
+"""The data root: the first of `data.root`, the argument, `$NORMBENCH_DATA` and the cache folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ ENVIRONMENT = "NORMBENCH_DATA"
 
 
 def data_root(root: str | None = None, data_dir: str | Path | None = None) -> Path:
-    """Return the folder that holds the data; `~` is the user's home. The folder need not exist."""
+    """Return the data folder, with `~` as the home folder of the user. It need not exist."""
     chosen = root or data_dir or os.environ.get(ENVIRONMENT) or "~/.cache/normbench/data"
     return Path(chosen).expanduser()

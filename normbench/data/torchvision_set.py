@@ -1,4 +1,4 @@
-"""What the data sets that torchvision reads share: its classes download, check and cache the files."""
+"""The base of the data sets that torchvision downloads, checks and reads."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import torch
 from normbench.data.base import DataOptions, Progress, RawData, RawInfo, RawPart, Survey, as_part
 from normbench.errors import DataError
 
-TIMEOUT = 20.0  # seconds without an answer from a server
+TIMEOUT = 20.0  # seconds to wait for a server
 
 
 class TorchvisionSet(DataOptions):
-    """Options of a set that `torchvision.datasets.<source>` reads."""
+    """A data set that `torchvision.datasets.<source>` reads."""
 
-    source: ClassVar[str]  # the class in torchvision.datasets
+    source: ClassVar[str]  # class in torchvision.datasets
     files: ClassVar[tuple[str, ...]]  # below the root
     shape: ClassVar[tuple[int, int, int]]
     class_count: ClassVar[int]
@@ -31,7 +31,7 @@ class TorchvisionSet(DataOptions):
     test_images: ClassVar[int]
 
     def survey(self, root: Path) -> Survey:
-        """Return the constant shapes and sizes; the files' times stamp them: a mended file is read again."""
+        """Return the shapes and sizes, which are constant; the times of the files are the stamp."""
         paths = [root / file for file in self.files]
         stamp = " ".join(str(path.stat().st_mtime_ns) for path in paths if path.is_file())
         return Survey(RawInfo(self.shape, self.class_count, self.train_images, self.test_images), stamp)
@@ -41,15 +41,15 @@ class TorchvisionSet(DataOptions):
         return root / Path(self.files[0]).parent
 
     def available(self, root: Path) -> bool:
-        """Say whether every file is there."""
+        """Return whether every file exists."""
         return all((root / file).is_file() for file in self.files)
 
     def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
-        """Read the files through torchvision, without the network."""
+        """Return the data of the files, read by torchvision without the network."""
         try:
             train, test = self._open(root, train=True), self._open(root, train=False)
             parts = [self._part(train), self._part(test)]
-        except Exception as error:  # torchvision raises whatever a damaged file happens to cause
+        except Exception as error:  # damaged files make torchvision raise all kinds of errors
             raise DataError(
                 f"data: the files of '{self.name}' in {self.location(root)} cannot be read "
                 f"({type(error).__name__}: {error}); expected {self.layout} below {root}; delete that folder "
@@ -59,32 +59,34 @@ class TorchvisionSet(DataOptions):
         if [tuple(part.x.shape) for part in parts] != expected:
             found = " and ".join(str(tuple(part.x.shape)) for part in parts)
             raise DataError(
-                f"data: the files of '{self.name}' in {self.location(root)} hold images of shapes {found}; "
+                f"data: the files of '{self.name}' in {self.location(root)} contain images {found}; "
                 f"expected {expected[0]} and {expected[1]}; delete that folder and fetch the set again"
             )
         return RawData(parts[0], parts[1], tuple(str(name) for name in train.classes))
 
     def download(self, root: Path) -> None:
-        """Let torchvision download and check the files; without a network one error says all that helps."""
+        """Download and check the files by torchvision, or raise a `DataError` with what to do instead."""
         new = [path for path in (self.location(root), *self.location(root).parents) if not path.exists()]
         try:
             with _quiet_download():
                 self._open(root, train=True, download=True)
-        except Exception as error:  # no network, no mirror, no space, no rights: the mend is the same
-            for path in new:  # torchvision makes the folders first; leave none that are empty
+        except Exception as error:  # no network, mirror, space or rights: the advice is the same
+            for path in new:  # torchvision creates the folders first; remove the empty ones
                 with contextlib.suppress(OSError):
                     path.rmdir()
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
             raise DataError(
                 f"data: '{self.name}' is not in {root} and could not be downloaded ({reason[0].strip()}); "
                 f"expected {self.layout} below that folder. Copy the files there, name another folder "
-                f"(data.root, --data-dir or $NORMBENCH_DATA), or take the embedded set, which needs neither "
-                f"files nor network: --set data.name=digits"
+                f"(data.root, --data-dir or $NORMBENCH_DATA), or use the embedded data set, which needs "
+                f"neither files nor network: --set data.name=digits"
             ) from error
 
     def _open(self, root: Path, train: bool, download: bool = False) -> Any:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy on the old pickles of CIFAR, torch on read-only buffers
+            warnings.simplefilter(
+                "ignore"
+            )  # numpy warns about old pickles of CIFAR, torch about read-only buffers
             import torchvision.datasets
 
             return getattr(torchvision.datasets, self.source)(str(root), train=train, download=download)
@@ -99,7 +101,7 @@ class TorchvisionSet(DataOptions):
 
 @contextlib.contextmanager
 def _quiet_download() -> Iterator[None]:
-    """Bound the wait for a server, and keep torchvision's bar out of logs."""
+    """Limit the wait for a server, and keep the progress bar of torchvision out of logs."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:

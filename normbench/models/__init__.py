@@ -1,4 +1,4 @@
-"""The architectures. To add one: write its file beside this one, import it, name it in `MODELS`."""
+"""The architectures. To add one, write its file in this folder, import it here and add it to `MODELS`."""
 
 from __future__ import annotations
 

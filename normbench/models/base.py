@@ -1,4 +1,4 @@
-"""The options that every architecture shares, and the hidden block that all are made of."""
+"""The options that all architectures share, and their hidden block."""
 
 from __future__ import annotations
 
@@ -22,24 +22,29 @@ Placement = Literal["none", "input", "before_norm", "after_norm", "after_activat
 
 
 class Dropout(Options):
-    """Where units are dropped in training, and how often."""
+    """Where units are dropped in training, and with which probability."""
 
-    rate: float = Field(0.0, ge=0, lt=1, description="probability to drop a unit")
-    placement: Placement = Field("none", description="where in the net")
+    rate: float = Field(0.0, ge=0, lt=1, description="probability of dropping a unit")
+    placement: Placement = Field("none", description="place in the net")
 
 
 class Model(Named):
-    """Base of all architectures. `build` returns an ordinary module for one run; nobody names a norm here."""
+    """Base of all architectures. `build` returns an ordinary module for one run.
 
-    activation: Activation = Field("relu", description="after each hidden layer")
+    Architectures ask the interface of `Normalization` and never test for a particular normalization.
+    """
+
+    activation: Activation = Field("relu", description="activation of the hidden layers")
     norm: Annotated[Normalization, NORMS.choice] = Field(
         NORMS["none"](name="none"), description="the normalization"
     )
-    norm_position: Position = Field("before_activation", description="where the normalization's layer sits")
+    norm_position: Position = Field(
+        "before_activation", description="where the normalization layer is placed"
+    )
     dropout: Dropout = Dropout()
     init: Init = Init()
     bias: bool | None = Field(
-        None, description="false: no biases; true: also one directly before a norm that subtracts the mean"
+        None, description="false: no biases; true: biases even directly before a norm that subtracts the mean"
     )
 
     images: ClassVar[bool] = False  # whether the net needs images (C, H, W) rather than vectors
@@ -50,7 +55,7 @@ class Model(Named):
         return {"name": value} if isinstance(value, str) else value
 
     def resolve(self) -> Model:
-        """Return what really applies: the normalization's demands, and no option that has no effect."""
+        """Return the options in effect: as the normalization sets them; those without effect are reset."""
         fixed: dict[str, Any] = {key.removeprefix("model."): value for key, value in self.norm.sets().items()}
         if self.dropout.rate == 0 or self.dropout.placement == "none":
             fixed["dropout"] = Dropout()
@@ -58,26 +63,26 @@ class Model(Named):
         return self.model_copy(update=fixed)
 
     def decides(self) -> tuple[str, ...]:
-        """Return the dotted keys that these options decide, whatever a sweep says: `model.activation`."""
+        """Return the dotted keys that these options set, even in a sweep over them (`model.activation`)."""
         keys = list(self.norm.sets())
         if self.dropout.placement == "none":
             keys.append(DROPOUT_RATE)
         return tuple(keys)
 
     def in_common(self) -> dict[str, Any]:
-        """Return what the runs of one stack have in common of these options, as plain data."""
+        """Return the options that all runs of a stack share, as plain data."""
         return self.model_dump(mode="json", exclude={"init": True, "dropout": {"rate"}})
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-        """Return the untrained net for inputs (C, H, W); it maps (B, C, H, W) to logits (B, classes)."""
+        """Return the net for inputs (C, H, W), not yet initialized; it maps (B, C, H, W) to (B, classes)."""
         return name_places(self.assemble(input_shape, classes))
 
     def assemble(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-        """Put the net's modules together (each architecture's own part of `build`)."""
+        """Return the net for inputs (C, H, W); implemented by each architecture."""
         raise NotImplementedError
 
     def refuses(self, input_shape: tuple[int, ...], batch_size: int) -> str | None:
-        """Return the reason why its options cannot be trained on such inputs, or None; no net is built."""
+        """Return why these options cannot be trained on inputs (C, H, W), or None; builds no net."""
         pixels = self.fewest_values(input_shape, 1) if self.images else None
         values = self.fewest_values(input_shape, batch_size)
         return self.norm.refuses(self.name, values, pixels, self.branches())
@@ -87,46 +92,50 @@ class Model(Named):
         return 0
 
     def runs_apart(self, device: str) -> bool:
-        """Tell whether a stack is faster run by run than as one program (benchmarks/executors.py).
+        """Return whether a stack trains faster run by run than as one program (benchmarks/executors.py).
 
-        On a CPU convolutional nets are, in channels_last, since vmap makes of them grouped convolutions.
+        Convolutional nets do on a CPU: run by run they use channels_last, under vmap grouped convolutions.
         """
         return self.images and device == "cpu"
 
     def fewest_values(self, input_shape: tuple[int, ...], batch_size: int) -> int:
-        """Return the least number of values in a batch from which a unit's own statistics are taken."""
+        """Return the smallest number of values per feature in a batch, over all normalized layers."""
         return batch_size
 
     def drop(self, placement: Placement) -> dict[str, nn.Module]:
-        """Return the dropout layer of this place by its name, or nothing."""
+        """Return {name: dropout layer} if dropout has this placement, else an empty dictionary."""
         if self.dropout.placement != placement:
             return {}
         return {f"dropout_{placement}": self.dropout_layer()}
 
     def dropout_layer(self) -> Noisy:
-        """Return the kind of dropout that goes with the normalization."""
+        """Return the dropout layer that the normalization requires."""
         norm: Normalization = self.norm
         return norm.dropout(self.dropout.rate)
 
     def bare_activation(self) -> nn.Module:
-        """Return the activation without any gain."""
+        """Return the activation without gain."""
         return ACTIVATIONS[self.activation]()
 
     def norm_layer(self, features: int) -> nn.Module | None:
-        """Return the normalization's layer, or None; a `PlanError` where it refuses so many features."""
+        """Return the normalization layer, or None.
+
+        Raises:
+            PlanError: the normalization refuses this many features.
+        """
         reason = self.norm.refuses_features(features, self.images)
         if reason:
             raise PlanError(reason)
         return self.norm.module(features)
 
     def activate(self) -> nn.Module:
-        """Return the activation, with the gain that the normalization asks for."""
+        """Return the activation, with the gain that the normalization requires."""
         activation = self.bare_activation()
         gain = self.norm.activation_gain(activation)
         return activation if gain == 1.0 else Scaled(activation, gain)
 
     def needs_bias(self) -> bool:
-        """Tell whether a hidden layer has a bias: not directly before a norm that would cancel it."""
+        """Return whether a hidden layer has a bias; by default not directly before a norm that cancels it."""
         if self.bias is not None:
             return self.bias
         directly_before = (
@@ -141,12 +150,17 @@ class Model(Named):
         features: int,
         wrap: Callable[[nn.Module], nn.Module] | None = None,
     ) -> nn.Sequential:
-        """Return a hidden layer with its normalization, activation and dropout, each in its place.
+        """Return a hidden layer with its normalization, activation and dropout.
 
-        before_activation: layer, norm, activation; after_activation: layer, activation, norm;
-        layer_input: norm, layer, activation. Dropout sits directly before or after the norm (where there is
-        none: before the activation), or after the activation and whatever follows it. `wrap` serves in place
-        of the normalization's own.
+        The order is layer, norm, activation (`before_activation`), layer, activation, norm
+        (`after_activation`) or norm, layer, activation (`layer_input`). Dropout is directly before or after
+        the norm (without a norm layer: in its place), or at the end.
+
+        Args:
+            layer: the linear or convolution layer.
+            inputs: its number of input features.
+            features: its number of output features.
+            wrap: replaces the layer, instead of `self.norm.wrap`.
         """
         at_input = self.norm_position == "layer_input"
         norm = self.norm_layer(inputs if at_input else features)

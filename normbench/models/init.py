@@ -1,4 +1,4 @@
-"""Initial weights, drawn for each parameter from hash(seed, name of the parameter)."""
+"""Initial weights. Each parameter is drawn from hash(seed, name of the parameter)."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ Scheme = Literal["default", "normal", "xavier", "he", "lecun", "orthogonal"]
 
 
 class Init(Options):
-    """Initial weights: the scheme, and a gain that multiplies them. Biases: torch's default, else zero.
+    """Initial weights: the scheme, and a gain that multiplies them.
 
-    default: torch's, uniform in +-1/sqrt(n), the biases too; normal: N(0, std^2); xavier: N(0, 2/(n + m));
-    he: N(0, 2/n); lecun: N(0, 1/n); orthogonal. n inputs and m outputs of a unit. Unset, the normalization
-    chooses the scheme (SELU: lecun), else it is torch's default; a scheme written here wins.
+    For a layer with n inputs and m outputs, the schemes are `default` (torch's, uniform in +-1/sqrt(n)),
+    `normal` (N(0, std^2)), `xavier` (N(0, 2/(n + m))), `he` (N(0, 2/n)), `lecun` (N(0, 1/n)) and
+    `orthogonal`. Biases are uniform in +-1/sqrt(n) with `default`, and 0 with the other schemes. If no scheme
+    is set, the normalization chooses it (SELU: lecun) or it is `default`.
     """
 
-    scheme: Scheme | None = Field(None, description="how the weights are drawn")
-    gain: float = Field(1.0, gt=0, description="multiplies the initial weights")
+    scheme: Scheme | None = Field(None, description="distribution of the initial weights")
+    gain: float = Field(1.0, gt=0, description="factor of the initial weights")
     std: float | None = Field(None, gt=0, description="standard deviation for `scheme: normal` (0.05)")
 
     def resolve(self, wish: Mapping[str, object]) -> Init:
-        """Return the scheme that applies when the normalization wishes for `wish`."""
+        """Return the options in effect; `wish` holds those of the normalization, for an unset scheme."""
         update: dict[str, Any] = dict(wish) if self.scheme is None else {}
         update.setdefault("scheme", self.scheme or "default")
         if update["scheme"] == "normal":
@@ -41,7 +42,7 @@ class Init(Options):
         return self.model_copy(update=update)
 
     def weights(self, shape: torch.Size, rng: torch.Generator) -> Tensor:
-        """Draw weights (out, in, ...) in float32."""
+        """Return weights of this shape (out, in, ...), in float32."""
         outputs, fan_in = shape[0], math.prod(shape[1:])
         fan_out = outputs * math.prod(shape[2:])
         if self.scheme in (None, "default"):
@@ -61,7 +62,7 @@ class Init(Options):
         return torch.empty(shape).normal_(0.0, self.gain * math.sqrt(variance), generator=rng)
 
     def bias(self, shape: torch.Size, fan_in: int, rng: torch.Generator) -> Tensor:
-        """Draw biases (out,): torch's default goes with its default weights, else zeros."""
+        """Return biases of this shape (out,): torch's default with default weights, otherwise zeros."""
         if self.scheme not in (None, "default"):
             return torch.zeros(shape)
         bound = self.gain / math.sqrt(fan_in)
@@ -70,19 +71,19 @@ class Init(Options):
 
 @torch.no_grad()
 def initialize(model: nn.Module, init: Init, seed: int) -> None:
-    """Draw all weights of the model's layers, in place.
+    """Draw the weights and biases of all layers of the model, in place.
 
-    A layer is whatever has a `weight` of two or more dimensions; gains and offsets of normalizations keep the
-    values that they were made with. Equal names and shapes start equal in every variant with this seed.
-    Then a module with a method `start(init, rng)` sets what starts in another way (a gate's bias);
-    `rng(part)` returns the generator for its part of this name.
+    Layers are modules with a `weight` of two or more dimensions; gains and offsets of normalizations keep
+    their values. Parameters with equal names and shapes start equal in all variants with this seed.
+    Afterwards, modules with a method `start(init, rng)` set what starts in another way, such as the bias of a
+    gate; `rng(part)` returns the generator for this part of the module.
     """
     for name, module in model.named_modules():
         weight = getattr(module, "weight", None)
         if not isinstance(weight, nn.Parameter) or weight.dim() < 2:
             continue
         drawn = init.weights(weight.shape, generator(seed, "init", f"{name}.weight"))
-        weight.copy_(drawn * getattr(module, "init_scale", 1.0))  # a factor of the layer's own (Fixup)
+        weight.copy_(drawn * getattr(module, "init_scale", 1.0))  # Fixup layers have a factor
         if isinstance(getattr(module, "bias", None), nn.Parameter):
             fan_in = math.prod(weight.shape[1:])
             module.bias.copy_(init.bias(module.bias.shape, fan_in, generator(seed, "init", f"{name}.bias")))
@@ -93,7 +94,7 @@ def initialize(model: nn.Module, init: Init, seed: int) -> None:
 
 @contextmanager
 def as_trained(model: nn.Module) -> Iterator[None]:
-    """Put the model into training mode but for its noisy layers; then restore all modes and buffers."""
+    """Put the model into training mode, except its noisy layers; on exit restore all modes and buffers."""
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     training = {module: module.training for module in model.modules()}
     model.train()
@@ -111,11 +112,11 @@ def as_trained(model: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def initialize_from_batch(model: nn.Module, x: Tensor) -> None:
-    """Let every layer that has an `initialize` method set itself from the batch x, layer after layer.
+    """Call the `initialize` method of all layers that have one, with their inputs for the batch x.
 
-    Each layer sees the outputs of the layers below after these were set. Dropout is off, and running
-    statistics stay as they were. Layers inside of a module with `recurs` see no one batch, but another at
-    each step of a sequence: they get None.
+    Layers are set from the first to the last, each with the outputs of the layers that are already set.
+    Dropout is off, and running statistics do not change. Layers inside a module with `recurs` have other
+    inputs at each step of a sequence; they get None.
     """
     layers = [module for module in model.modules() if hasattr(module, "initialize")]
     if not layers:

@@ -1,4 +1,4 @@
-"""The LSTM (Hochreiter & Schmidhuber 1997; with forget gates, Gers et al. 2000)."""
+"""The LSTM (Hochreiter & Schmidhuber 1997) with forget gates (Gers et al. 2000)."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ from normbench.norms.sequence import Seen
 class LSTM(Recurrent):
     """LSTM: (i, f, o, g) = N(W_h h) + N(W_x x) + b; c = s(f) c + s(i) tanh(g); h = s(o) tanh(N(c)).
 
-    With `recurrent_norm: full` and batchnorm the BN-LSTM (Cooijmans et al. 2017, arXiv:1603.09025), with
-    layernorm the LN-LSTM (Ba et al. 2016); without a normalization torch.nn.LSTM.
+    s is the sigmoid, N the normalization. With `recurrent_norm: full`, batchnorm gives the BN-LSTM (Cooijmans
+    et al. 2017, arXiv:1603.09025) and layernorm the LN-LSTM (Ba et al. 2016, arXiv:1607.06450). Without a
+    normalization it equals `torch.nn.LSTM`.
     """
 
     name: Literal["lstm"] = "lstm"
-    forget_bias: float = Field(0.0, description="added to the forget gate's initial bias")
+    forget_bias: float = Field(0.0, description="added to the initial bias of the forget gate")
 
     paper: ClassVar[str] = "Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735"
     gates: ClassVar[int] = 4
 
     def resolve(self) -> Model:
-        """Return what really applies; the activations are the cell's own."""
+        """Return the options in effect; the cell sets the activations."""
         return super().resolve().model_copy(update={"activation": "tanh"})
 
     def runs_apart(self, device: str) -> bool:
-        """Say that torch's kernel, which takes one run, is faster on a CPU (benchmarks/recurrent.py)."""
+        """Return whether a stack trains faster run by run: with torch's kernel (benchmarks/recurrent.py)."""
         return device == "cpu" and self.plain_cells()
 
     def cell(self, inputs: int, steps: int) -> Cell:
@@ -44,7 +45,7 @@ class LSTM(Recurrent):
 
 
 class LSTMCell(Cell):
-    """One layer of an LSTM; the gates' blocks of W_x, W_h and b in the order i, f, o, g."""
+    """One layer of an LSTM. W_x, W_h and b hold the blocks of the gates in the order i, f, o, g."""
 
     def __init__(self, options: LSTM, inputs: int, steps: int) -> None:
         super().__init__(options, inputs, steps)
@@ -53,7 +54,7 @@ class LSTMCell(Cell):
 
     @torch.no_grad()
     def start(self, init: Init, rng: Callable[[str], torch.Generator]) -> None:
-        """Draw what starts in its own way."""
+        """Draw the bias and, if it has a scheme of its own, W_h; add the bias of the forget gate."""
         super().start(init, rng)
         if self.offset is not None:
             self.offset[self.width : 2 * self.width] += self.forget_bias
@@ -77,7 +78,7 @@ class LSTMCell(Cell):
         return torch.stack(outputs)
 
     def kernel(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
-        """Return the same by torch's kernel, whose blocks are in the order i, f, g, o."""
+        """Return the outputs by torch's kernel, which orders the blocks i, f, g, o."""
 
         def ordered(value: Tensor) -> Tensor:
             i, f, o, g = value.chunk(4)

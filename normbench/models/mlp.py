@@ -16,15 +16,15 @@ from normbench.nn.layers import Linear
 class MLP(Model):
     """Multi-layer perceptron: `depth` hidden layers of `width` units, then one linear layer.
 
-    Images are flattened. The classifier has no normalization layer (weight normalization wraps it, too).
+    Images are flattened. The classifier has no normalization layer, but weight normalization applies to it.
     """
 
     name: Literal["mlp"] = "mlp"
-    depth: int = Field(3, ge=1, le=1000, description="hidden layers")
-    width: int = Field(100, ge=1, description="units of a hidden layer")
+    depth: int = Field(3, ge=1, le=1000, description="number of hidden layers")
+    width: int = Field(100, ge=1, description="units per hidden layer")
 
     def assemble(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-        """Put the net together."""
+        """Return the net for inputs (C, H, W)."""
         sizes = [math.prod(input_shape), *[self.width] * self.depth]
         hidden = [
             self.block(Linear(inputs, outputs, bias=self.needs_bias()), inputs, outputs)
@@ -40,7 +40,14 @@ class MLP(Model):
 
 
 class MLPNet(nn.Module):
-    """Maps images (B, C, H, W) or vectors (B, n) to logits (B, classes)."""
+    """Maps images (B, C, H, W) or vectors (B, n) to logits (B, classes).
+
+    Args:
+        before: dropout of the inputs.
+        hidden: the hidden layers.
+        late: dropout before the classifier.
+        classifier: the last linear layer.
+    """
 
     def __init__(self, before: nn.Module, hidden: nn.Module, late: nn.Module, classifier: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the recurrent nets share: sequences made of images, stacked layers, and where they are normalized."""
+"""The base of the recurrent nets: images as sequences, layers, and the places of the normalization."""
 
 from __future__ import annotations
 
@@ -27,36 +27,43 @@ RecurrentStart = Literal["as_input", "orthogonal", "identity"]
 class Recurrent(Model):
     """Base of the recurrent nets: `depth` layers of `width` units; the classifier sees the last output.
 
-    Normalizations: `input`: of W_x x alone; `between_layers`: of what a layer hands to the next one at the
-    same step; `full`: of W_x x and W_h h apart, and of an LSTM's c where it leaves the cell.
+    `recurrent_norm` places the normalization: `input` normalizes W_x x only; `between_layers` normalizes the
+    outputs of a layer before the next one; `full` normalizes W_x x and W_h h separately and, in an LSTM, the
+    cell state c before its tanh.
     """
 
-    depth: int = Field(1, ge=1, le=100, description="recurrent layers, one on top of the other")
-    width: int = Field(100, ge=1, description="units of a layer")
-    sequence: Order = Field("rows", description="what a step sees; permuted: all in one fixed random order")
-    pooling: int = Field(1, ge=1, description="average pooling first: 2 makes 14x14 pixels of 28x28")
-    extra_test_steps: int = Field(
-        0, ge=0, description="blank steps after the image at inference, beyond what training saw"
+    depth: int = Field(1, ge=1, le=100, description="number of recurrent layers")
+    width: int = Field(100, ge=1, description="units per layer")
+    sequence: Order = Field(
+        "rows", description="inputs of a step: a row, a pixel, or a pixel in one fixed random order"
     )
-    recurrent_norm: Where = Field("full", description="where the normalization sits")
+    pooling: int = Field(1, ge=1, description="average pooling of the images; 2 turns 28x28 into 14x14")
+    extra_test_steps: int = Field(
+        0, ge=0, description="blank steps after the image at inference, not seen in training"
+    )
+    recurrent_norm: Where = Field("full", description="where the normalization is placed")
     statistics: Literal["per_step", "shared"] = Field(
-        "per_step", description="running statistics over a batch: for each step of the sequence, or one set"
+        "per_step",
+        description="running statistics: one set for each step of the sequence, or one for all steps",
     )
     norm_gain: float | None = Field(
-        None, description="initial gain of the normalization (unset: 0.1 for batchnorm, else 1)"
+        None, description="initial gain of the normalization (unset: 0.1 for batchnorm, otherwise 1)"
     )
     recurrent_init: RecurrentStart = Field(
         "as_input",
-        description="W_h: by `init`; each gate's block orthogonal; that, the candidate's block the identity",
+        description="W_h by `init`; orthogonal for each gate; or orthogonal, with identity for the candidate",
     )
     state_noise: float = Field(
-        0.0, ge=0, description="standard deviation of uniform noise on the first state, in training"
+        0.0, ge=0, description="standard deviation of uniform noise on the initial state, in training"
     )
 
     gates: ClassVar[int]
 
     def resolve(self) -> Model:
-        """Return what really applies; a norm's wishes for initial weights are those of feed-forward nets."""
+        """Return the options in effect; options without effect are reset.
+
+        Initial weights that a normalization asks for are meant for feed-forward nets and do not apply.
+        """
         resolved = super().resolve()
         fixed: dict[str, object] = {"norm_position": "before_activation", "init": self.init.resolve({})}
         layerless = self.layerless()
@@ -65,14 +72,14 @@ class Recurrent(Model):
         elif self.norm_gain is None:
             fixed["norm_gain"] = self.norm.recurrent_gain
         if layerless or not self.norm.subtracts_mean:
-            fixed["statistics"] = "per_step"  # there are none
+            fixed["statistics"] = "per_step"  # there are no running statistics
         return resolved.model_copy(update=fixed)
 
     def refuses(self, input_shape: tuple[int, ...], batch_size: int) -> str | None:
-        """Refuse what has no place or no form in a recurrent net."""
+        """Refuse options that do not apply to recurrent nets."""
         if self.dropout.placement in ("before_norm", "after_norm"):
             return (
-                f"dropout.placement '{self.dropout.placement}' is none of a recurrent net's places; "
+                f"dropout.placement '{self.dropout.placement}' does not exist in a recurrent net; "
                 "one of: none, input, after_activation, classifier"
             )
         if any(side % self.pooling for side in input_shape[1:]):
@@ -83,28 +90,38 @@ class Recurrent(Model):
         return super().refuses(input_shape, batch_size) or self.norm.refuses_sequences()
 
     def layerless(self) -> bool:
-        """Tell whether the normalization has no layer of its own."""
+        """Return whether the normalization has no layer of its own."""
         return "model.norm_position" in self.norm.sets()
 
     def plain_cells(self) -> bool:
-        """Tell whether nothing inside of a layer is normalized."""
+        """Return whether nothing inside a recurrent layer is normalized."""
         bare = self.layerless() or self.recurrent_norm == "between_layers"
         return bare and type(self.norm.wrap(Linear(1, 1))) is Linear
 
     def steps(self, input_shape: tuple[int, ...]) -> int:
-        """Return the steps of a training sequence."""
+        """Return the number of steps of a training sequence."""
         height, width = (side // self.pooling for side in input_shape[1:])
         return height if self.sequence == "rows" else height * width
 
     def features(self, input_shape: tuple[int, ...]) -> int:
-        """Return the numbers that one step sees."""
+        """Return the number of inputs of a step."""
         channels, _, width = input_shape
         return channels * (width // self.pooling if self.sequence == "rows" else 1)
 
     def normalizer(
         self, where: Where, features: int, steps: int, offset: bool = True
     ) -> SequenceLayer | None:
-        """Return the layer that normalizes here, or None."""
+        """Return the layer that normalizes at this place, or None.
+
+        Args:
+            where: the place; `input` is also normalized with `recurrent_norm: full`.
+            features: number of features.
+            steps: length of a training sequence.
+            offset: learn an offset beta.
+
+        Raises:
+            PlanError: the normalization refuses this many features.
+        """
         if self.recurrent_norm != where and not (self.recurrent_norm == "full" and where == "input"):
             return None
         reason = self.norm.refuses_features(features, self.images)
@@ -119,11 +136,11 @@ class Recurrent(Model):
         return layer
 
     def cell(self, inputs: int, steps: int) -> Cell:
-        """Return one layer."""
+        """Return one recurrent layer; implemented by each architecture."""
         raise NotImplementedError
 
     def assemble(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-        """Put the net together."""
+        """Return the net for inputs (C, H, W)."""
         steps, hidden = self.steps(input_shape), nn.ModuleList()
         for index in range(self.depth):
             parts: dict[str, nn.Module] = {}
@@ -145,7 +162,7 @@ class Recurrent(Model):
 
 
 class Sequences(nn.Module):
-    """Makes of images (B, C, H, W) sequences (T, B, F); longer ones at inference if so asked for."""
+    """Turns images (B, C, H, W) into sequences (T, B, F); adds blank steps at inference."""
 
     def __init__(self, options: Recurrent, steps: int) -> None:
         super().__init__()
@@ -157,7 +174,7 @@ class Sequences(nn.Module):
         self.register_buffer("order", order if permuted else None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the sequences."""
+        """Return the sequences (T, B, F)."""
         if self.pooling > 1:
             x = F.avg_pool2d(x, self.pooling)
         x = x.permute(2, 0, 1, 3) if self.rows else x.flatten(2).permute(2, 0, 1)  # (T, B, C[, W])
@@ -170,20 +187,21 @@ class Sequences(nn.Module):
 
 
 class StateNoise(Noisy):
-    """h + uniform noise of mean 0 and this standard deviation (its `rate`), in training."""
+    """Adds uniform noise with mean 0 and standard deviation `rate` to the state h, in training."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Disturb the state (B, H)."""
+        """Return the state (B, H) with noise."""
         if not self.training:
             return x
         return x + (self.uniform(x) - 0.5) * (math.sqrt(12) * self.rate).to(x.dtype)
 
 
 class Cell(nn.Module):
-    """One recurrent layer: z_t = N(W_x x_t) + N(W_h h_t-1) + b goes into the gates; N may be absent.
+    """One recurrent layer with the inputs z_t = N(W_x x_t) + N(W_h h_t-1) + b of the gates; N is optional.
 
     Attributes:
-        fused: take torch's kernel for the whole sequence where there is one, and no norm.
+        recurs: marks the layers whose inputs change from step to step (see `initialize_from_batch`).
+        fused: use torch's kernel for the whole sequence, if there is one and nothing is normalized.
     """
 
     recurs = True
@@ -203,7 +221,7 @@ class Cell(nn.Module):
 
     @torch.no_grad()
     def start(self, init: Init, rng: Callable[[str], torch.Generator]) -> None:
-        """Draw the bias and, if it starts in its own way, W_h; the candidate's block is the last one."""
+        """Draw the bias and, if it has a scheme of its own, W_h; its last block is that of the candidate."""
         if self.offset is not None:
             self.offset.copy_(init.bias(self.offset.shape, self.width, rng("offset")))
         if self.recurrent_init == "as_input":
@@ -217,12 +235,12 @@ class Cell(nn.Module):
             blocks[-1].copy_(torch.eye(self.width))
 
     def first(self, x: Tensor) -> Tensor:
-        """Return a first state, (B, H), for the sequence x (T, B, F)."""
+        """Return the initial state (B, H) for a sequence x (T, B, F)."""
         state = x.new_zeros(x.shape[1], self.width)
         return state if self.noise is None else self.noise(state)
 
     def inputs(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return N(W_x x_t) + b of each step, (B, gates H), for x (T, B, F): in one product for all steps."""
+        """Return N(W_x x_t) + b, (B, gates H), for each step of x (T, B, F); one product serves all steps."""
         z = self.input(x.flatten(0, 1)).unflatten(0, x.shape[:2])
         if self.input_norm is not None:
             z = self.input_norm(z)
@@ -231,18 +249,26 @@ class Cell(nn.Module):
         return z.unbind(0)
 
     def recur(self, h: Tensor, step: int, seen: Seen) -> Tensor:
-        """Return N(W_h h), (B, gates H)."""
+        """Return N(W_h h), (B, gates H), for h (B, H)."""
         z = self.recurrent(h)
         return z if self.recurrent_norm is None else self.recurrent_norm.at(z, step, seen)
 
     def remember(self, seen: Seen) -> None:
-        """Move the running statistics of the recurrent product."""
+        """Update the running statistics of W_h h."""
         if self.recurrent_norm is not None:
             self.recurrent_norm.remember(seen)
 
 
 class RecurrentNet(nn.Module):
-    """Maps images (B, C, H, W) to logits (B, classes)."""
+    """Maps images (B, C, H, W) to logits (B, classes).
+
+    Args:
+        sequences: turns images into sequences.
+        before: dropout of the inputs.
+        hidden: the recurrent layers.
+        late: dropout before the classifier.
+        classifier: the last linear layer.
+    """
 
     def __init__(
         self,

@@ -16,17 +16,17 @@ STAGES = 3
 
 
 class ResNet(Model):
-    """Residual net of 6 n + 2 layers: y = activation(x + f(x)), f two 3x3 convolutions.
+    """Residual net with 6 n + 2 layers: y = activation(x + f(x)), f has two 3x3 convolutions.
 
-    One convolution, then three stages of n blocks with `width`, 2 `width` and 4 `width` channels, the image
-    halved before the second and the third stage (there the shortcut, which has no weights, takes every second
-    pixel and pads the channels with zeros), global average, one dense layer. `norm_position` and
-    dropout act inside of f.
+    The net has one convolution, three stages of n blocks with `width`, 2 `width` and 4 `width` channels,
+    global average pooling and one linear layer. The second and the third stage halve the image; there the
+    shortcut takes every second pixel and pads the channels with zeros, so it has no weights. `norm_position`
+    and dropout act inside f.
     """
 
     name: Literal["resnet"] = "resnet"
     depth: int = Field(
-        20, ge=8, le=1202, description="layers with weights, 6 n + 2: 8, 14, 20, 32, 44, 56, 110"
+        20, ge=8, le=1202, description="number of layers with weights, 6 n + 2: 8, 14, 20, 32, 44, 56, 110"
     )
     width: int = Field(16, ge=1, description="channels of the first stage")
     residual: bool = Field(True, description="false: the same net without shortcuts, y = f(x)")
@@ -35,7 +35,7 @@ class ResNet(Model):
     images: ClassVar[bool] = True
 
     def blocks(self) -> int:
-        """Return n, the blocks of a stage."""
+        """Return n, the number of blocks per stage."""
         return (self.depth - 2) // 6
 
     def branches(self) -> int:
@@ -43,18 +43,18 @@ class ResNet(Model):
         return STAGES * self.blocks() if self.residual else 0
 
     def refuses(self, input_shape: tuple[int, ...], batch_size: int) -> str | None:
-        """Refuse depths that no whole number of blocks gives."""
+        """Refuse depths other than 6 n + 2."""
         if self.depth % 6 != 2:
             below = 6 * self.blocks() + 2
             return f"depth {self.depth} is not 6 n + 2; the nearest are {below} and {below + 6}"
         return super().refuses(input_shape, batch_size)
 
     def fewest_values(self, input_shape: tuple[int, ...], batch_size: int) -> int:
-        """Return the pixels in a batch of the last stage's images."""
+        """Return the number of pixels per channel of a batch in the last stage."""
         return batch_size * math.prod(-(-side // 4) for side in input_shape[1:])
 
     def assemble(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-        """Put the net together."""
+        """Return the net for inputs (C, H, W)."""
         inputs, hidden = self.width, nn.Sequential()
         for stage in range(STAGES):
             outputs = self.width * 2**stage
@@ -72,7 +72,14 @@ class ResNet(Model):
         )
 
     def residual_block(self, inputs: int, outputs: int, stage: int, index: int) -> Block:
-        """Return block `index` of a stage, the first of which may halve the image."""
+        """Return one residual block; the first one of the later stages halves the image.
+
+        Args:
+            inputs: number of input channels.
+            outputs: number of output channels.
+            stage: number of the stage, from 0.
+            index: number of the block in its stage, from 0.
+        """
         stride = 2 if stage and not index else 1
 
         def wrap(last: bool):  # type: ignore[no-untyped-def]
@@ -85,20 +92,20 @@ class ResNet(Model):
         bias = self.needs_bias()
         lower = Conv2d(inputs, outputs, 3, stride, padding=1, bias=bias)
         upper = Conv2d(outputs, outputs, 3, padding=1, bias=bias)
-        linear = self.model_copy(update={"activation": "identity"})  # the sum comes before the activation
+        linear = self.model_copy(update={"activation": "identity"})  # the activation follows the sum
         branch = nn.Sequential(
             self.block(lower, inputs, outputs, wrap(False)), linear.block(upper, outputs, outputs, wrap(True))
         )
         if not self.residual:
             return Block(branch, None, self.activate())
         alpha, beta = self.norm.branch_scales(index)
-        # at the change of shapes the shortcut, too, is scaled back to variance 1
+        # where the shape changes, the shortcut is scaled back to variance 1, too
         scale = self.norm.branch_scales(self.blocks())[1] if stride == 2 else 1.0
         return Block(branch, Shortcut(stride, outputs - inputs), self.activate(), alpha, beta, scale)
 
 
 class Shortcut(nn.Module):
-    """Every `stride`-th pixel, and so many channels of zeros around (option A)."""
+    """Takes every `stride`-th pixel and adds `more` channels of zeros (option A of the paper)."""
 
     def __init__(self, stride: int, more: int) -> None:
         super().__init__()
@@ -114,7 +121,16 @@ class Shortcut(nn.Module):
 
 
 class Block(nn.Module):
-    """y = activation(s(x / scale) + alpha f(x / (scale beta))), s the shortcut; f(x) alone without one."""
+    """y = activation(s(x / scale) + alpha f(x / (scale beta))); without a shortcut y = activation(f(x)).
+
+    Args:
+        branch: f.
+        shortcut: s, or None.
+        activation: applied to the sum.
+        alpha: factor of the branch.
+        beta: divides the inputs of the branch.
+        scale: divides the inputs of the block.
+    """
 
     def __init__(
         self,
@@ -130,7 +146,7 @@ class Block(nn.Module):
         self.alpha, self.beta, self.scale = alpha, beta, scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images to images."""
+        """Map (B, C, H, W) to the outputs of the block."""
         if self.shortcut is None:
             return self.activation(self.branch(x))
         if self.scale != 1.0:
@@ -140,7 +156,15 @@ class Block(nn.Module):
 
 
 class ResNetNet(nn.Module):
-    """Maps images (B, C, H, W) to logits (B, classes)."""
+    """Maps images (B, C, H, W) to logits (B, classes).
+
+    Args:
+        before: dropout of the inputs.
+        first: the first convolution, with its normalization and activation.
+        hidden: the residual blocks.
+        late: dropout before the classifier.
+        classifier: the last linear layer.
+    """
 
     def __init__(
         self, before: nn.Module, first: nn.Module, hidden: nn.Module, late: nn.Module, classifier: nn.Module

@@ -15,10 +15,10 @@ from normbench.norms.sequence import Seen
 
 
 class RNN(Recurrent):
-    """Plain recurrent net: h_t = tanh(N(W_x x_t) + N(W_h h_t-1) + b), with another activation if so set."""
+    """Plain recurrent net: h_t = tanh(N(W_x x_t) + N(W_h h_t-1) + b), or with another activation."""
 
     name: Literal["rnn"] = "rnn"
-    activation: Activation = Field("tanh", description="of each step")
+    activation: Activation = Field("tanh", description="activation of each step")
 
     paper: ClassVar[str] = "Elman 1990, doi:10.1207/s15516709cog1402_1"
     gates: ClassVar[int] = 1
@@ -29,7 +29,7 @@ class RNN(Recurrent):
 
 
 class RNNCell(Cell):
-    """One layer of the plain recurrent net."""
+    """One layer of a plain recurrent net."""
 
     def __init__(self, options: RNN, inputs: int, steps: int) -> None:
         super().__init__(options, inputs, steps)

@@ -1,9 +1,9 @@
-"""Tensor operations that serve one run and, under `torch.vmap`, a stack of runs at a batched kernel's speed.
+"""Tensor operations for one run that also serve, under `torch.vmap`, a stack of runs by batched kernels.
 
-Each is a `torch.autograd.Function` whose arithmetic refers to dimensions from the end, so that a leading run
-axis changes nothing; the `vmap` rule only moves that axis to the front. Layers are written with these for one
-run and need not know of stacks. The backward passes are written out (half the operations of the recorded
-ones); they are differentiable once. Within `second_derivatives` torch's own operations serve.
+Each is a `torch.autograd.Function` that counts dimensions from the end, so that it accepts a leading run
+axis; its `vmap` rule only moves this axis to the front. Layers use them for one run and need not know about
+stacks. The backward passes are explicit, with half the operations of those that autograd records. They can
+be differentiated once; inside `second_derivatives` the functions use torch's own operations instead.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from normbench.nn.torch_private import batch_norm_backward, sigmoid_backward
+from normbench.nn.torch_private import batch_norm_backward
 
 _second_derivative: ContextVar[bool] = ContextVar("second_derivative", default=False)
 
 
 @contextmanager
 def second_derivatives() -> Iterator[None]:
-    """Let the functions below be made of operations that have second derivatives, for curvature."""
+    """Make the functions of this module use operations with second derivatives (for curvature)."""
     token = _second_derivative.set(True)
     try:
         yield
@@ -34,21 +34,21 @@ def second_derivatives() -> Iterator[None]:
 
 
 def needs_second_derivative() -> bool:
-    """Say whether second derivatives are asked for."""
+    """Return whether the code runs inside `second_derivatives`."""
     return _second_derivative.get()
 
 
 def _front(value: Any, dim: int | None, runs: int) -> Any:
-    """Move the run axis to the front, or lay one there by a stride of zero (no copy)."""
+    """Return the value with the run axis in front; a value without one is expanded, not copied."""
     if not isinstance(value, Tensor):
         return value
     return value.expand(runs, *value.shape) if dim is None else value.movedim(dim, 0)
 
 
-class _Stackable(torch.autograd.Function):
-    """A function whose forward and backward accept any leading run axis."""
+class Stackable(torch.autograd.Function):
+    """A function whose forward and backward passes accept a leading run axis."""
 
-    outputs: int | None = None  # number of outputs when there is more than one
+    outputs: int | None = None  # number of outputs, if more than one
 
     @classmethod
     def vmap(cls, info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Any, Any]:
@@ -57,7 +57,7 @@ class _Stackable(torch.autograd.Function):
         return cls.apply(*stacked), 0 if cls.outputs is None else (0,) * cls.outputs
 
 
-class _Linear(_Stackable):
+class _Linear(Stackable):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if weight.dim() == 2:
@@ -81,17 +81,17 @@ class _Linear(_Stackable):
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x W' + b for x (B, I), W (O, I), b (O); one batched matrix product for a whole stack."""
+    """Return y = x W' + b, (B, O), for x (B, I), W (O, I), b (O,); a stack takes one batched product."""
     if needs_second_derivative():
         return F.linear(x, weight, bias)
     return _Linear.apply(x, weight, bias)
 
 
-class _WeightNormLinear(_Stackable):
-    """y = (g / ||v||) v.x + b; also returns v.x and ||v|| for the backward.
+class _WeightNormLinear(Stackable):
+    """y = (g / ||v||) v.x + b; also returns v.x and ||v|| for the backward pass.
 
-    The outputs are scaled, not the weights, and the gradient of v goes into the product that makes it: so
-    that nothing of the weights' size is written but that gradient.
+    It scales the outputs, not the weights, and one matrix product accumulates the gradient of v. So the
+    gradient is the only tensor as large as the weights that is written.
     """
 
     outputs = 3
@@ -127,9 +127,16 @@ class _WeightNormLinear(_Stackable):
 
 
 def weight_norm_linear(x: Tensor, weight: Tensor, gain: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = (g / ||v||) v.x + b for x (B, I), v (O, I), g and b (O) (Salimans & Kingma 2016, arXiv:1602.07868).
+    """Return y = (g / ||v||) v.x + b (Salimans & Kingma 2016, arXiv:1602.07868).
 
-    ||v|| is the norm of each row.
+    Args:
+        x: inputs (B, I).
+        weight: v (O, I); ||v|| is the norm of each row.
+        gain: g (O,).
+        bias: b (O,), or None.
+
+    Returns:
+        y (B, O).
     """
     if needs_second_derivative():
         t = F.linear(x, weight) * (gain / weight.square().sum(-1).sqrt())
@@ -137,8 +144,8 @@ def weight_norm_linear(x: Tensor, weight: Tensor, gain: Tensor, bias: Tensor | N
     return _WeightNormLinear.apply(x, weight, gain, bias)[0]
 
 
-class _BatchNorm(_Stackable):
-    """Standardise x (..., B, F) over B; also returns mean, biased variance and what the backward needs."""
+class _BatchNorm(Stackable):
+    """Standardizes x (..., B, F) over B; also returns mean, biased variance and two saved tensors."""
 
     outputs = 5
 
@@ -167,13 +174,13 @@ class _BatchNorm(_Stackable):
         grad_bias = grad.sum(-2, keepdim=True)
         grad_weight = (grad * xhat).sum(-2, keepdim=True)
         # dx = gamma / sqrt(var + eps) (dy - mean(dy) - xhat mean(dy xhat))
-        centred = torch.addcmul(grad - grad_bias / count, xhat, grad_weight, value=-1 / count)
-        grad_x = centred.mul_(scale * weight.unsqueeze(-2))
+        centered = torch.addcmul(grad - grad_bias / count, xhat, grad_weight, value=-1 / count)
+        grad_x = centered.mul_(scale * weight.unsqueeze(-2))
         return grad_x, grad_weight.squeeze(-2), grad_bias.squeeze(-2), None
 
 
 class _BatchNormImages(torch.autograd.Function):
-    """The same over images (B, C, H, W): torch's fused kernel for one run, rows of pixels for a stack."""
+    """The same for images (B, C, H, W): one run uses torch's fused kernel, a stack rows of pixels."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
@@ -207,10 +214,17 @@ class _BatchNormImages(torch.autograd.Function):
 
 
 def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """y = gamma (x - mean) / sqrt(var + eps) + beta with the batch's own statistics.
+    """Return y = gamma (x - mean) / sqrt(var + eps) + beta (Ioffe & Szegedy 2015, arXiv:1502.03167).
 
-    x is (B, F) or (B, C, H, W), the statistics are taken for each feature or channel. Returns y, the mean and
-    the biased variance; the latter two carry no gradient (Ioffe & Szegedy 2015, arXiv:1502.03167).
+    Args:
+        x: inputs (B, F) or (B, F, H, W).
+        weight: gamma (F,).
+        bias: beta (F,).
+        eps: added to the variance.
+
+    Returns:
+        y, with the shape of x, and the mean and the biased variance over the batch and the pixels, (F,)
+        each. Mean and variance carry no gradient.
     """
     if needs_second_derivative():
         return _plain_batch_norm(x, weight, bias, eps)
@@ -220,7 +234,7 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Ten
 
 
 def _plain_batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the same for (B, F, ...), differentiable as often as one likes."""
+    """Return the same as `batch_norm` by operations that can be differentiated repeatedly."""
     over = (0, *range(2, x.dim()))
     shape = (-1, *[1] * (x.dim() - 2))
     mean = x.mean(over, keepdim=True)
@@ -229,88 +243,17 @@ def _plain_batch_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tu
     return y, mean.detach().flatten(), var.detach().flatten()
 
 
-SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
-_ROOT_HALF, _PDF_AT_0 = 0.7071067811865476, 0.3989422804014327  # sqrt(1/2), 1/sqrt(2 pi)
-
-
-# torch's CPU kernels of sigmoid, elu, selu and gelu compute what does not fill a vector register by another
-# routine, one bit apart. Where that falls depends on the size of the whole stack, so a run would feel how
-# many neighbours it has. The functions below are made of operations that are the same at every position.
-
-
-class _Sigmoid(_Stackable):
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return x.neg().exp_().add_(1).reciprocal_()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(output)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (y,) = ctx.saved_tensors
-        return sigmoid_backward(grad, y)
-
-
-def sigmoid(x: Tensor) -> Tensor:
-    """y = 1 / (1 + e^-x)."""
-    return torch.sigmoid(x) if needs_second_derivative() else _Sigmoid.apply(x)
-
-
-class _Elu(_Stackable):
-    @staticmethod
-    def forward(x: Tensor, alpha: float, scale: float) -> Tensor:
-        return torch.where(x > 0, x * scale, x.expm1().mul_(alpha * scale))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, ctx.alpha, ctx.scale = inputs
-        ctx.save_for_backward(x)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (x,) = ctx.saved_tensors
-        slope = torch.where(x > 0, ctx.scale, x.exp().mul_(ctx.alpha * ctx.scale))
-        return slope.mul_(grad), None, None
-
-
-def elu(x: Tensor, alpha: float = 1.0, scale: float = 1.0) -> Tensor:
-    """y = scale (x if x > 0 else alpha (e^x - 1)); SELU with its two constants."""
-    if needs_second_derivative():
-        return torch.where(x > 0, x * scale, torch.expm1(x.clamp(max=0)) * (alpha * scale))
-    return _Elu.apply(x, alpha, scale)
-
-
-class _Gelu(_Stackable):
-    @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return (x * _ROOT_HALF).erf_().add_(1).mul_(x).mul_(0.5)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        cdf = (x * _ROOT_HALF).erf_().add_(1).mul_(0.5)
-        pdf = (x * x).mul_(-0.5).exp_().mul_(_PDF_AT_0)
-        return pdf.mul_(x).add_(cdf).mul_(grad)
-
-
-def gelu(x: Tensor) -> Tensor:
-    """y = x P(z <= x), z a standard normal number (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
-    return F.gelu(x) if needs_second_derivative() else _Gelu.apply(x)
-
-
 def batch_norm_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch normalization at each step of a sequence x (T, B, F), gain and offset (F) shared by the steps.
+    """Return the batch normalization of each step of a sequence, with statistics of each step.
 
-    Returns y, the mean and the biased variance of each step, (T, F), without a gradient.
+    Args:
+        x: inputs (T, B, F).
+        weight: gamma (F,), shared by the steps.
+        bias: beta (F,), shared by the steps.
+        eps: added to the variance.
+
+    Returns:
+        y (T, B, F), and mean and biased variance of each step, (T, F) each, which carry no gradient.
     """
     steps = len(x)
     if needs_second_derivative():
@@ -321,15 +264,15 @@ def batch_norm_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tup
     return y, mean, var
 
 
-class _InverseSqrt(_Stackable):
-    """S^(-1/2) of symmetric (..., G, G); also returns what the backward needs."""
+class _InverseSqrt(Stackable):
+    """S^(-1/2) of symmetric S (..., G, G); also returns two tensors for the backward pass."""
 
     outputs = 3
 
     @staticmethod
     def forward(sigma: Tensor, floor: float) -> tuple[Tensor, ...]:
-        # LAPACK raises where a number is not finite, which would end the whole stack: a run that has diverged
-        # gets the identity decomposed, and NaN as its result
+        # LAPACK raises if a number is not finite, which would end the whole stack. For a run that has
+        # diverged, decompose the identity instead and return NaN.
         finite = sigma.isfinite().all(-1, keepdim=True).all(-2, keepdim=True)
         eye = torch.eye(sigma.shape[-1], dtype=sigma.dtype, device=sigma.device)
         values, vectors = torch.linalg.eigh(torch.where(finite, sigma, eye))
@@ -348,23 +291,23 @@ class _InverseSqrt(_Stackable):
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         root, vectors = ctx.saved_tensors
         p, q = root.unsqueeze(-1), root.unsqueeze(-2)
-        # (f(a) - f(b)) / (a - b) for f(l) = l^(-1/2), p = f(a), q = f(b), with no difference: finite at a = b
+        # (f(a) - f(b)) / (a - b) for f(l) = l^(-1/2), p = f(a), q = f(b), in a form that is finite at a = b
         slope = -(p * q).square() / (p + q)
         inner = vectors.mT @ ((grad + grad.mT) / 2) @ vectors
         return vectors @ (slope * inner) @ vectors.mT, None
 
 
 def inverse_sqrt(sigma: Tensor, floor: float) -> Tensor:
-    """S^(-1/2) = U diag(max(l, floor))^(-1/2) U' of symmetric S = U diag(l) U', (..., G, G).
+    """Return S^(-1/2) = U diag(max(l, floor))^(-1/2) U' for symmetric S = U diag(l) U', (..., G, G).
 
-    The gradient is finite for every S: it is that of a matrix function (Daleckii & Krein 1965), not that of
-    the eigenvectors, which are not differentiable where eigenvalues coincide.
+    The gradient is that of a matrix function (Daleckii & Krein 1965), which is finite for every S. The
+    eigenvectors themselves are not differentiable where eigenvalues coincide.
     """
     return _InverseSqrt.apply(sigma, floor)[0]
 
 
-class _CrossEntropy(_Stackable):
-    """The loss of each run; the gradient is softmax(logits) minus the one-hot label, over the batch size."""
+class _CrossEntropy(Stackable):
+    """The loss of each run; its gradient is (softmax(logits) - one-hot label) / batch size."""
 
     outputs = 2
 
@@ -392,7 +335,7 @@ class _CrossEntropy(_Stackable):
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over the batch of -log softmax(logits)[label], in nats; logits (B, K), labels (B,)."""
+    """Return the mean of -log softmax(logits)[label] over the batch, in nats; logits (B, K), labels (B,)."""
     if needs_second_derivative():
         return -F.log_softmax(logits, -1).gather(-1, labels.unsqueeze(-1)).mean()
     return _CrossEntropy.apply(logits, labels)[0]

@@ -1,4 +1,4 @@
-"""Layers for one run that are fast in a stack, and the noise (dropout) that a run draws from its own seed."""
+"""Layers for one run that are fast in a stack, and layers with noise (dropout) from the seed of the run."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from normbench.errors import NormbenchError
-from normbench.nn import functional
+from normbench.nn import activations, functional
 
-# The uniform numbers of the current step by place; set while a model runs, see `noise`.
+# The uniform numbers of the current step, by place. `noise` sets them while a model runs.
 _noise: ContextVar[Mapping[str, Tensor] | None] = ContextVar("noise", default=None)
 
 
 @contextmanager
 def noise(numbers: Mapping[str, Tensor]) -> Iterator[None]:
-    """Give the dropout layers below the uniform numbers in [0, 1) that they use, by their `place`."""
+    """Provide the uniform numbers in [0, 1) of the noisy layers that run in this context, by `place`."""
     token = _noise.set(numbers)
     try:
         yield
@@ -27,7 +27,7 @@ def noise(numbers: Mapping[str, Tensor]) -> Iterator[None]:
 
 
 class Linear(nn.Linear):
-    """y = x W' + b (W is (out, in)), as `torch.nn.Linear`."""
+    """y = x W' + b with W (out, in), like `torch.nn.Linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in) to (B, out)."""
@@ -35,15 +35,15 @@ class Linear(nn.Linear):
 
 
 class Conv2d(nn.Conv2d):
-    """A 3x3 (or other) convolution, as `torch.nn.Conv2d`."""
+    """The same as `torch.nn.Conv2d`."""
 
 
 class Noisy(nn.Module):
-    """A layer that draws uniform numbers: dropout and its relatives.
+    """Base of the layers that draw uniform numbers, such as dropout.
 
     Attributes:
-        place: the layer's name in the model, by which its numbers are hashed from (seed, step, place).
-        rate: the probability to drop a unit; a buffer, so that the runs of a stack may differ in it.
+        place: name of the layer in the model. Its numbers are drawn from hash(seed, step, place).
+        rate: probability of dropping a unit. It is a buffer, so that the runs of a stack may differ in it.
     """
 
     rate: Tensor
@@ -54,11 +54,11 @@ class Noisy(nn.Module):
         self.register_buffer("rate", torch.tensor(float(rate), dtype=torch.float64), persistent=False)
 
     def draws(self, shape: torch.Size) -> tuple[int, ...]:
-        """Return the shape of the numbers that the layer draws for inputs of this shape."""
+        """Return the shape of the numbers to draw for inputs of this shape."""
         return tuple(shape)
 
     def uniform(self, x: Tensor) -> Tensor:
-        """Return numbers in [0, 1) for the inputs x: the engine's, or torch's own outside of it."""
+        """Return numbers in [0, 1) for the inputs x: those of `noise`, or torch's own outside of it."""
         numbers = _noise.get()
         if numbers is None:
             return torch.rand(self.draws(x.shape), dtype=x.dtype, device=x.device)
@@ -66,7 +66,7 @@ class Noisy(nn.Module):
 
 
 class Dropout(Noisy):
-    """y = x d / (1 - rate), d = 1 with probability 1 - rate (Srivastava et al. 2014)."""
+    """y = x d / (1 - rate), d = 1 with probability 1 - rate, else 0 (Srivastava et al. 2014)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop units in training; do nothing at inference."""
@@ -77,9 +77,9 @@ class Dropout(Noisy):
 
 
 class AlphaDropout(Noisy):
-    """Dropout that keeps mean 0 and variance 1 of SELU's outputs (Klambauer et al. 2017, arXiv:1706.02515).
+    """Dropout that keeps the mean 0 and variance 1 of SELU (Klambauer et al. 2017, arXiv:1706.02515).
 
-    Dropped units become alpha' = -lambda alpha; out = a (x d + alpha' (1 - d)) + b with
+    Dropped units become alpha' = -lambda alpha; y = a (x d + alpha' (1 - d)) + b with
     a = (q + alpha'^2 q (1 - q))^(-1/2), b = -a (1 - q) alpha', q = 1 - rate.
     """
 
@@ -87,7 +87,7 @@ class AlphaDropout(Noisy):
         """Drop units in training; do nothing at inference."""
         if not self.training:
             return x
-        dropped = -functional.SELU_SCALE * functional.SELU_ALPHA
+        dropped = -activations.SELU_SCALE * activations.SELU_ALPHA
         q = (1 - self.rate).to(x.dtype)
         a = (q + dropped**2 * q * (1 - q)) ** -0.5
         b = -a * (1 - q) * dropped
@@ -96,50 +96,52 @@ class AlphaDropout(Noisy):
 
 
 class Sigmoid(nn.Sigmoid):
-    """y = 1 / (1 + e^-x), with the same bits in every stack."""
+    """y = 1 / (1 + e^-x), with equal bits in every stack."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map each unit."""
-        return functional.sigmoid(x)
+        return activations.sigmoid(x)
 
 
 class ELU(nn.ELU):
-    """y = x if x > 0 else e^x - 1 (Clevert et al. 2016), with the same bits in every stack."""
+    """y = x if x > 0 else e^x - 1 (Clevert et al. 2016, arXiv:1511.07289), with equal bits in every stack."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map each unit."""
-        return functional.elu(x)
+        return activations.elu(x)
 
 
 class SELU(nn.SELU):
-    """y = lambda (x if x > 0 else alpha (e^x - 1)) (Klambauer et al. 2017), the same bits in every stack."""
+    """y = lambda (x if x > 0 else alpha (e^x - 1)) (arXiv:1706.02515), with equal bits in every stack."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map each unit."""
-        return functional.elu(x, functional.SELU_ALPHA, functional.SELU_SCALE)
+        return activations.elu(x, activations.SELU_ALPHA, activations.SELU_SCALE)
 
 
 class GELU(nn.GELU):
-    """y = x P(z <= x), z a standard normal number, with the same bits in every stack."""
+    """y = x P(z <= x), z standard normal (arXiv:1606.08415), with equal bits in every stack."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map each unit."""
-        return functional.gelu(x)
+        return activations.gelu(x)
 
 
 class Activations(dict[str, type[nn.Module]]):
-    """The activations by name; each is a module class that is made without arguments."""
+    """The activations by name; each is a module class without constructor arguments."""
 
     def add(self, name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
-        """Return a decorator that registers a class under this name; a name that is taken is an error."""
+        """Return a decorator that registers a class under this name.
+
+        Raises:
+            NormbenchError: the name is taken, or the class is not a module.
+        """
 
         def register(cls: type[nn.Module]) -> type[nn.Module]:
             if name in self:
-                raise NormbenchError(
-                    f"the activation '{name}' is there already; a name is registered once, choose another"
-                )
+                raise NormbenchError(f"the activation '{name}' is registered already; choose another name")
             if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
-                raise NormbenchError(f"{cls!r} is no activation; derive it from torch.nn.Module")
+                raise NormbenchError(f"{cls!r} is not an activation; derive it from torch.nn.Module")
             self[name] = cls
             return cls
 
@@ -159,7 +161,7 @@ ACTIVATIONS = Activations(
 
 
 class Scaled(nn.Module):
-    """y = gain activation(x): an activation whose outputs a normalization asks to multiply."""
+    """y = gain activation(x), for a normalization with an activation gain."""
 
     def __init__(self, activation: nn.Module, gain: float) -> None:
         super().__init__()
@@ -171,7 +173,7 @@ class Scaled(nn.Module):
 
 
 def name_places(model: nn.Module) -> nn.Module:
-    """Tell every noisy layer its name in the model; called once when a model is built."""
+    """Set the `place` of every noisy layer to its name in the model, and return the model."""
     for name, module in model.named_modules():
         if isinstance(module, Noisy):
             module.place = name

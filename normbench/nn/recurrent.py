@@ -1,7 +1,7 @@
-"""The products of a recurrent cell's gates, for one run or, under `torch.vmap`, a stack of runs.
+"""The gates of a recurrent cell, for one run or, under `torch.vmap`, a stack of runs.
 
-As in `functional`: forward and backward are written out, count dimensions from the end, and are made of
-operations that have the same bits in every stack.
+As in `functional`, forward and backward passes are explicit, count dimensions from the end, and use
+operations with equal bits in every stack.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from normbench.nn.functional import _Stackable, needs_second_derivative
+from normbench.nn.functional import Stackable, needs_second_derivative
 from normbench.nn.torch_private import (
     sigmoid_backward,
     sigmoid_backward_into,
@@ -22,7 +22,7 @@ from normbench.nn.torch_private import (
 )
 
 
-class _LSTMState(_Stackable):
+class _LSTMState(Stackable):
     outputs = 4
 
     @staticmethod
@@ -45,7 +45,7 @@ class _LSTMState(_Stackable):
         i, f, _o = opened.chunk(3, -1)
         grad_gates = torch.cat([grad_c * candidate, grad_c * c, grad_o, grad_c * i], -1)
         at = opened.shape[-1]
-        if transforms_active():  # for a probe: these write into no given tensor
+        if transforms_active():  # under a transform, in-place variants are not allowed
             of_gates = sigmoid_backward(grad_gates[..., :at], opened)
             of_candidate = tanh_backward(grad_gates[..., at:], candidate)
             return torch.cat([of_gates, of_candidate], -1), grad_c * f
@@ -55,9 +55,14 @@ class _LSTMState(_Stackable):
 
 
 def lstm_state(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """c' = s(f) c + s(i) tanh(g), for gates (B, 4 H) in the order i, f, o, g and c (B, H).
+    """Return the cell state and the output gate of an LSTM (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
 
-    Returns the new c and the output gate s(o), both (B, H) (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+    Args:
+        gates: inputs of the gates (B, 4 H), in the order i, f, o, g.
+        c: cell state (B, H).
+
+    Returns:
+        The next cell state s(f) c + s(i) tanh(g) and the output gate s(o), (B, H) each; s is the sigmoid.
     """
     if needs_second_derivative():
         i, f, o = gates[..., : 3 * c.shape[-1]].sigmoid().chunk(3, -1)
@@ -66,7 +71,7 @@ def lstm_state(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     return state, output_gate
 
 
-class _GatedTanh(_Stackable):
+class _GatedTanh(Stackable):
     outputs = 2
 
     @staticmethod
@@ -87,5 +92,5 @@ class _GatedTanh(_Stackable):
 
 
 def gated_tanh(gate: Tensor, x: Tensor) -> Tensor:
-    """y = gate tanh(x), both (B, H)."""
+    """Return y = gate tanh(x) for gate and x (B, H)."""
     return gate * x.tanh() if needs_second_derivative() else _GatedTanh.apply(gate, x)[0]

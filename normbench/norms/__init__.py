@@ -1,4 +1,4 @@
-"""The normalizations. To add one: write its file beside this one, import it, name it in `NORMS`."""
+"""The normalizations. To add one, write its file in this folder, import it here and add it to `NORMS`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The few questions that a normalization answers; the default answer to each is 'nothing special'."""
+"""The interface of a normalization: what it changes in a net. By default it changes nothing."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from normbench.registry import Named
 
 
 class Normalization(Named):
-    """Base of all normalizations: its pydantic fields are the options, its methods say what it does to a net.
+    """Base of all normalizations. Its pydantic fields are the options; its methods define what it changes.
 
     Class attributes:
-        activation: the activation that the normalization must set, in place of `model.activation`.
-        recurrent_gain: the gain that its layers start with in a recurrent net.
-        dropout: the kind of dropout that goes with it.
-        subtracts_mean: it removes each feature's own mean over the batch, so that a bias directly before it
-            has no effect, and a batch of one value no information.
-        needs_images, needs_branches: it serves only nets on images, only nets with residual branches.
+        activation: the activation that it requires in place of `model.activation`, or None.
+        recurrent_gain: the initial gain gamma of its layers in a recurrent net.
+        dropout: the dropout layer to use with it.
+        subtracts_mean: it subtracts each feature's own mean over the batch. A bias directly before it then
+            has no effect, and a batch with one value per feature carries no information.
+        needs_images: it needs features that are images.
+        needs_branches: it needs a net with residual branches.
     """
 
     activation: ClassVar[str | None] = None
@@ -32,62 +33,69 @@ class Normalization(Named):
     needs_branches: ClassVar[bool] = False
 
     def wrap(self, layer: nn.Module) -> nn.Module:
-        """Return the linear or convolution layer to use in place of this one (weight normalization)."""
+        """Return the layer that replaces a linear or convolution layer (weight normalization)."""
         return layer
 
     def wrap_classifier(self, layer: nn.Module) -> nn.Module:
-        """Return the net's last linear layer; wrapped as all others unless the normalization spares it."""
+        """Return the layer that replaces the last linear layer of the net; by default as `wrap`."""
         return self.wrap(layer)
 
     def wrap_in_branch(self, layer: nn.Module, branches: int, layers: int, last: bool) -> nn.Module:
-        """Return a layer of a residual branch, of `layers` in each of `branches`, perhaps its `last`.
+        """Return the layer that replaces a layer of a residual branch (Fixup); by default as `wrap`.
 
-        A net with residual branches asks this in place of `wrap` for the layers of its branches (Fixup).
+        Args:
+            layer: the linear or convolution layer.
+            branches: number of residual branches in the net.
+            layers: number of layers in each branch.
+            last: whether this is the last layer of its branch.
         """
         return self.wrap(layer)
 
     def branch_scales(self, index: int) -> tuple[float, float]:
-        """Return (alpha, beta) with which a residual block computes x + alpha f(x / beta).
+        """Return alpha and beta of a residual block x + alpha f(x / beta) (NF-ResNets).
 
-        `index` counts the blocks of the same shape before this one, from 0 (NF-ResNets).
+        `index` is the number of blocks of the same shape before this one.
         """
         return 1.0, 1.0
 
     def activation_gain(self, activation: nn.Module) -> float:
-        """Return the number that multiplies the outputs of the activations."""
+        """Return the factor that multiplies the outputs of this activation."""
         return 1.0
 
     def module(self, features: int) -> nn.Module | None:
-        """Return the layer that normalizes (B, features) or (B, features, H, W), or None if there is none."""
+        """Return the layer that normalizes (B, features) or (B, features, H, W), or None."""
         return None
 
     def sequence_module(
         self, features: int, steps: int, shared: bool = False, offset: bool = True
     ) -> SequenceLayer | None:
-        """Return the layer that normalizes a sequence, (B, features) at each of `steps` steps, or None.
+        """Return the layer that normalizes (B, features) at each step of a sequence, or None.
 
-        `shared`: one set of running statistics for all steps, not one for each. `offset`: with a learned
-        offset of its own, where the norm's formula in a recurrent cell has it only in places.
+        Args:
+            features: number of features F.
+            steps: length of a training sequence.
+            shared: keep one set of running statistics for all steps, instead of one per step.
+            offset: learn an offset beta. A recurrent cell that has its own bias does without.
         """
         layer = self.module(features)
         return None if layer is None else EachStep(layer)
 
     def refuses_sequences(self) -> str | None:
-        """Return the reason why a recurrent net cannot have this normalization, or None."""
+        """Return why a recurrent net cannot have this normalization, or None."""
         if self.subtracts_mean:
-            return "its running statistics have no form for the steps of a sequence"
+            return "its running statistics are not defined for the steps of a sequence"
         return None
 
     def has_layer(self) -> bool:
-        """Tell whether `module` returns layers at these options."""
+        """Return whether `module` returns a layer with these options."""
         return type(self).module is not Normalization.module
 
     def init(self) -> dict[str, object]:
-        """Return the options of `model.init` that the normalization asks for where the user wrote none."""
+        """Return the options of `model.init` to use where the config sets none."""
         return {}
 
     def sets(self) -> dict[str, str]:
-        """Return the dotted keys of the model that the normalization decides, with their values."""
+        """Return the settings that the normalization fixes, by their dotted keys."""
         fixed = {"model.activation": self.activation} if self.activation else {}
         if not self.has_layer():
             fixed["model.norm_position"] = "before_activation"  # there is no layer to place
@@ -96,39 +104,43 @@ class Normalization(Named):
     def refuses(
         self, architecture: str, values: int, pixels: int | None = None, branches: int = 0
     ) -> str | None:
-        """Return the reason why this architecture cannot have this normalization, or None.
+        """Return why this architecture cannot have this normalization, or None.
 
         Args:
-            architecture: its name.
-            values: of how many values, at least, a batch's statistics of one feature are taken.
-            pixels: how many of them, at least, are of one sample; None where features are no images.
-            branches: the residual branches of the net.
+            architecture: name of the architecture.
+            values: smallest number of values of one feature in a batch, over all layers.
+            pixels: smallest number of these that come from one sample; None if features are not images.
+            branches: number of residual branches in the net.
         """
         if self.needs_images and pixels is None:
             return (
-                f"it takes each feature's statistics over the pixels of one image, and the features of "
+                f"it computes statistics over the pixels of one image, and the features of "
                 f"'{architecture}' are single numbers"
             )
         if self.needs_images and pixels == 1:
             return (
-                "it subtracts each image's own mean, and of the single pixel of the last ones nothing is left"
+                "it subtracts the mean of each image, which leaves nothing of the 1x1 images of some layers"
             )
         if self.needs_branches and not branches:
-            return f"it is a rule for residual branches, and this '{architecture}' has none"
+            return f"it applies to residual branches, and this '{architecture}' has none"
         if self.subtracts_mean and values < 2:
             return (
-                "it subtracts each unit's mean over the batch, and of a batch of one nothing is left; "
+                "it subtracts the mean over the batch, which leaves nothing of a batch of one; "
                 "data.batch_size must be at least 2"
             )
         return None
 
     def refuses_features(self, features: int, images: bool) -> str | None:
-        """Return the reason why a layer of this many features cannot be normalized, or None."""
+        """Return why a layer with this many features cannot be normalized, or None."""
         return None
 
 
 class Affine(nn.Module):
-    """A normalization's gain gamma (1) and offset beta (0), both (features,); constants without `affine`.
+    """Gain gamma (initially 1) and offset beta (0), both (F,); constants without `affine`.
+
+    Args:
+        features: number of features or channels F.
+        affine: learn gamma and beta.
 
     Attributes:
         precise_bn_batches: number of training batches over which the running statistics are averaged again
@@ -153,6 +165,6 @@ class Affine(nn.Module):
             self.register_buffer("bias", torch.zeros(features), persistent=False)
 
     def scale_and_shift(self, xhat: Tensor) -> Tensor:
-        """Return gamma xhat + beta for (B, F) or (B, F, H, W)."""
+        """Return gamma xhat + beta for xhat (B, F) or (B, F, H, W)."""
         shape = (-1, *[1] * (xhat.dim() - 2))  # (F,) or (F, 1, 1)
         return torch.addcmul(self.bias.view(shape), xhat, self.weight.view(shape))

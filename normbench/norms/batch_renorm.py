@@ -13,13 +13,19 @@ from normbench.norms.base import Affine, Normalization
 
 
 class BatchRenorm(Normalization):
-    """Batch renormalization: y = gamma ((x - mean_B) / s_B r + d) + beta, near the running statistics.
+    """Batch renormalization: y = gamma ((x - mean_B) / s_B r + d) + beta, r and d from running statistics.
 
-    s_B = sqrt(var_B + eps); r = s_B / s clipped to [1/r_max, r_max], d = (mean_B - mean) / s clipped to
-    [-d_max, d_max], both without gradient; mean and s run on as mean <- mean + momentum (mean_B - mean), s
-    likewise, and serve at inference. For `plain_steps` steps r = 1 and d = 0 (batch normalization); then the
-    bounds grow linearly to r_max at step `r_steps` and to d_max at step `d_steps`. The paper's steps are
-    5,000, 40,000 and 25,000; the defaults here are a fiftieth.
+    mean_B and s_B = sqrt(var_B + eps) are statistics of the batch, for each feature of x (B, F) or channel of
+    x (B, F, H, W). With the running statistics mean and s:
+
+        r = clip(s_B / s, 1/r_max, r_max),  d = clip((mean_B - mean) / s, -d_max, d_max)
+        mean <- (1 - momentum) mean + momentum mean_B, and likewise s
+
+    No gradient flows through r and d. At inference y = gamma (x - mean) / s + beta. gamma and beta are (F,).
+
+    The first `plain_steps` steps have r = 1 and d = 0 (batch normalization). Then the bounds grow linearly,
+    to r_max at step `r_steps` and to d_max at step `d_steps`. The paper takes 5,000, 40,000 and 25,000 steps;
+    the defaults here are a fiftieth of that.
     """
 
     name: Literal["batch_renorm"] = "batch_renorm"
@@ -27,21 +33,21 @@ class BatchRenorm(Normalization):
     momentum: float = Field(0.05, ge=0, le=1, description="weight of the new batch in the running statistics")
     affine: bool = Field(True, description="learn the gain gamma and the offset beta")
     r_max: float = Field(3.0, ge=1, description="largest correction of the scale")
-    d_max: float = Field(5.0, ge=0, description="largest correction of the mean, in deviations")
-    plain_steps: int = Field(100, ge=0, description="steps of plain batch normalization before")
-    r_steps: int = Field(800, ge=0, description="the step from which on r_max is the bound")
-    d_steps: int = Field(500, ge=0, description="the step from which on d_max is the bound")
+    d_max: float = Field(5.0, ge=0, description="largest correction of the mean, in standard deviations")
+    plain_steps: int = Field(100, ge=0, description="first steps, with plain batch normalization")
+    r_steps: int = Field(800, ge=0, description="step at which the bound of r reaches r_max")
+    d_steps: int = Field(500, ge=0, description="step at which the bound of d reaches d_max")
 
     paper: ClassVar[str] = "Ioffe 2017, arXiv:1702.03275"
-    subtracts_mean: ClassVar[bool] = True  # d brings some of the mean back, but no gradient through it
+    subtracts_mean: ClassVar[bool] = True  # d restores part of the mean, but without a gradient
 
     def module(self, features: int) -> nn.Module:
-        """Return the layer for this many features."""
+        """Return the layer for (B, features) or (B, features, H, W)."""
         return BatchRenormLayer(features, self)
 
 
 class BatchRenormLayer(Affine):
-    """Standardises over the batch (and pixels), then corrects towards the running statistics."""
+    """Standardizes over the batch (and pixels), then corrects towards the running statistics."""
 
     running_mean: Tensor
     running_std: Tensor
@@ -52,10 +58,10 @@ class BatchRenormLayer(Affine):
         self.options = options
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_std", torch.ones(features))
-        self.register_buffer("steps", torch.zeros(()))  # a tensor: each run of a stack has its own
+        self.register_buffer("steps", torch.zeros(()))  # a tensor, so that each run of a stack has its own
 
     def bound(self, start: float, end: float, until: int) -> Tensor:
-        """Return the bound of this step, on its way from start (at `plain_steps`) to end (at `until`)."""
+        """Return the bound at this step: linear from start (at `plain_steps`) to end (at `until`)."""
         begin = self.options.plain_steps
         share = (self.steps - begin) / max(1, until - begin)
         return start + (end - start) * share.clamp(0.0, 1.0)

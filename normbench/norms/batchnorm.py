@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -17,13 +18,15 @@ from normbench.norms.sequence_batchnorm import SequenceBatchNorm
 class BatchNorm(Normalization):
     """Batch normalization: y = gamma (x - mean_B) / sqrt(var_B + eps) + beta, for each feature or channel.
 
-    In training the mean and the biased variance are the batch's; at inference running averages serve,
-    running <- (1 - momentum) running + momentum batch, with the unbiased variance, as `torch.nn.BatchNorm`.
+    x is (B, F) or (B, F, H, W); gamma and beta are (F,). In training, mean_B and the biased variance var_B
+    are taken over the batch and the pixels. Inference uses running averages with the unbiased variance,
+    running <- (1 - momentum) running + momentum batch, as `torch.nn.BatchNorm2d` does.
 
-    The noise after it (Santurkar et al. 2018: offset 0.5, scale 1.25) is drawn anew for each feature at each
-    training step. `reestimate` leaves training as it is: before each evaluation the statistics become means
-    over so many batches (an epoch's at most) at the weights of that moment. Of ghost batches (Hoffer et al.
-    2017) the mean of their statistics goes into the running ones.
+    `precise_bn_batches` does not change training. Before each evaluation it replaces the running statistics
+    by their means over this many training batches (at most one epoch) at the current weights (Wu & Johnson
+    2021, arXiv:2105.07576). With `ghost` batches (Hoffer et al. 2017, arXiv:1705.08741), the running
+    statistics follow the mean over the parts. The noise after the layer is drawn for each feature at each
+    training step; Santurkar et al. (2018, arXiv:1805.11604) use offset 0.5 and scale 1.25.
     """
 
     name: Literal["batchnorm"] = "batchnorm"
@@ -32,46 +35,55 @@ class BatchNorm(Normalization):
     affine: bool = Field(True, description="learn the gain gamma and the offset beta")
 
     inference: Literal["running", "batch"] = Field(
-        "running", description="at inference: running statistics, or those of the evaluated batch"
+        "running", description="statistics at inference: the running ones, or those of the evaluated batch"
     )
-    reestimate: int | None = Field(
-        None, ge=1, description="training batches over which each evaluation averages its statistics anew"
+    precise_bn_batches: int | None = Field(
+        None,
+        ge=1,
+        description="training batches over which the statistics are averaged before each evaluation",
     )
     frozen_from: int | None = Field(
-        None, ge=0, description="the step from which on training uses the running statistics, which stay"
+        None,
+        ge=0,
+        description="step from which training uses the running statistics and no longer updates them",
     )
     noise_offset: float = Field(0.0, ge=0, description="add m ~ U(-this, this) to each feature's outputs")
     noise_scale: float = Field(1.0, ge=1, description="multiply each feature's outputs by s ~ U(1, this)")
-    detached: bool = Field(False, description="the gradient takes the batch's statistics for constants")
+    detached: bool = Field(
+        False, description="treat the statistics of the batch as constants in the gradient"
+    )
     ghost: int | None = Field(
-        None, ge=1, description="images in each part of the batch that has its own statistics in training"
+        None, ge=1, description="size of the parts of a training batch that are normalized separately"
     )
 
     paper: ClassVar[str] = "Ioffe & Szegedy 2015, arXiv:1502.03167"
     late: ClassVar[frozenset[str]] = frozenset(
-        {"inference", "reestimate", "frozen_from", "noise_offset", "noise_scale", "detached", "ghost"}
+        {"inference", "precise_bn_batches", "frozen_from", "noise_offset", "noise_scale", "detached", "ghost"}
     )
+    aliases: ClassVar[Mapping[str, str]] = {"reestimate": "precise_bn_batches"}
     subtracts_mean: ClassVar[bool] = True
     recurrent_gain: ClassVar[float] = 0.1  # Cooijmans et al. 2017: with 1, tanh saturates in every step
 
     @model_validator(mode="after")
     def _one_source(self) -> BatchNorm:
-        if self.reestimate is not None and (self.frozen_from is not None or self.inference == "batch"):
+        if self.precise_bn_batches is not None and (
+            self.frozen_from is not None or self.inference == "batch"
+        ):
             raise ValueError(
-                "'reestimate' makes running statistics anew for inference; found with it 'frozen_from' or "
-                "'inference: batch', which leave none to make; allowed: one of them"
+                "'precise_bn_batches' replaces the running statistics for inference; found together with "
+                "'frozen_from' or 'inference: batch', which rule that out; allowed: one of them"
             )
         return self
 
     @property
     def noisy(self) -> bool:
-        """Tell whether noise comes after the normalization."""
+        """Return whether noise follows the normalization."""
         return self.noise_offset > 0 or self.noise_scale > 1
 
     def refuses(
         self, architecture: str, values: int, pixels: int | None = None, branches: int = 0
     ) -> str | None:
-        """Refuse ghost batches that do not divide the batch, or have a single value of a feature."""
+        """Refuse ghost batches that do not divide the batch or leave one value per feature."""
         if self.ghost is not None:
             batch = values // (pixels or 1)
             if batch % self.ghost:
@@ -80,25 +92,26 @@ class BatchNorm(Normalization):
         return super().refuses(architecture, values, pixels, branches)
 
     def module(self, features: int) -> nn.Module:
-        """Return the layer for this many features."""
+        """Return the layer for (B, features) or (B, features, H, W)."""
         return BatchNormLayer(features, self)
 
     def sequence_module(
         self, features: int, steps: int, shared: bool = False, offset: bool = True
     ) -> SequenceBatchNorm:
-        """Return the layer that keeps running statistics for each step of a sequence, or for all."""
+        """Return the layer that keeps running statistics for each step, or one set for all steps."""
         return SequenceBatchNorm(
             features, 1 if shared else steps, self.eps, self.momentum, self.affine, offset
         )
 
     def refuses_sequences(self) -> str | None:
-        """Refuse the options that have no form for the steps of a sequence."""
-        used = [name for name in sorted(self.late) if name in self.hashed()]
-        return f"its option {used[0]} has no form for the steps of a sequence" if used else None
+        """Refuse the options that are not defined for sequences."""
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        used = [name for name in sorted(self.late) if getattr(self, name) != defaults[name]]
+        return f"its option {used[0]} is not defined for the steps of a sequence" if used else None
 
 
 class BatchNormLayer(Affine):
-    """Standardises each of (features) over the batch, and over the pixels of images."""
+    """Standardizes each feature over the batch, and over the pixels of images."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -110,14 +123,16 @@ class BatchNormLayer(Affine):
         self.options, self.eps = options, options.eps
         self.register_buffer("running_mean", torch.zeros(features))
         self.register_buffer("running_var", torch.ones(features))
-        self.precise_bn_batches = options.reestimate
+        self.precise_bn_batches = options.precise_bn_batches
         self.scale_invariant = options.frozen_from is None and not options.detached
         if self.precise_bn_batches is None:
             self.momentum = options.momentum
         else:
             self.register_buffer("momentum", torch.tensor(options.momentum, dtype=torch.float64))
         if options.frozen_from is not None:
-            self.register_buffer("steps", torch.zeros(()))  # a tensor: each run of a stack has its own
+            self.register_buffer(
+                "steps", torch.zeros(())
+            )  # a tensor, so that each run of a stack has its own
         if options.noisy:
             self.noise = ActivationNoise(options.noise_offset, options.noise_scale)
 
@@ -135,9 +150,9 @@ class BatchNormLayer(Affine):
         return self.noise(y) if options.noisy else y
 
     def standardize(self, x: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return y, and mean and biased variance (the averages over the parts, which stand by themselves)."""
+        """Return y, mean and biased variance of x; with several parts, the statistics averaged over them."""
         whole, weight, bias = x, self.weight, self.bias
-        if parts > 1:  # the parts of the batch side by side, as features of their own
+        if parts > 1:  # treat the same feature in each part as a feature of its own
             x = x.unflatten(0, (parts, -1)).movedim(0, 1).flatten(1, 2)  # (B/parts, parts F, ...)
             weight, bias = weight.repeat(parts), bias.repeat(parts)
         if self.options.detached:
@@ -150,7 +165,7 @@ class BatchNormLayer(Affine):
         return y, mean, var
 
     def detached(self, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the same with a gradient that takes mean and variance for constants."""
+        """Return y, mean and biased variance; the gradient treats mean and variance as constants."""
         shape = (-1, *[1] * (x.dim() - 2))
         with torch.no_grad():
             _, mean, var = functional.batch_norm(x, weight, bias, self.eps)
@@ -158,7 +173,14 @@ class BatchNormLayer(Affine):
         return torch.addcmul(bias.view(shape), xhat, weight.view(shape)), mean, var
 
     def remember(self, x: Tensor, y: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        """Move the running statistics towards the batch's; if frozen, keep them and use them on x."""
+        """Update the running statistics; return y or, once they are frozen, x normalized with them.
+
+        Args:
+            x: inputs (B, F) or (B, F, H, W).
+            y: x normalized with the statistics of the batch.
+            mean: mean of the batch (F,).
+            var: unbiased variance of the batch (F,).
+        """
         frozen_from = self.options.frozen_from
         if frozen_from is None:
             with torch.no_grad():
@@ -166,7 +188,10 @@ class BatchNormLayer(Affine):
                 self.move(self.running_var, var)
             return y
         frozen = self.steps >= frozen_from
-        before = self.running_mean.clone(), self.running_var.clone()  # the gradient needs them as they are
+        before = (
+            self.running_mean.clone(),
+            self.running_var.clone(),
+        )  # the gradient needs the values from before the update
         y = torch.where(frozen, self.with_statistics(x, *before), y)
         with torch.no_grad():
             pairs = ((self.running_mean, mean), (self.running_var, var))
@@ -184,11 +209,11 @@ class BatchNormLayer(Affine):
             running.mul_(1 - self.momentum).add_(now, alpha=self.momentum)
 
     def inference(self, x: Tensor) -> Tensor:
-        """Normalize with the running statistics."""
+        """Return x (B, F, ...) normalized with the running statistics."""
         return self.with_statistics(x, self.running_mean, self.running_var)
 
     def with_statistics(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        """Normalize with given statistics, folded into one multiplication and one addition."""
+        """Return x (B, F, ...) normalized with these statistics, by one multiplication and one addition."""
         shape = (-1, *[1] * (x.dim() - 2))
         scale = self.weight * torch.rsqrt(var + self.eps)
         shift = self.bias - mean * scale
@@ -196,18 +221,18 @@ class BatchNormLayer(Affine):
 
 
 class ActivationNoise(Noisy):
-    """y = s x + m in training: s ~ U(1, scale), m ~ U(-offset, offset) for each feature, anew each step."""
+    """y = s x + m in training: s ~ U(1, scale), m ~ U(-offset, offset) for each feature and step."""
 
     def __init__(self, offset: float, scale: float) -> None:
         super().__init__()
         self.offset, self.scale = offset, scale
 
     def draws(self, shape: torch.Size) -> tuple[int, ...]:
-        """Return two numbers for each feature of inputs (B, F, ...)."""
+        """Return (2, F): two numbers for each feature of inputs (B, F, ...)."""
         return 2, shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Disturb (B, F) or (B, F, H, W)."""
+        """Add the noise to x (B, F) or (B, F, H, W)."""
         if not self.training:
             return x
         shape = (-1, *[1] * (x.dim() - 2))

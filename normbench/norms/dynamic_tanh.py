@@ -12,29 +12,29 @@ from normbench.norms.base import Affine, Normalization
 
 
 class DynamicTanh(Normalization):
-    """Dynamic tanh: y = gamma tanh(alpha x) + beta, alpha one learned number for each layer; no statistics.
+    """Dynamic tanh: y = gamma tanh(alpha x) + beta, with one learned alpha per layer; no statistics.
 
-    x is (B, F) or (B, F, H, W); gamma (1) and beta (0) are one for each feature or channel.
+    x is (B, F) or (B, F, H, W); gamma (initially 1) and beta (0) are (F,), alpha is a scalar.
     """
 
     name: Literal["dynamic_tanh"] = "dynamic_tanh"
-    alpha: float = Field(0.5, gt=0, description="the initial alpha")
+    alpha: float = Field(0.5, gt=0, description="initial value of alpha")
     affine: bool = Field(True, description="learn the gain gamma and the offset beta")
 
     paper: ClassVar[str] = "Zhu et al. 2025, arXiv:2503.10622"
 
     def module(self, features: int) -> nn.Module:
-        """Return the layer for this many features."""
+        """Return the layer for (B, features) or (B, features, H, W)."""
         return DynamicTanhLayer(features, self)
 
 
 class DynamicTanhLayer(Affine):
-    """Squashes each unit; the same in training and at inference."""
+    """Maps each unit; the same in training and at inference."""
 
     def __init__(self, features: int, options: DynamicTanh) -> None:
         super().__init__(features, options.affine)
         self.alpha = nn.Parameter(torch.tensor(options.alpha))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Squash x (B, F) or (B, F, H, W)."""
+        """Return gamma tanh(alpha x) + beta for x (B, F) or (B, F, H, W)."""
         return self.scale_and_shift(torch.tanh(x * self.alpha))

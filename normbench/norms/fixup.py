@@ -1,4 +1,4 @@
-"""Fixup initialisation (Zhang, Dauphin & Ma 2019, arXiv:1901.09321)."""
+"""Fixup initialization (Zhang, Dauphin & Ma 2019, arXiv:1901.09321)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from normbench.norms.wrapped import Wrapped
 
 
 class Fixup(Normalization):
-    """Fixup: residual nets without normalization, w *= L^(-1/(2m-2)) at the start, L branches of m layers.
+    """Fixup: an initialization for residual nets without normalization; scalar biases and multipliers.
 
-    The last layer of each branch and the classifier start at 0, all others as He. Each layer becomes
-    y = a w.(x + b1) + b2 with scalars b1 (before the layer), b2 (before the activation or the sum) and, for
-    the last layer of a branch, a; they start at 0, 0 and 1.
+    Each layer of a net with L branches of m layers becomes y = a w.(x + b1) + b2. In the branches, w starts
+    as He's initialization times L^(-1/(2m-2)); the last layer of each branch and the classifier start at 0.
+    b1, b2 (initially 0) and a (1, only in the last layer of a branch) are learned scalars; w is (out, in) or
+    (out, in, k, k). The classifier keeps a bias per class in place of b2.
     """
 
     name: Literal["fixup"] = "fixup"
@@ -25,25 +26,32 @@ class Fixup(Normalization):
     needs_branches: ClassVar[bool] = True
 
     def wrap(self, layer: nn.Module) -> nn.Module:
-        """Return a layer outside of the branches, with scalar biases."""
+        """Return a layer outside the branches, with scalar biases."""
         return FixupLayer(layer, 1.0, last=False)
 
     def wrap_in_branch(self, layer: nn.Module, branches: int, layers: int, last: bool) -> nn.Module:
-        """Return a layer of a branch; a branch of a single layer has its last alone, which starts at 0."""
+        """Return a layer of a branch with its initial scale, which is 0 for the last layer."""
         scale = 0.0 if last else branches ** (-1 / (2 * layers - 2))
         return FixupLayer(layer, scale, last)
 
     def wrap_classifier(self, layer: nn.Module) -> nn.Module:
-        """Return the classifier, which starts at 0 and keeps a bias for each class."""
+        """Return the classifier, which starts at 0 and keeps a bias per class."""
         return FixupLayer(layer, 0.0, last=False, own_bias=True)
 
     def init(self) -> dict[str, object]:
-        """Return He's initialisation, which the rule scales."""
+        """Return He's initialization, which the layers scale."""
         return {"scheme": "he"}
 
 
 class FixupLayer(Wrapped):
-    """y = a w.(x + b1) + b2, scalars a, b1, b2; `init_scale` multiplies the initial weights."""
+    """y = a w.(x + b1) + b2 with learned scalars a, b1 and b2.
+
+    Args:
+        layer: the linear or convolution layer to replace.
+        init_scale: factor of the initial weights.
+        last: whether to learn a, for the last layer of a branch.
+        own_bias: keep the bias of `layer`, (out,), in place of b2.
+    """
 
     def __init__(self, layer: nn.Module, init_scale: float, last: bool, own_bias: bool = False) -> None:
         super().__init__(layer)

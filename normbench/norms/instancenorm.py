@@ -14,8 +14,8 @@ from normbench.norms.groupnorm import GroupNormLayer
 class InstanceNorm(Normalization):
     """Instance normalization: y = gamma (x - mean_i) / sqrt(var_i + eps) + beta, over a channel's pixels.
 
-    x is (B, C, H, W), mean and biased variance are over (H, W), the same in training and at inference. Only
-    for images: of a single number nothing would be left.
+    x is (B, C, H, W); gamma and beta are (C,). Mean and biased variance are taken over (H, W), in training
+    and at inference. It needs images: a single number minus its mean is 0.
     """
 
     name: Literal["instancenorm"] = "instancenorm"
@@ -27,5 +27,5 @@ class InstanceNorm(Normalization):
     needs_images: ClassVar[bool] = True
 
     def module(self, features: int) -> nn.Module:
-        """Return the layer for this many features: group normalization with a group for each channel."""
+        """Return the layer for (B, features, H, W): group normalization with one channel per group."""
         return GroupNormLayer(features, features, self.eps, self.affine)

@@ -12,24 +12,25 @@ from normbench.norms.base import Affine, Normalization
 
 
 class LayerNorm(Normalization):
-    """Layer normalization: y = g (x - mean_x) / sqrt(var_x + eps) + b, over the units of each sample.
+    """Layer normalization: y = gamma (x - mean_x) / sqrt(var_x + eps) + beta, over the units of each sample.
 
-    Images are normalized over channels and pixels together, with a gain for each channel.
+    x is (B, F) or (B, F, H, W); gamma and beta are (F,). Mean and biased variance are taken over all features
+    and pixels of a sample.
     """
 
     name: Literal["layernorm"] = "layernorm"
     eps: float = Field(1e-5, gt=0, description="added to the variance")
-    affine: bool = Field(True, description="learn the gain g and the offset b")
+    affine: bool = Field(True, description="learn the gain gamma and the offset beta")
 
     paper: ClassVar[str] = "Ba, Kiros & Hinton 2016, arXiv:1607.06450"
 
     def module(self, features: int) -> nn.Module:
-        """Return the layer for this many features."""
+        """Return the layer for (B, features) or (B, features, H, W)."""
         return LayerNormLayer(features, self)
 
 
 class LayerNormLayer(Affine):
-    """Standardises each sample over its units; the same in training and at inference."""
+    """Standardizes each sample over its units; the same in training and at inference."""
 
     scale_invariant = True
 
@@ -39,7 +40,7 @@ class LayerNormLayer(Affine):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x (B, F) or (B, F, H, W)."""
-        if x.dim() == 4:  # one group: the kernel that keeps channels_last, with the gain for each channel
+        if x.dim() == 4:  # this kernel, with one group, keeps channels_last
             return F.group_norm(x, 1, self.weight, self.bias, self.eps)
-        # the gain is applied apart: under vmap it differs between runs, the kernel's must not
+        # under vmap the gain differs between runs, which this kernel cannot have: apply it separately
         return self.scale_and_shift(F.layer_norm(x, x.shape[1:], eps=self.eps))

@@ -1,4 +1,4 @@
-"""Mean-only batch normalization (Salimans & Kingma 2016, section 4)."""
+"""Mean-only batch normalization (Salimans & Kingma 2016, arXiv:1602.07868, section 4)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from normbench.norms.weightnorm import WeightNorm
 
 
 class MeanOnlyBatchNorm(Normalization):
-    """Mean-only batch normalization: y = x - mean_B + b, for each feature or channel; the scale stays.
+    """Mean-only batch normalization: y = x - mean_B + beta, for each feature or channel.
 
-    At inference the running mean serves, running <- (1 - momentum) running + momentum batch.
+    x is (B, F) or (B, F, H, W); beta is (F,). Inference uses the running mean,
+    running <- (1 - momentum) running + momentum batch.
     """
 
     name: Literal["mean_only_batchnorm"] = "mean_only_batchnorm"
@@ -25,14 +26,15 @@ class MeanOnlyBatchNorm(Normalization):
     subtracts_mean: ClassVar[bool] = True
 
     def module(self, features: int) -> nn.Module:
-        """Return the layer for this many features."""
+        """Return the layer for (B, features) or (B, features, H, W)."""
         return MeanOnlyBatchNormLayer(features, self.momentum)
 
 
 class WeightNormMeanOnlyBatchNorm(WeightNorm):
-    """Weight normalization with mean-only batch normalization: y = g v.x/||v|| - mean_B + b.
+    """Weight normalization with mean-only batch normalization: y = t - mean_B(t) + beta, t = g v.x / ||v||.
 
-    The weight normalization fixes the scale of a unit, the batch its mean; this pair was the paper's best.
+    v is (out, in, ...); g and beta are (out,). Weight normalization sets the scale of a unit, the batch sets
+    its mean. The paper reports its best results with this pair.
     """
 
     name: Literal["weightnorm_mean_only_batchnorm"] = "weightnorm_mean_only_batchnorm"  # type: ignore[assignment]
@@ -42,12 +44,12 @@ class WeightNormMeanOnlyBatchNorm(WeightNorm):
     subtracts_mean: ClassVar[bool] = True
 
     def module(self, features: int) -> nn.Module:
-        """Return the mean-only layer; `wrap` gives the normalized weights."""
+        """Return the mean-only layer; `wrap` normalizes the weights."""
         return MeanOnlyBatchNormLayer(features, self.momentum)
 
 
 class MeanOnlyBatchNormLayer(nn.Module):
-    """Subtracts each feature's mean over the batch, and over the pixels of images; adds a learned offset."""
+    """Subtracts the mean of each feature over the batch and the pixels; adds the learned offset beta."""
 
     running_mean: Tensor
 
@@ -58,7 +60,7 @@ class MeanOnlyBatchNormLayer(nn.Module):
         self.register_buffer("running_mean", torch.zeros(features))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Centre x (B, F) or (B, F, H, W)."""
+        """Return x - mean + beta for x (B, F) or (B, F, H, W)."""
         shape = (-1, *[1] * (x.dim() - 2))
         if not self.training:
             return x + (self.bias - self.running_mean).view(shape)

@@ -1,4 +1,4 @@
-"""No normalization: the control of every comparison."""
+"""No normalization: the baseline of comparisons."""
 
 from __future__ import annotations
 

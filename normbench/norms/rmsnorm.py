@@ -12,25 +12,25 @@ from normbench.norms.base import Normalization
 
 
 class RMSNorm(Normalization):
-    """RMS normalization: y = g x / sqrt(mean(x^2) + eps), the mean over the units of each sample.
+    """RMS normalization: y = gamma x / sqrt(mean(x^2) + eps), the mean over the units of each sample.
 
-    Layer normalization without the mean and the offset. Images are normalized over channels and pixels
-    together, with a gain for each channel.
+    Layer normalization without the mean and the offset. x is (B, F) or (B, F, H, W); gamma is (F,). The mean
+    square is taken over all features and pixels of a sample.
     """
 
     name: Literal["rmsnorm"] = "rmsnorm"
     eps: float = Field(1e-5, gt=0, description="added to the mean square")
-    affine: bool = Field(True, description="learn the gain g")
+    affine: bool = Field(True, description="learn the gain gamma")
 
     paper: ClassVar[str] = "Zhang & Sennrich 2019, arXiv:1910.07467"
 
     def module(self, features: int) -> nn.Module:
-        """Return the layer for this many features."""
+        """Return the layer for (B, features) or (B, features, H, W)."""
         return RMSNormLayer(features, self)
 
 
 class RMSNormLayer(nn.Module):
-    """Divides each sample by the root of its mean square; the same in training and at inference."""
+    """Divides each sample by its root mean square; the same in training and at inference."""
 
     scale_invariant = True
 

@@ -14,31 +14,32 @@ from normbench.norms.wrapped import Wrapped
 
 
 class ScaledWeightStandardization(Normalization):
-    """Scaled weight standardization: w = g (v - mean_v) / sqrt(n (var_v + eps)), for units of n inputs.
+    """Scaled weight standardization: w = g (v - mean_v) / sqrt(n (var_v + eps)), for units with n inputs.
 
-    Without any statistics of the data, a layer keeps variance 1 of independent inputs; activations are
-    multiplied by 1 / std(activation(z)), z standard normal (1.71 for ReLU), to give it back to the next. In
-    residual nets a block computes x + alpha f(x / beta), beta^2 = 1 + alpha^2 (blocks of its shape before):
-    the variance that x has by then. The gain g (out,) is learned. The classifier stays plain.
+    v is (out, in, ...); mean and biased variance are taken over the inputs of a unit; the gain g is (out,).
+    Independent inputs of variance 1 then give outputs of variance 1, without statistics of the data.
+    Activations are multiplied by 1 / std(activation(z)), z standard normal (1.71 for ReLU), which restores
+    variance 1. A residual block computes x + alpha f(x / beta). beta^2 = 1 + alpha^2 k is the variance of x
+    after the k blocks of the same shape before it. The classifier is not changed.
     """
 
     name: Literal["scaled_weight_standardization"] = "scaled_weight_standardization"
     eps: float = Field(1e-6, gt=0, description="added to the variance of the weights")
-    alpha: float = Field(0.2, gt=0, description="share of a residual branch")
-    activation_scaling: bool = Field(True, description="multiply activations so that their variance is 1")
+    alpha: float = Field(0.2, gt=0, description="factor of a residual branch")
+    activation_scaling: bool = Field(True, description="scale activations to variance 1")
 
     paper: ClassVar[str] = "Brock, De & Smith 2021, arXiv:2101.08692"
 
     def wrap(self, layer: nn.Module) -> nn.Module:
-        """Return the layer with standardised weights."""
+        """Return the layer with standardized weights."""
         return ScaledStandardizedWeights(layer, self.eps)
 
     def wrap_classifier(self, layer: nn.Module) -> nn.Module:
-        """Leave the classifier as it is."""
+        """Return the classifier unchanged."""
         return layer
 
     def branch_scales(self, index: int) -> tuple[float, float]:
-        """Return alpha and the root of the variance that the shortcut has come to."""
+        """Return alpha, and beta as the standard deviation of the block's inputs."""
         return self.alpha, math.sqrt(1 + index * self.alpha**2)
 
     def activation_gain(self, activation: nn.Module) -> float:
@@ -57,7 +58,7 @@ def gain(activation: nn.Module) -> float:
 
 
 class ScaledStandardizedWeights(Wrapped):
-    """y = w.x + b, w = g (v - mean_v) / sqrt(n (var_v + eps)), n the inputs of a unit."""
+    """y = w.x + b with w = g (v - mean_v) / sqrt(n (var_v + eps)); a unit has n inputs."""
 
     scale_invariant = True
 

@@ -9,10 +9,11 @@ from normbench.norms.base import Normalization
 
 
 class Selu(Normalization):
-    """Self-normalizing net: selu(x) = lambda (x if x > 0 else alpha (e^x - 1)), weights N(0, 1/n), no layer.
+    """Self-normalizing net: selu(x) = lambda (x if x > 0 else alpha (e^x - 1)), weights from N(0, 1/n).
 
-    lambda = 1.0507009873554805 and alpha = 1.6732632423543772 make mean 0 and variance 1 a fixed point.
-    Dropout becomes alpha dropout, which keeps that point.
+    It has no layer and no parameters; n is the number of inputs of a unit. lambda = 1.0507009873554805 and
+    alpha = 1.6732632423543772 make mean 0 and variance 1 a fixed point. Dropout becomes alpha dropout, which
+    keeps this fixed point.
     """
 
     name: Literal["selu"] = "selu"
@@ -22,9 +23,9 @@ class Selu(Normalization):
     dropout: ClassVar[type[Noisy]] = AlphaDropout
 
     def init(self) -> dict[str, object]:
-        """Return LeCun's initialisation, which the fixed point needs."""
+        """Return LeCun's initialization, which the fixed point needs."""
         return {"scheme": "lecun"}
 
     def refuses_sequences(self) -> str | None:
-        """Refuse recurrent cells: they add two sums, whose variances add up to 2."""
-        return "a recurrent cell adds two sums of variance 1, so that mean 0 and variance 1 is no fixed point"
+        """Refuse recurrent cells: they add two sums, so the variances add up to 2."""
+        return "a recurrent cell adds two sums of variance 1, so mean 0 and variance 1 are not a fixed point"

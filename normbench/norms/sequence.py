@@ -1,4 +1,4 @@
-"""How a normalization meets a sequence: at one step of a recurrent loop, or at all steps in one go."""
+"""How a normalization is applied to a sequence: step by step in a recurrent loop, or to all steps at once."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ Seen = list[tuple[Tensor, Tensor]]  # mean and biased variance of the batch at e
 
 
 class SequenceLayer(nn.Module):
-    """Base: normalizes (B, F) at each step of a sequence.
+    """Base class: normalizes (B, F) at each step of a sequence.
 
-    In a recurrent loop: `at` for one step after the other, which notes its statistics in `seen`, then
-    `remember`. Where all steps are known at once: `forward`, which does both.
+    A recurrent loop calls `at` for each step, which appends the step's statistics to `seen`, and then
+    `remember`. Where all steps are known at once, `forward` does both.
     """
 
     def at(self, x: Tensor, step: int, seen: Seen) -> Tensor:
-        """Normalize x (B, F) of this step, counted from 0."""
+        """Return x (B, F) of this step (from 0), normalized."""
         raise NotImplementedError
 
     def remember(self, seen: Seen) -> None:
-        """Move the running statistics by those of a whole sequence; at inference there are none."""
+        """Update the running statistics from those of a whole sequence (in training)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize a whole sequence x (T, B, F)."""
+        """Return a whole sequence x (T, B, F), normalized."""
         raise NotImplementedError
 
 
 class EachStep(SequenceLayer):
-    """The same layer at every step, for normalizations that keep no statistics."""
+    """The same layer at every step, for normalizations without running statistics."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         self.layer = layer
 
     def at(self, x: Tensor, step: int, seen: Seen) -> Tensor:
-        """Normalize x (B, F)."""
+        """Return x (B, F), normalized."""
         return self.layer(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize x (T, B, F): each step's samples are samples like others."""
+        """Return x (T, B, F), normalized; every step of every sequence counts as one sample."""
         return self.layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])

@@ -10,17 +10,18 @@ from normbench.norms.sequence import Seen, SequenceLayer
 
 
 class SequenceBatchNorm(SequenceLayer):
-    """y_t = gamma (x_t - mean_t) / sqrt(var_t + eps) + beta, the batch's statistics of each step t.
+    """y_t = gamma (x_t - mean_t) / sqrt(var_t + eps) + beta, with the batch statistics of each step t.
 
-    Gamma and beta are shared by the steps. At inference running averages of each step's statistics serve,
-    beyond the longest training sequence those of its last step; with `rows` 1, one average over all steps.
+    All steps share gamma and beta, both (F,). Inference uses running averages of each step's statistics;
+    steps beyond a training sequence use those of its last step. With one row, all steps share one average.
 
     Args:
-        features: F.
-        rows: sets of running statistics: one for each step of a training sequence, or 1, shared by all.
+        features: number of features F.
+        rows: sets of running statistics: the steps of a training sequence, or 1 for a shared set.
         eps: added to the variance.
         momentum: weight of the new batch in the running statistics.
-        affine: learn gamma (1) and, with `offset`, beta (0), both (F,).
+        affine: learn gamma (initially 1) and, with `offset`, beta (0).
+        offset: whether there is a beta to learn.
     """
 
     weight: Tensor
@@ -45,7 +46,7 @@ class SequenceBatchNorm(SequenceLayer):
         self.register_buffer("running_var", torch.ones(rows, features))
 
     def at(self, x: Tensor, step: int, seen: Seen) -> Tensor:
-        """Normalize x (B, F) of this step."""
+        """Return x (B, F) of this step, normalized."""
         if self.training:
             y, mean, var = functional.batch_norm(x, self.weight, self.bias, self.eps)
             seen.append((mean, var * (len(x) / (len(x) - 1))))
@@ -55,13 +56,13 @@ class SequenceBatchNorm(SequenceLayer):
         return torch.addcmul(self.bias - self.running_mean[row] * scale, x, scale)
 
     def remember(self, seen: Seen) -> None:
-        """Move each step's running statistics, or the shared ones by the mean over the steps."""
+        """Update the running statistics of each step, or the shared ones by the mean over the steps."""
         if seen:
             means, variances = zip(*seen, strict=True)
             self._move(torch.stack(means), torch.stack(variances))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize a whole sequence x (T, B, F)."""
+        """Return a whole sequence x (T, B, F), normalized."""
         if self.training:
             y, mean, var = functional.batch_norm_steps(x, self.weight, self.bias, self.eps)
             self._move(mean, var * (x.shape[1] / (x.shape[1] - 1)))
@@ -71,7 +72,7 @@ class SequenceBatchNorm(SequenceLayer):
         return torch.addcmul(self.bias - mean * scale, x, scale)
 
     def _rows(self, statistics: Tensor, steps: int) -> Tensor:
-        """Return the running statistics of so many steps, (steps, 1, F) or, shared by all, (1, 1, F)."""
+        """Return the running statistics of the first `steps` steps: (steps, 1, F), or (1, 1, F) if shared."""
         if self.rows > 1:
             beyond = statistics[-1:].expand(max(0, steps - self.rows), -1)
             statistics = torch.cat([statistics[:steps], beyond])
@@ -79,7 +80,7 @@ class SequenceBatchNorm(SequenceLayer):
 
     @torch.no_grad()
     def _move(self, mean: Tensor, var: Tensor) -> None:
-        """Move the running statistics by (T, F) of one batch, the variance unbiased."""
+        """Update the running statistics by mean and unbiased variance (T, F) of one batch."""
         if self.rows == 1:
             mean, var = mean.mean(0, keepdim=True), var.mean(0, keepdim=True)
         self.running_mean.mul_(1 - self.momentum).add_(mean, alpha=self.momentum)

@@ -16,12 +16,13 @@ from normbench.norms.wrapped import Wrapped
 class WeightNorm(Normalization):
     """Weight normalization: w = g v / ||v||, for each output unit; the first batch sets g and b.
 
-    Without `init_from_data`, g starts as ||v||, so that the net starts as the plain one.
+    v is (out, in, ...), with the norm over the inputs of a unit; g and the bias b are (out,). Without
+    `init_from_data`, g starts as ||v||: the net then starts as the plain net.
     """
 
     name: Literal["weightnorm"] = "weightnorm"
     init_from_data: bool = Field(
-        True, description="set g and b so that the first batch gives mean 0, variance 1"
+        True, description="set g and b so that the outputs for the first batch have mean 0 and variance 1"
     )
 
     paper: ClassVar[str] = "Salimans & Kingma 2016, arXiv:1602.07868"
@@ -31,14 +32,14 @@ class WeightNorm(Normalization):
         return WeightNormed(layer, self.init_from_data)
 
     def init(self) -> dict[str, object]:
-        """Return the paper's start for v, N(0, 0.05^2), when the data set the scale."""
+        """Return the initial weights of the paper, N(0, 0.05^2), if the data sets the scale."""
         return {"scheme": "normal", "std": 0.05} if self.init_from_data else {}
 
 
 class WeightNormed(Wrapped):
-    """y = g (v.x) / ||v|| + b, v (out, in, ...) under the name `weight`, g (out,) under `gain`.
+    """y = g (v.x) / ||v|| + b. v (out, in, ...) has the name `weight`, g (out,) the name `gain`.
 
-    For a convolution ||v|| runs over input channels and the kernel.
+    In a convolution, ||v|| is taken over the input channels and the kernel.
     """
 
     gain: Tensor
@@ -59,7 +60,7 @@ class WeightNormed(Wrapped):
         return self.weight * scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (g / ||v||) v.x + b; scaling the outputs spares a copy of the weights."""
+        """Return (g / ||v||) v.x + b. Scaling the outputs avoids a copy of the weights."""
         if self.weight.dim() == 2:
             return functional.weight_norm_linear(x, self.weight, self.gain, self.bias)
         t = self.product(x, self.weight)
@@ -76,7 +77,7 @@ class WeightNormed(Wrapped):
         t = self.product(x, self.weight)
         t = t.movedim(1, 0).flatten(1) / self.norm().unsqueeze(-1)  # (out, B or B*H*W)
         mean, std = t.mean(1), t.std(1, correction=0)
-        # a unit that is the same for the whole batch has no scale; its g stays 1
+        # the outputs of a unit that are equal for the whole batch have no scale; its g stays 1
         self.gain.copy_(torch.where(std > 1e-12, 1 / std, torch.ones_like(std)))
         if self.bias is not None:
             self.bias.copy_(-mean * self.gain)

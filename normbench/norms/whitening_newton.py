@@ -12,23 +12,24 @@ from normbench.norms.whitening import Whitening
 
 
 class WhiteningNewton(Whitening):
-    """Iterative whitening: as `whitening`, with S^(-1/2) = P_T / sqrt(tr S) by T Newton steps.
+    """Iterative whitening: like `whitening`, with S^(-1/2) = P_T / sqrt(tr S) from T Newton steps.
 
-    P_0 = I, P_k = (3 P_(k-1) - P_(k-1)^3 S / tr S) / 2. A few iterations (5) whiten large eigenvalues and
-    leave small ones smaller than 1, which the paper counts as a merit. Cost for each step and layer of F
-    features in groups of G: 3 T products of G x G for each group, O(T F G^2), beside O(B F G) for covariance
-    and product.
+    P_0 = I, P_k = (3 P_(k-1) - P_(k-1)^3 S / tr S) / 2. Five iterations bring large eigenvalues to 1 and
+    leave small ones below 1, which the paper considers an advantage. gamma and beta are (F,).
+
+    Cost per step and layer with F features in groups of G: 3 T products of G x G for each group, O(T F G^2),
+    and O(B F G) for covariance and product.
     """
 
     name: Literal["whitening_newton"] = "whitening_newton"  # type: ignore[assignment]
-    iterations: int = Field(5, ge=1, le=50, description="T, Newton steps")
+    iterations: int = Field(5, ge=1, le=50, description="number T of Newton steps")
 
     paper: ClassVar[str] = "Huang et al. 2019, arXiv:1904.03441"
 
     def inverse_root(self, sigma: Tensor) -> Tensor:
-        """Return the approximate S^(-1/2) of (groups, G, G)."""
+        """Return an approximate S^(-1/2) for S (groups, G, G)."""
         trace = sigma.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
-        # P with Q = P S / tr S beside it: the same P_k, but rounding errors do not grow (Higham 2008, 6.3)
+        # with Q = P S / tr S the P_k are the same, but rounding errors do not grow (Higham 2008, 6.3)
         q = sigma / trace
         eye = torch.eye(sigma.shape[-1], dtype=sigma.dtype, device=sigma.device)
         p = eye.expand_as(sigma)

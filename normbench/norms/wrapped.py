@@ -1,4 +1,4 @@
-"""A linear or convolution layer whose weights a normalization rewrites before they are used."""
+"""Base of the layers whose weights a normalization computes from other weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from normbench.nn import functional
 
 
 class Wrapped(nn.Module):
-    """Takes over `weight` (out, in, ...) and `bias` of a layer under the same names.
+    """Replaces a linear or convolution layer; keeps its `weight` (out, in, ...) and `bias` by name.
 
     The weights therefore start from the same numbers as those of the plain net. A subclass defines `forward`
     by means of `product`. If it rewrites the weights, it also defines `effective()`, the weights that
@@ -34,14 +34,14 @@ class Wrapped(nn.Module):
             self.stride, self.padding = layer.stride, layer.padding
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return what the layer makes of x with these weights: (B, out) or (B, out, H, W)."""
+        """Return the outputs (B, out) or (B, out, H, W) for x with these weights."""
         if weight.dim() == 2:
             return functional.linear(x, weight, bias)
         return F.conv2d(x, weight, bias, self.stride, self.padding)
 
     def standardized(self, eps: float) -> Tensor:
-        """Return (w - mean) / sqrt(var + eps), mean and variance over the inputs of each unit."""
+        """Return (w - mean) / sqrt(var + eps), with mean and variance over the inputs of each unit."""
         rows = self.weight.flatten(1)  # (out, in)
-        centred = rows - rows.mean(-1, keepdim=True)
-        scale = torch.rsqrt((centred * centred).mean(-1, keepdim=True) + eps)
-        return (centred * scale).view_as(self.weight)
+        centered = rows - rows.mean(-1, keepdim=True)
+        scale = torch.rsqrt((centered * centered).mean(-1, keepdim=True) + eps)
+        return (centered * scale).view_as(self.weight)

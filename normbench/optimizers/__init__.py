@@ -1,4 +1,4 @@
-"""The optimisers. To add one: write its file beside this one, import it, name it in `OPTIMIZERS`."""
+"""The optimizers. To add one, write its file in this folder, import it here and add it to `OPTIMIZERS`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an optimiser is here: an update of stacked tensors, each hyper-parameter one number for each run."""
+"""The interface of an optimizer: it updates stacked tensors, with one value of each option per run."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ Tensors = dict[str, Tensor]
 
 
 class Schedule(Options):
-    """How the rate changes over the steps: lr times a factor.
+    """The learning rate over the steps: lr times a factor.
 
-    constant: 1. linear: falls to `final` at the last step. cosine: half a cosine down to `final`.
-    step: times `gamma` at each of `milestones`. `warmup` steps first raise the factor from 1/warmup.
+    The factor is 1 (`constant`), falls linearly to `final` (`linear`), follows half a cosine to `final`
+    (`cosine`; Loshchilov & Hutter 2017, arXiv:1608.03983), or is multiplied by `gamma` at each of the
+    `milestones` (`step`). Before that, `warmup` steps raise it from 1/warmup to 1.
     """
 
     name: Literal["constant", "step", "linear", "cosine"] = "constant"
-    warmup: int = Field(0, ge=0, description="steps over which the rate rises linearly")
-    final: float = Field(0.0, ge=0, description="factor at the last step (linear, cosine)")
-    milestones: list[int] = Field([], description="steps at which the rate is multiplied (step)")
-    gamma: float = Field(0.1, gt=0, description="what it is multiplied with (step)")
+    warmup: int = Field(0, ge=0, description="steps over which the learning rate rises linearly")
+    final: float = Field(0.0, ge=0, description="factor at the end of training (linear, cosine)")
+    milestones: list[int] = Field([], description="steps at which the factor is multiplied by gamma (step)")
+    gamma: float = Field(0.1, gt=0, description="multiplies the factor at each milestone (step)")
 
     def factor(self, step: int, steps: int) -> float:
-        """Return the factor of the rate for the update number `step` (from 0) of `steps`."""
+        """Return the factor of lr for update number `step` (from 0) of `steps`."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         progress = (step - self.warmup) / max(1, steps - self.warmup)
@@ -42,15 +43,22 @@ class Schedule(Options):
 
 
 class Optimizer(Named):
-    """Base of all optimisers. `per_run` names the fields in which the runs of one stack may differ."""
+    """Base of all optimizers.
 
-    lr: float = Field(0.1, gt=0, description="learning rate, per step of the mean loss of a batch")
-    weight_decay: float = Field(0.0, ge=0, description="as the torch optimiser of this name")
-    schedule: Schedule = Field(Schedule(), description="how the rate changes over the steps")
-    clip_norm: float | None = Field(None, gt=0, description="largest norm of a run's whole gradient")
+    Class attributes:
+        per_run: options in which the runs of one stack may differ.
+        switches: options whose arithmetic is left out if they are 0 for all runs of a stack.
+    """
+
+    lr: float = Field(0.1, gt=0, description="learning rate, for gradients of the mean loss of a batch")
+    weight_decay: float = Field(0.0, ge=0, description="as in the torch optimizer of this name")
+    schedule: Schedule = Field(Schedule(), description="learning rate over the steps")
+    clip_norm: float | None = Field(
+        None, gt=0, description="largest norm of the gradient of a run, over all parameters"
+    )
 
     per_run: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
-    switches: ClassVar[tuple[str, ...]] = ("weight_decay", "momentum")  # 0 turns their arithmetic off
+    switches: ClassVar[tuple[str, ...]] = ("weight_decay", "momentum")
 
     @field_validator("schedule", mode="before")
     @classmethod
@@ -58,37 +66,48 @@ class Optimizer(Named):
         return {"name": value} if isinstance(value, str) else value
 
     def in_common(self) -> dict[str, Any]:
-        """Return what the runs of one stack have in common of these options, as plain data."""
+        """Return the options that all runs of a stack share, as plain data."""
         return self.model_dump(mode="json", exclude=set(self.per_run))
 
     def state(self, params: Tensors) -> dict[str, Tensors]:
-        """Return the optimiser's empty state: a name, then one tensor for each parameter."""
+        """Return the initial state: for each of its names, one tensor per parameter."""
         return {}
 
     def numbers(self, hyper: Tensors, step: int) -> Tensors:
-        """Return the numbers, each (R,), that the update number `step` (from 0) takes.
+        """Return the numbers that `update` needs at update number `step` (from 0), (R,) each.
 
-        `hyper` has the fields of `per_run`, lr with the schedule applied; one of `switches` that is 0 for all
-        runs of the stack is left out, and its arithmetic with it.
+        `hyper` holds the options of `per_run`, (R,) each, with the schedule applied to lr. Options of
+        `switches` that are 0 for all runs of the stack are missing.
         """
         return hyper
 
     def update(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors) -> None:
-        """Make one update of params and state in place; the gradients stay as they are.
+        """Update params and state in place. It is traced, so it may use tensor operations only.
 
-        `hyper` as `numbers` returns it. Traced: tensor operations alone.
+        Args:
+            params: parameters by name, (R, ...) each.
+            grads: gradients by name, not to be changed.
+            state: the state, as `state` returns it.
+            hyper: the numbers of this step, as `numbers` returns them.
         """
         raise NotImplementedError
 
     def apply(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors) -> None:
-        """Make one update in place, each run's gradient clipped if asked for."""
+        """Clip the gradients if `clip_norm` is set, then update params and state in place.
+
+        Args:
+            params: parameters by name, (R, ...) each.
+            grads: gradients by name.
+            state: the state, as `state` returns it.
+            hyper: the numbers of this step, as `numbers` returns them.
+        """
         if self.clip_norm is not None:
             grads = clip(grads, self.clip_norm)
         self.update(params, grads, state, hyper)
 
 
 def per_run(value: Tensor, like: Tensor) -> Tensor:
-    """Shape (R,) so that it multiplies (R, ...)."""
+    """Return the value (R,) in a shape that multiplies `like` (R, ...)."""
     return value.view(-1, *[1] * (like.dim() - 1))
 
 
@@ -98,7 +117,7 @@ def zeros(params: Tensors) -> Tensors:
 
 
 def clip(grads: Tensors, max_norm: float) -> Tensors:
-    """Return the gradients, each run's scaled so that its norm over all parameters is at most `max_norm`."""
+    """Return the gradients, scaled so that the norm of each run over all parameters is at most `max_norm`."""
     squares = torch.stack([grad.flatten(1).square().sum(1) for grad in grads.values()])  # (P, R)
     factor = (max_norm / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1.0)
     return {name: grad * per_run(factor, grad) for name, grad in grads.items()}

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent."""
+"""Stochastic gradient descent, with momentum (Sutskever et al. 2013)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from normbench.optimizers.base import Optimizer, Tensors, per_run, zeros
 
 
 class SGD(Optimizer):
-    """SGD: d = grad + weight_decay w; m <- momentum m + d; w <- w - lr m (Nesterov: lr (d + momentum m))."""
+    """SGD: w <- w - lr m, with m <- momentum m + d and d = g + weight_decay w.
+
+    With `nesterov`, w <- w - lr (d + momentum m). The results equal `torch.optim.SGD`.
+    """
 
     name: Literal["sgd"] = "sgd"
-    momentum: float = Field(0.0, ge=0, lt=1, description="share of the last direction that is kept")
-    nesterov: bool = Field(False, description="look ahead along the momentum")
+    momentum: float = Field(0.0, ge=0, lt=1, description="factor of the previous direction")
+    nesterov: bool = Field(False, description="Nesterov's momentum")
 
     paper: ClassVar[str] = "Sutskever et al. 2013, as torch.optim.SGD"
     per_run: ClassVar[tuple[str, ...]] = ("lr", "weight_decay", "momentum")
 
     def state(self, params: Tensors) -> dict[str, Tensors]:
-        """Return the momentum buffers."""
+        """Return zeros for the momentum."""
         return {"momentum": zeros(params)}
 
     def update(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors) -> None:
-        """Make one update in place."""
+        """Update params and state in place."""
         for name, param in params.items():
             direction = grads[name]
             if "weight_decay" in hyper:

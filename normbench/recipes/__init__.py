@@ -1,4 +1,4 @@
-"""Commented configs to start from. To add one: put its YAML file here; its first line is its summary."""
+"""Commented configs to start from. To add one, put its YAML file here; its first line is its summary."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Recipe:
 
     @property
     def summary(self) -> str:
-        """Return the first line, a comment."""
+        """Return the first line, without the comment sign."""
         return self.text.splitlines()[0].removeprefix("#").strip()
 
 
 def recipes() -> list[Recipe]:
-    """Return all recipes by name."""
+    """Return all recipes, sorted by name."""
     found = [entry for entry in files(__name__).iterdir() if entry.name.endswith(".yaml")]
     return [
         Recipe(entry.name.removesuffix(".yaml"), entry.read_text(encoding="utf-8"))

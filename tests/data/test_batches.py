@@ -1,4 +1,4 @@
-"""The order of the batches and the augmentation follow from the seed alone."""
+"""The order of the batches and the augmentation depend only on the seed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_epoch_is_a_new_order_of_all_images():
     assert not torch.equal(orders[0], batch_order(4, 0, 50))
 
 
-def test_batches_drop_the_incomplete_last_one_and_can_be_asked_in_any_order():
+def test_batches_drop_the_incomplete_last_one_and_can_be_taken_in_any_order():
     batches = Batches(3, 50, 15)
     assert batches.steps_per_epoch == 3
     forward = [batches.indices(step) for step in range(7)]
@@ -54,7 +54,7 @@ def test_augmentation_of_a_batch_equals_one_image_at_a_time(options: Augment):
     assert options.flip == bool(draws.flip.any())
 
 
-def test_augmentation_follows_seed_and_step_and_is_off_by_default():
+def test_augmentation_depends_on_seed_and_step_and_is_off_by_default():
     x = torch.rand(20, 1, 6, 6)
     options = Augment(pad=2, flip=True)
     assert torch.equal(augment_batch(x, options, 1, 2), augment_batch(x, options, 1, 2))

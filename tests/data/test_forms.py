@@ -1,4 +1,4 @@
-"""Whitened and unequally scaled inputs, input noise, label noise: exact, and drawn from the right seed."""
+"""Whitened and unequally scaled inputs, input noise and label noise, exact and from the right seed."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def covariance(x: torch.Tensor) -> np.ndarray:
     return np.cov(x.flatten(1).numpy(), rowvar=False, bias=True)
 
 
-def test_zca_makes_the_training_part_white_and_stays_near_the_images():
+def test_zca_whitens_the_training_part_by_a_symmetric_matrix():
     eps = 1e-6
     white, plain = digits(standardize="zca", zca_eps=eps), digits(standardize="none")
     values, vectors = np.linalg.eigh(covariance(plain.train.x))
     values = values.clip(0)
-    expected = (vectors * values / (values + eps)) @ vectors.T  # 1 but for directions that do not vary
+    expected = (vectors * values / (values + eps)) @ vectors.T  # 1 except in directions without variance
     np.testing.assert_allclose(covariance(white.train.x), expected, atol=1e-8)
     np.testing.assert_allclose(white.train.x.mean(0).numpy(), 0, atol=1e-9)
     mean = plain.train.x.flatten(1).numpy().mean(0)
-    matrix = (vectors / np.sqrt(values + eps)) @ vectors.T  # symmetric: no rotation
+    matrix = (vectors / np.sqrt(values + eps)) @ vectors.T  # symmetric, so without rotation
     by_hand = (plain.test.x.flatten(1).numpy() - mean) @ matrix
     np.testing.assert_allclose(white.test.x.flatten(1).numpy(), by_hand, atol=1e-8)
 
 
-def test_zca_learns_from_the_training_images_in_use_alone():
+def test_zca_uses_only_the_training_images_in_use():
     few = digits(standardize="zca", train_size=500)
     again = digits(standardize="zca", train_size=500, test_size=30)
     assert torch.equal(few.train.x, again.train.x)
@@ -68,10 +68,10 @@ def test_label_noise_replaces_exactly_its_share_of_the_training_labels(share):
         other = digits(val_size=100, label_noise=share, split_seed=1)
         assert not torch.equal(other.train.y, noisy.train.y)
         shifts = torch.bincount((noisy.train.y - plain.train.y) % 10, minlength=10)[1:]
-        assert int(shifts.min()) > 0.5 * changed / 9  # every other class as often
+        assert int(shifts.min()) > 0.5 * changed / 9  # every other class equally often
 
 
-def test_input_noise_is_of_the_run_and_the_step_and_has_its_deviation():
+def test_input_noise_depends_on_seed_and_step_and_has_its_standard_deviation():
     x = torch.zeros(50, 3, 8, 8, dtype=torch.float64)
     noise = Augment(noise=0.15)
     one = augment_batch(x, noise, seed=1, step=2)
@@ -85,8 +85,8 @@ def test_input_noise_is_of_the_run_and_the_step_and_has_its_deviation():
     torch.testing.assert_close(both, one + 1)  # the noise is not mirrored with the image
 
 
-def test_ids_made_before_these_options_stay():
-    """They are hashed only where they are used: published results keep their ids."""
+def test_these_options_are_hashed_only_where_they_are_used():
+    """They are newer than published results, whose run ids must stay valid."""
     new = {"zca_eps", "unequal_scales", "label_noise"}
     plain = Digits(**ALL).identity()
     assert not new & set(plain)

@@ -1,4 +1,4 @@
-"""Folders of images: any kind, decoded once; whatever is wrong is named with its file and its mend."""
+"""Image folders: all kinds of images, decoded once; errors name the file and how to fix it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_images_are_decoded_once_and_again_when_a_file_changes(
     read(root, cache, color="grey")
     assert decoded == [10, 10, 10]
     kept = list((cache / "image_folder").iterdir())
-    assert len(kept) == 2  # the changed folder took its old file's place; grey has its own
+    assert len(kept) == 2  # the changed folder replaced its file; grey has another one
     clear()
     for file in kept:
         file.write_bytes(file.read_bytes()[:100])
@@ -87,11 +87,11 @@ def test_images_are_decoded_once_and_again_when_a_file_changes(
 
 def test_a_cache_that_cannot_be_written_is_a_warning(root: Path, tmp_path: Path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.warns(UserWarning, match="cannot be kept"):
+    with pytest.warns(UserWarning, match="cannot be cached"):
         read(root, tmp_path / "file")
 
 
-def test_the_fingerprint_follows_names_and_bytes_wherever_the_folder_lies(root: Path, cache: Path):
+def test_the_fingerprint_depends_on_names_and_contents_but_not_on_the_place(root: Path, cache: Path):
     def fingerprint(folder: Path) -> str:
         identity = ImageFolder(root=str(folder)).identity(cache)
         assert "root" not in identity
@@ -103,11 +103,11 @@ def test_the_fingerprint_follows_names_and_bytes_wherever_the_folder_lies(root: 
     shutil.copytree(root, moved)
     assert fingerprint(moved) == first
     os.utime(moved / "train" / "cat" / "0.png", (1, 1))
-    assert fingerprint(moved) == first  # another time, the same bytes
+    assert fingerprint(moved) == first  # another time, the same contents
     content = bytearray((moved / "train" / "cat" / "0.png").read_bytes())
     content[-1] ^= 1
     (moved / "train" / "cat" / "0.png").write_bytes(content)
-    assert fingerprint(moved) != first  # another byte, the same size
+    assert fingerprint(moved) != first  # other contents, the same size
     shutil.rmtree(moved)
     shutil.copytree(root, moved)
     (moved / "train" / "cat" / "0.png").rename(moved / "train" / "cat" / "9.png")
@@ -125,7 +125,7 @@ def test_every_kind_of_image_converts(tmp_path: Path):
     pixels = through(half, "alpha.png")
     assert pixels.shape == (3, 3, 4)
     assert pixels[:, 0, 0].tolist() == [255, 0, 0]
-    assert pixels[:, 1, 1].tolist() == [255, 255, 255]  # the hidden red does not show
+    assert pixels[:, 1, 1].tolist() == [255, 255, 255]  # transparent red is white
     palette = red.convert("P")
     assert through(palette, "palette.png")[:, 0, 0].tolist() == [255, 0, 0]
     assert through(red.quantize(4), "seen.png", transparency=b"\x00\xff\xff\xff").shape == (3, 3, 4)
@@ -139,16 +139,16 @@ def test_every_kind_of_image_converts(tmp_path: Path):
     assert through(deep, "deep.png", "grey").tolist() == [
         [[40_000 >> 8] * 4] * 3
     ]  # 16 bits, not clipped at 255
-    assert through(red, "grey_of_colour.png", "grey").shape == (1, 3, 4)
+    assert through(red, "grey_of_color.png", "grey").shape == (1, 3, 4)
     turned = Image.Exif()
-    turned[0x0112] = 6  # orientation: turned by a quarter
+    turned[0x0112] = 6  # orientation: rotated by 90 degrees
     assert through(red, "turned.jpg", exif=turned).shape == (3, 4, 3)
     with pytest.raises(ValueError, match="floating-point"):
         through(Image.new("F", (4, 3), 0.5), "float.tiff")
 
 
-def test_the_first_try_with_a_mixed_folder_names_every_file_and_its_mend(root: Path, cache: Path):
-    """Issue 4: images of mixed sizes and modes and a broken one; after mending, it loads."""
+def test_errors_in_a_mixed_folder_name_every_file_and_how_to_fix_it(root: Path, cache: Path):
+    """Images of several sizes and modes, and damaged ones; once these are fixed, the folder loads."""
     Image.new("RGBA", (9, 9), (0, 255, 0, 128)).save(root / "train" / "cat" / "alpha.png")
     Image.new("L", (7, 8), 5).save(root / "train" / "dog" / "grey.jpg")
     (root / "train" / "dog" / "broken.jpg").write_bytes(b"\xff\xd8 not a picture")
@@ -158,8 +158,8 @@ def test_the_first_try_with_a_mixed_folder_names_every_file_and_its_mend(root: P
     with pytest.raises(DataError) as error:
         read(root, cache)
     text = str(error.value)
-    assert "3 of the files cannot be used" in text
-    assert "train/dog/broken.jpg is no image" in text
+    assert "3 files cannot be used" in text
+    assert "train/dog/broken.jpg is not an image" in text
     assert "test/dog/empty.png is empty" in text
     assert "test/cat/cut.png is damaged" in text
     assert "replace or remove" in text
@@ -179,11 +179,11 @@ def test_many_broken_files_are_counted(root: Path, cache: Path):
         read(root, cache, size=4)
     assert "x5.png" not in str(error.value)
     shutil.copy(root / "train" / "cat" / "x0.png", root / "train" / "cat" / "0.png")
-    with pytest.raises(DataError, match=r"train/cat/0.png is no image"):
+    with pytest.raises(DataError, match=r"train/cat/0.png is not an image"):
         dataset_info(ImageFolder(root=str(root)), cache)
 
 
-def test_layouts_that_cannot_be_meant_are_errors(root: Path, cache: Path):
+def test_wrong_layouts_are_errors(root: Path, cache: Path):
     def error() -> str:
         with pytest.raises(DataError) as caught:
             read(root, cache)
@@ -198,12 +198,12 @@ def test_layouts_that_cannot_be_meant_are_errors(root: Path, cache: Path):
     assert "'bird' is in" in error()
     assert "but not in" in error()
     (root / "test" / "bird").mkdir()
-    assert "train/bird holds no images" in error()
+    assert "train/bird has no images" in error()
     shutil.rmtree(root / "train" / "bird")
     assert f"'bird' is in {root / 'test'} but not in {root / 'train'}" in error()
     shutil.rmtree(root / "test" / "bird")
     (root / "train" / "stray.png").write_bytes(b"x")
-    assert "outside of a class" in error()
+    assert "files outside a class" in error()
     (root / "train" / "stray.png").unlink()
     (root / "train" / "cat" / "deeper").mkdir()
     assert "folders inside a class" in error()

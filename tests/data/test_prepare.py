@@ -1,4 +1,4 @@
-"""Parts, scaling and label entropy: exact sizes, no leak between parts, the training part's statistics."""
+"""Parts, scaling and label entropy: exact sizes, no overlap, statistics of the training part."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from normbench.errors import DataError
 
 
 def raw(train: int = 40, test: int = 12, channels: int = 3, constant: bool = False) -> RawData:
-    """Return images whose first pixel holds their index, so that a test sees where each one went."""
+    """Return images whose first pixel is their index, so that a test can follow each one."""
     generator = torch.Generator().manual_seed(0)
     parts = []
     for n in (train, test):
@@ -44,13 +44,13 @@ def test_a_stratified_part_has_the_exact_size_and_the_nearest_shares(counts: lis
         assert math.floor(count * size / len(y)) <= got <= math.ceil(count * size / len(y))
 
 
-def test_a_smaller_part_lies_in_a_larger_one():
+def test_a_smaller_part_is_contained_in_a_larger_one():
     y = torch.arange(100) % 10
     small, large = (set(stratified(y, n, seeding.generator(3, "x")).tolist()) for n in (20, 50))
     assert small < large
 
 
-def test_parts_do_not_overlap_and_depend_on_the_split_seed_alone():
+def test_parts_do_not_overlap_and_depend_only_on_the_split_seed():
     def indices(**options: object) -> tuple[list[int], list[int]]:
         chosen = Digits(train_size=12, val_size=8, batch_size=4, standardize="none", **options)
         dataset = prepare(raw(), chosen)
@@ -91,7 +91,7 @@ def test_standardize_uses_the_training_part_for_all_parts():
         torch.testing.assert_close(part.x, (source.x - mean) / std, rtol=1e-9, atol=1e-12)
 
 
-def test_a_constant_pixel_becomes_zero_and_never_explodes():
+def test_a_constant_pixel_becomes_zero_and_stays_bounded():
     dataset = prepare(raw(constant=True), Digits(standardize="feature", batch_size=4), torch.float64)
     assert dataset.train.x[:, :, 0, 0].abs().max() < 1e-12
     other = raw(constant=True)
@@ -121,7 +121,7 @@ def test_none_leaves_zero_to_one_and_binarize_gives_two_values():
         ({"train_size": 10, "batch_size": 11}, "data.batch_size: 11 .* 10"),
     ],
 )
-def test_too_many_images_is_an_error_with_both_numbers(options: dict[str, int], words: str):
+def test_asking_for_too_many_images_is_an_error_with_both_numbers(options: dict[str, int], words: str):
     with pytest.raises(DataError, match=words):
         part_sizes(Digits(**{"batch_size": 4, **options}), RawInfo((1, 2, 2), 4, 40, 12))
 
@@ -154,7 +154,7 @@ def test_equal_options_share_one_copy():
 
 
 @pytest.mark.parametrize("cls", DATASETS.classes())
-def test_the_options_refuse_what_cannot_be(cls: type):
+def test_impossible_options_are_refused(cls: type):
     for bad in (
         {"batch_size": 0},
         {"train_size": 0},

@@ -1,4 +1,4 @@
-"""The sets that torchvision reads: files that are there need no network; absent ones give one clear error."""
+"""The sets that torchvision reads: existing files need no network, missing ones give one clear error."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_network: Non
     return tmp_path
 
 
-def test_files_that_are_there_are_read_without_a_network(small_mnist: Path):
+def test_existing_files_are_read_without_a_network(small_mnist: Path):
     options = Mnist(batch_size=5, standardize="none", root=str(small_mnist))
     assert available(options)
     dataset = load(options)
@@ -70,7 +70,7 @@ def test_files_of_another_size_are_refused(small_mnist: Path, monkeypatch: pytes
         load(Mnist(batch_size=5, root=str(small_mnist)))
 
 
-def test_cifar_comes_as_channels_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_network: None):
+def test_cifar_has_channels_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_network: None):
     import torchvision.datasets
 
     folder = tmp_path / "cifar-10-batches-py"
@@ -111,12 +111,12 @@ def test_no_files_and_no_network_is_one_clear_error(name: str, tmp_path: Path, n
     ):
         assert word in text
     assert "\n" not in text
-    assert not root.exists()  # torchvision makes its folders before it asks the network
+    assert not root.exists()  # torchvision creates its folders before it uses the network
     with pytest.raises(DataError, match=r"data\.name=digits"):
         fetch(name, root)
 
 
-def test_the_table_says_what_is_there(small_mnist: Path):
+def test_the_table_shows_which_files_exist(small_mnist: Path):
     rows = {row.name: row for row in describe_all(small_mnist)}
     assert list(rows) == list(DATASETS)
     assert rows["mnist"].available
@@ -128,7 +128,7 @@ def test_the_table_says_what_is_there(small_mnist: Path):
         fetch("mnits", small_mnist)
 
 
-def test_the_root_is_the_option_then_the_argument_then_the_environment(monkeypatch: pytest.MonkeyPatch):
+def test_the_root_is_the_option_or_the_argument_or_the_environment_variable(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("NORMBENCH_DATA", raising=False)
     assert data_root() == Path.home() / ".cache" / "normbench" / "data"
     monkeypatch.setenv("NORMBENCH_DATA", "/env")
@@ -138,7 +138,7 @@ def test_the_root_is_the_option_then_the_argument_then_the_environment(monkeypat
     assert data_root("~/x") == Path.home() / "x"
 
 
-def test_the_identity_has_every_option_but_the_root():
+def test_the_identity_has_every_option_except_the_root():
     identity = Mnist(root="/somewhere", batch_size=7).identity()
     assert "root" not in identity
     assert identity["batch_size"] == 7
@@ -159,10 +159,10 @@ def test_real_mnist():
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
-def test_a_download_that_is_not_the_known_file_is_refused(
+def test_a_download_with_wrong_contents_is_refused(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Torchvision holds what it fetched against the md5 of the set; nothing of it is unpacked before."""
+    """Torchvision checks the md5 of the file before it unpacks it."""
 
     class Answer(io.BytesIO):
         url, length = None, 22

@@ -1,7 +1,7 @@
-"""Each normalization's layer in torch.nn, or as its formula written out: what ours are held against.
+"""The layer of each normalization in torch.nn, or its formula: the references of the tests.
 
-Parameters and buffers have the names and shapes of ours; autograd goes through everything that the formula
-does not say is constant. `FEATURES` suits all of them.
+Parameters and buffers have the names and shapes of ours. Autograd differentiates everything that the formula
+does not define as constant. `FEATURES` suits all normalizations.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FEATURES = 8
 
 
 def column(value: Tensor, x: Tensor) -> Tensor:
-    """(F,) to broadcast with (B, F) or (B, F, H, W)."""
+    """(F,) in a shape that broadcasts with (B, F) or (B, F, H, W)."""
     return value.view(1, -1, *[1] * (x.dim() - 2))
 
 
@@ -29,7 +29,7 @@ def over_batch(x: Tensor) -> tuple[int, ...]:
 
 
 class Plain(nn.Module):
-    """gamma, beta and the running statistics of the formulas below."""
+    """Gamma, beta and the running statistics of the formulas below."""
 
     def __init__(self, features: int, *names: str, **buffers: Tensor) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class PlainBatchRenorm(Plain):
 
 
 class PlainWhitening(Plain):
-    """Group by group, with the exact inverse root, or with Newton's iteration as the paper writes it."""
+    """Group by group, with the exact inverse root or with Newton's iteration as in the paper."""
 
     def __init__(self, features: int, newton: bool, most: int) -> None:
         self.size = next(size for size in range(most, 0, -1) if features % size == 0)
@@ -118,7 +118,7 @@ class PlainWhitening(Plain):
 
     def matrix(self, sigma: Tensor) -> Tensor:
         p, scaled = torch.eye(self.size, dtype=sigma.dtype), sigma / sigma.trace()
-        if not self.newton:  # the exact root: the coupled iteration, which is stable, to its end
+        if not self.newton:  # the exact root: the stable coupled iteration, until it has converged
             q = scaled
             for _ in range(40):
                 step = (3 * torch.eye(self.size, dtype=sigma.dtype) - p @ q) / 2
@@ -130,8 +130,8 @@ class PlainWhitening(Plain):
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x.mean(over_batch(x)) if self.training else self.running_mean
-        centred = (x - column(mean, x)).movedim(1, 0).flatten(1)  # (F, n)
-        groups = centred.split(self.size)
+        centered = (x - column(mean, x)).movedim(1, 0).flatten(1)  # (F, n)
+        groups = centered.split(self.size)
         matrices = list(self.running_matrix)
         if self.training:
             eye = torch.eye(self.size, dtype=x.dtype)
@@ -142,8 +142,8 @@ class PlainWhitening(Plain):
         return self.affine(white.view(x.movedim(1, 0).shape).movedim(0, 1))
 
 
-class PlainStandardised(nn.Module):
-    """Weight standardization of a torch layer; with `gain`, the scaled one."""
+class PlainStandardized(nn.Module):
+    """Weight standardization of a torch layer, or with `scaled` scaled weight standardization."""
 
     def __init__(self, layer: nn.Module, scaled: bool) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class PlainStandardised(nn.Module):
 
 
 def plain_norm(name: str, features: int, images: bool, options: Any = None) -> nn.Module | None:
-    """The layer that normalizes: at the default options, but for the sizes of groups."""
+    """The normalization layer with default options, except the sizes of groups."""
     if name == "batchnorm":
         return nn.BatchNorm2d(features) if images else nn.BatchNorm1d(features)
     if name == "layernorm":
@@ -187,14 +187,14 @@ def plain_norm(name: str, features: int, images: bool, options: Any = None) -> n
 
 
 def plain_wrap(name: str, layer: nn.Module, classifier: bool = False) -> nn.Module:
-    """The linear or convolution layer that the normalization makes of this one."""
+    """The layer that replaces a linear or convolution layer."""
     if name.startswith("weightnorm"):
         return weight_norm(layer)
     if name.endswith("weight_standardization") and not classifier:
-        return PlainStandardised(layer, scaled=name.startswith("scaled"))
+        return PlainStandardized(layer, scaled=name.startswith("scaled"))
     return layer
 
 
 def plain_gain(name: str, activation: nn.Module) -> float:
-    """What multiplies the activation; the number itself has a test of its own."""
+    """The factor of the activation; other tests check its value."""
     return gain(activation) if name == "scaled_weight_standardization" else 1.0

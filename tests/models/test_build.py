@@ -1,4 +1,4 @@
-"""Architectures, the places of norms and dropout, and how weights start."""
+"""Architectures, the places of normalization and dropout, and initial weights."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ PAIRS = [(m, n) for m in MODELS for n in NORMS if options(m, n).refuses(shape(m)
 
 
 def test_only_these_pairs_are_refused():
-    """The reasons: one needs branches, sums in a cell, statistics for each step, activations, images."""
+    """They lack residual branches, images or activations, or recurrent cells break their assumptions."""
     refused = {(m, n) for m in MODELS for n in NORMS} - set(PAIRS)
     recurrent = {(m, n) for m in ("lstm", "rnn") for n in NORMS if NORMS[n].subtracts_mean} - {
         ("lstm", "batchnorm"),
@@ -60,7 +60,7 @@ def test_only_these_pairs_are_refused():
         *((m, "fixup") for m in MODELS if m != "resnet"),
         *((m, "selu") for m in ("lstm", "rnn", "deep_linear")),
         *((m, "instancenorm") for m in MODELS if not MODELS[m].images),
-        ("allconv", "instancenorm"),  # of 12x12 pixels one is left
+        ("allconv", "instancenorm"),  # 12x12 pixels become one
     }
 
 
@@ -69,7 +69,7 @@ def test_only_these_pairs_are_refused():
 def test_every_pair_gives_logits_and_finite_gradients(model, norm, position):
     torch.manual_seed(0)
     reason = refusal(options(model, norm, norm_position=position), shape(model), 10, 20)
-    if reason is not None:  # the image's only channel comes in groups
+    if reason is not None:  # the only channel of the images has no groups
         assert (position, shape(model)[0]) == ("layer_input", 1)
         assert "groups" in reason
         return
@@ -100,13 +100,13 @@ ORDERS = {
 
 
 @pytest.mark.parametrize(("position", "placement"), ORDERS)
-def test_the_parts_of_a_hidden_layer_stand_in_order(position, placement):
+def test_the_parts_of_a_hidden_layer_are_in_order(position, placement):
     dropout = {"rate": 0.1, "placement": placement}
     net = built("mlp", "batchnorm", norm_position=position, dropout=dropout)
     assert names(net.hidden[1]) == ORDERS[position, placement]
 
 
-def test_dropout_at_input_and_classifier_stands_once():
+def test_dropout_at_input_and_classifier_is_there_once():
     for placement, place in (("input", "before.0"), ("classifier", "late.0")):
         for norm, kind in (("batchnorm", Dropout), ("selu", AlphaDropout)):
             net = built("mlp", norm, dropout={"rate": 0.25, "placement": placement})
@@ -131,7 +131,7 @@ def test_a_bias_that_the_norm_cancels_is_left_out():
     assert built("mlp", "batchnorm", dropout=dropout).hidden[0].layer.bias is not None
 
 
-def test_selu_sets_activation_start_and_dropout_but_a_written_scheme_wins():
+def test_selu_sets_activation_and_initial_weights_unless_the_config_has_a_scheme():
     made = options("mlp", "selu", activation="tanh", norm_position="layer_input")
     assert (made.activation, made.norm_position, made.init.scheme) == ("selu", "before_activation", "lecun")
     assert options("mlp", "selu", init={"scheme": "he"}).init.scheme == "he"
@@ -140,7 +140,7 @@ def test_selu_sets_activation_start_and_dropout_but_a_written_scheme_wins():
     assert options("mlp").init == Init(scheme="default")
 
 
-def test_cnn_pools_after_every_second_convolution_three_times_at_most():
+def test_cnn_pools_after_every_second_convolution_at_most_three_times():
     net = built("cnn", depth=8, width=2)
     kinds = [type(part).__name__[:3] for part in net.hidden]
     assert kinds == ["Seq", "Seq", "Max", "Seq", "Seq", "Max", "Seq", "Seq", "Max", "Seq", "Seq"]
@@ -159,14 +159,14 @@ def test_images_too_small_for_the_poolings_are_refused():
 
 def test_refusals_name_what_is_wrong():
     assert "single numbers" in options("mlp", "instancenorm").refuses(SHAPE, 20)
-    assert "single pixel" in options("cnn", "instancenorm", depth=7).refuses(SHAPE, 20)
+    assert "1x1 images" in options("cnn", "instancenorm", depth=7).refuses(SHAPE, 20)
     assert options("cnn", "instancenorm", depth=6).refuses(SHAPE, 20) is None
     for norm in ("groupnorm", "weight_standardization"):
         assert refusal(options("mlp", norm, width=10), SHAPE, 10, 20) == (
             "groups: 4 does not divide the 10 features of one of its layers"
         )
         assert refusal(options("mlp", {"name": norm, "groups": 5}, width=10), SHAPE, 10, 20) is None
-    assert "single numbers" in refusal(options("mlp", {"name": "groupnorm", "groups": 12}), SHAPE, 10, 20)
+    assert "with variance 0" in refusal(options("mlp", {"name": "groupnorm", "groups": 12}), SHAPE, 10, 20)
     assert refusal(options("cnn", {"name": "groupnorm", "groups": 4}), SHAPE, 10, 20) is None
     assert "singular" in options("mlp", "whitening").refuses(SHAPE, 15)
     assert options("mlp", {"name": "whitening", "group_size": 15}).refuses(SHAPE, 15) is None
@@ -236,7 +236,7 @@ def test_equal_names_start_equal_in_every_variant_and_differ_by_seed(model, norm
 @pytest.mark.parametrize("norm", ["weightnorm", "weightnorm_mean_only_batchnorm"])
 @pytest.mark.parametrize("model", [m for m in MODELS if m not in ("lstm", "rnn")])
 def test_weightnorm_starts_each_layer_at_mean_0_and_variance_1(model, norm):
-    """On the first batch, layer after layer, with g = 1/std(t) and b = -mean(t)/std(t)."""
+    """On the first batch, from the first layer to the last, by g = 1/std(t) and b = -mean(t)/std(t)."""
     torch.manual_seed(1)
     net = built(model, norm, dropout={"rate": 0.5, "placement": "after_activation"}).double()
     x = torch.randn(40, *shape(model), dtype=torch.float64) * 3 + 1

@@ -46,8 +46,8 @@ def gradients_agree(ours, theirs, parameters):
 
 
 @pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)])
-def test_parameters_of_residual_nets_are_the_papers(depth, millions):
-    """He et al. 2016, table 6; batch normalization has two numbers for each channel."""
+def test_residual_nets_have_as_many_parameters_as_in_the_paper(depth, millions):
+    """He et al. 2016, table 6, with two parameters of batch normalization per channel."""
     for residual in (True, False):
         count = size("resnet", (3, 32, 32), depth=depth, norm="batchnorm", residual=residual)
         assert round(count / 1e6, 1 if depth == 110 else 2) == millions
@@ -82,7 +82,7 @@ def test_resnet_follows_its_formula(depth, residual):
     gradients_agree(net(x), net.classifier(y.mean((2, 3))), list(net.parameters()))
 
 
-def test_residual_nets_have_6_n_and_2_layers_and_fixup_only_with_shortcuts():
+def test_residual_nets_have_6_n_plus_2_layers_and_take_fixup_only_with_shortcuts():
     for depth in (8, 14, 20, 110):
         made = options("resnet", depth=depth)
         assert made.refuses((3, 32, 32), 20) is None
@@ -96,7 +96,7 @@ def test_residual_nets_have_6_n_and_2_layers_and_fixup_only_with_shortcuts():
     assert "residual branches" in options("resnet", "fixup", residual=False).refuses((3, 32, 32), 20)
 
 
-def test_fixup_starts_each_block_as_its_shortcut():
+def test_with_fixup_each_block_starts_as_its_shortcut():
     net = built("resnet", (3, 8, 8), "fixup", depth=14, width=4)
     x = torch.randn(5, 3, 8, 8, dtype=torch.float64)
     y = net.first(x)
@@ -107,7 +107,7 @@ def test_fixup_starts_each_block_as_its_shortcut():
 
 
 def test_scaled_weight_standardization_keeps_variance_1_in_each_branch():
-    """x / beta has variance 1 if x has the variance that the rule expects there (Brock et al. 2021)."""
+    """x / beta has variance 1 if x has the variance that the paper predicts (Brock et al. 2021)."""
     net = built("resnet", (3, 8, 8), "scaled_weight_standardization", depth=20, width=4)
     alpha = NORMS["scaled_weight_standardization"](name="scaled_weight_standardization").alpha
     variance = 1.0
@@ -139,7 +139,7 @@ def test_highway_follows_its_formula(norm):
     gradients_agree(net(x), net.classifier(y), list(net.parameters()))
 
 
-def test_highway_and_the_plain_net_have_equal_parameters_in_each_layer():
+def test_highway_and_plain_nets_have_about_as_many_parameters_per_layer():
     with_gates, plain = (built("highway", (1, 4, 4), gates=gates, depth=3) for gates in (True, False))
     counts = [sum(p.numel() for p in net.hidden[1].parameters()) for net in (with_gates, plain)]
     assert counts == [2 * (50 * 50 + 50), 71 * 71 + 71]  # Srivastava et al. 2015, section 3: 50 and 71 units
@@ -157,7 +157,7 @@ def test_the_deep_linear_net_is_linear():
     assert "linear" in options("deep_linear", "selu").refuses((1, 4, 4), 20)
 
 
-def test_allconv_is_the_papers_table():
+def test_allconv_follows_the_table_of_the_paper():
     """Salimans & Kingma 2016, table 1; weights and biases counted by hand."""
     pairs = [(3, 96), (96, 96), (96, 96), (96, 192), (192, 192), (192, 192), (192, 192)]
     count = sum(9 * i * o + o for i, o in pairs) + 2 * (192 * 192 + 192) + 192 * 10 + 10

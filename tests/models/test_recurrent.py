@@ -1,4 +1,4 @@
-"""Recurrent nets against torch's own and against loops written out; sequences; what they refuse."""
+"""Recurrent nets against torch's own and against explicit loops; sequences; refusals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def options(cell, norm="none", **fields):
 
 
 def built(cell, norm="none", seed=0, shape=SHAPE, **fields):
-    """A net in float64 whose gains and offsets are not the trivial ones."""
+    """A net in float64 with random gains and offsets."""
     made = options(cell, norm, **fields)
     net = made.build(shape, 3)
     initialize(net, made.init, seed)
@@ -40,7 +40,7 @@ def images(seed=0, batch=7, shape=SHAPE):
 
 
 def reorder(value: Tensor) -> Tensor:
-    """From our order of the gates, i, f, o, g, to torch's, and back."""
+    """Change our order of the gates, i, f, o, g, to torch's, or back."""
     if len(value) % 4 or len(value) == 5:
         return value
     i, f, o, g = value.chunk(4)
@@ -50,7 +50,7 @@ def reorder(value: Tensor) -> Tensor:
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("cell", CELLS)
-def test_without_a_norm_it_is_torchs_net(cell, depth, fused):
+def test_without_a_normalization_it_equals_torchs_net(cell, depth, fused):
     net, x = built(cell, depth=depth), images()
     theirs = {"lstm": nn.LSTM, "rnn": nn.RNN}[cell](12, 5, depth, dtype=torch.float64)
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_without_a_norm_it_is_torchs_net(cell, depth, fused):
 
 
 def written_out(cell, net, x: Tensor, normalize) -> tuple[Tensor, list[Tensor]]:
-    """The cell's formula step by step; `normalize(place, layer, value)` is the normalization's."""
+    """The formula of the cell, step by step, with `normalize(place, layer, value)`."""
     c_net = net.hidden[0].cell
     width = 5
     h = c = torch.zeros(len(x), width, dtype=x.dtype)
@@ -133,7 +133,7 @@ def test_outputs_and_gradients_follow_the_formula(cell, norm, where):
 
 @pytest.mark.parametrize("statistics", ["per_step", "shared"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_running_statistics_of_each_step_and_inference_with_them(cell, statistics):
+def test_running_statistics_belong_to_each_step_and_serve_at_inference(cell, statistics):
     net = built(cell, {"name": "batchnorm", "momentum": 0.25}, statistics=statistics)
     running: dict[str, tuple[Tensor, Tensor]] = {}
     for seed in range(3):
@@ -163,14 +163,14 @@ def test_running_statistics_of_each_step_and_inference_with_them(cell, statistic
 
 
 @pytest.mark.parametrize("where", ["full", "input", "between_layers"])
-def test_beyond_the_longest_training_sequence_the_last_steps_statistics_serve(where):
+def test_steps_beyond_the_training_sequence_use_the_statistics_of_its_last_step(where):
     net = built("lstm", "batchnorm", recurrent_norm=where, depth=2, extra_test_steps=4)
     for seed in range(3):
         net.train()(images(seed))
     long = built("lstm", "batchnorm", recurrent_norm=where, depth=2, shape=(2, 10, 6))
     state = net.state_dict()
     for key, value in state.items():
-        if "running" in key:  # the statistics of a net that knows ten steps, the last four like the sixth
+        if "running" in key:  # as if the net had ten steps, the last four like the sixth
             state[key] = torch.cat([value, value[-1:].expand(4, -1)])
     long.load_state_dict(state)
     x = images(7)
@@ -180,7 +180,7 @@ def test_beyond_the_longest_training_sequence_the_last_steps_statistics_serve(wh
     assert net.eval().sequences(x).shape == (10, 7, 12)
 
 
-def test_between_layers_normalizes_each_step_of_what_a_layer_hands_on():
+def test_between_layers_normalizes_each_step_of_the_outputs_of_a_layer():
     net, x = built("lstm", "batchnorm", recurrent_norm="between_layers", depth=2), images()
     lower, upper = net.hidden
     assert [name for name, _ in lower.named_children()] == ["cell"]
@@ -193,7 +193,7 @@ def test_between_layers_normalizes_each_step_of_what_a_layer_hands_on():
 
 @pytest.mark.parametrize("norm", ["none", "batchnorm", "layernorm", "weightnorm"])
 @pytest.mark.parametrize("cell", CELLS)
-def test_vmap_gives_each_run_what_it_gets_alone(cell, norm):
+def test_a_run_under_vmap_equals_the_run_alone(cell, norm):
     nets = [built(cell, norm, seed, depth=2) for seed in range(3)]
     params, buffers = stack_module_state(nets)
     x = images()
@@ -236,7 +236,7 @@ def test_sequences_of_rows_pixels_and_permuted_pixels():
     assert torch.equal(pooled[4, 0], x[0, :, 2:4, 2:4].mean((1, 2)))
 
 
-def test_starts_of_the_recurrent_weights_and_gates():
+def test_initial_values_of_recurrent_weights_and_gates():
     eye = torch.eye(5)
     for cell in CELLS:
         made = options(cell, recurrent_init="identity", init={"scheme": "orthogonal"})
@@ -257,7 +257,7 @@ def test_starts_of_the_recurrent_weights_and_gates():
     assert cell.offset.tolist() == [0.0] * 5 + [2.0] * 5 + [0.0] * 10
 
 
-def test_gains_start_as_asked_for():
+def test_gains_start_as_set():
     for norm, gain, start in (("batchnorm", None, 0.1), ("layernorm", None, 1.0), ("batchnorm", 0.7, 0.7)):
         cell = options("lstm", norm, norm_gain=gain).build(SHAPE, 3).hidden[0].cell
         for layer in (cell.input_norm, cell.recurrent_norm, cell.cell_norm):
@@ -267,7 +267,7 @@ def test_gains_start_as_asked_for():
     assert "bias" in dict(cell.cell_norm.named_parameters())
 
 
-def test_noise_on_the_first_state_has_its_deviation_and_none_at_inference():
+def test_state_noise_has_its_standard_deviation_in_training_and_is_off_at_inference():
     net = built("rnn", state_noise=0.5)
     noise = net.hidden[0].cell.noise
     assert noise.place == "hidden.0.cell.noise"
@@ -280,9 +280,9 @@ def test_noise_on_the_first_state_has_its_deviation_and_none_at_inference():
         assert not noise.training
 
 
-def test_what_has_no_form_in_a_recurrent_net_is_refused():
+def test_options_that_do_not_apply_to_recurrent_nets_are_refused():
     assert "steps of a sequence" in options("lstm", "mean_only_batchnorm").refuses(SHAPE, 9)
-    assert "no fixed point" in options("rnn", "selu").refuses(SHAPE, 9)
+    assert "not a fixed point" in options("rnn", "selu").refuses(SHAPE, 9)
     assert "at least 2 layers" in options("lstm", "layernorm", recurrent_norm="between_layers").refuses(
         SHAPE, 9
     )
@@ -293,7 +293,7 @@ def test_what_has_no_form_in_a_recurrent_net_is_refused():
     assert "at least 2" in options("lstm", "batchnorm").refuses(SHAPE, 1)
 
 
-def test_options_without_effect_fall_away():
+def test_options_without_effect_are_reset():
     made = options("lstm", "weightnorm", recurrent_norm="input", statistics="shared", norm_gain=3.0)
     assert made == options("lstm", "weightnorm")
     assert options("lstm", "layernorm", statistics="shared") == options("lstm", "layernorm")

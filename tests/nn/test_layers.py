@@ -1,4 +1,4 @@
-"""Dropout and its kin: formula, statistics, and whose random numbers they take."""
+"""Dropout and alpha dropout: formula, statistics and random numbers. Cross-entropy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def layer(cls, rate):
     return net, net[0]
 
 
-def test_dropout_is_its_formula_with_the_numbers_of_its_place():
+def test_dropout_follows_its_formula_with_the_numbers_of_its_place():
     net, drop = layer(Dropout, 0.3)
     x, u = torch.randn(50, 7, dtype=F64), torch.rand(50, 7, dtype=F64)
     assert drop.place == "0"
@@ -28,7 +28,7 @@ def test_dropout_is_its_formula_with_the_numbers_of_its_place():
     assert torch.equal(net.eval()(x), x)
 
 
-def test_alpha_dropout_is_its_formula():
+def test_alpha_dropout_follows_its_formula():
     net, _ = layer(AlphaDropout, 0.3)
     x, u = torch.randn(50, 7, dtype=F64), torch.rand(50, 7, dtype=F64)
     d, q = (u >= 0.3).to(F64), 0.7
@@ -49,7 +49,7 @@ def test_alpha_dropout_keeps_mean_0_and_variance_1(rate):
     assert abs(float(y.var()) - 1) < 0.01
 
 
-def test_dropout_keeps_the_mean_and_the_share():
+def test_dropout_keeps_the_mean_and_drops_its_share():
     torch.manual_seed(0)
     net, _ = layer(Dropout, 0.25)
     y = net(torch.ones(400_000, dtype=F64))

@@ -1,4 +1,4 @@
-"""Batch renormalization's corrections r and d, and their bounds on the way, against the formula."""
+"""Batch renormalization: r and d, with their growing bounds, against the formula."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from normbench.norms import NORMS
 
 OPTIONS = {"momentum": 0.2, "r_max": 1.5, "d_max": 0.4, "plain_steps": 2, "r_steps": 6, "d_steps": 4}
 SHAPES = {"2d": (12, 4), "4d": (6, 4, 3, 2)}
-# the bounds before each step: 1 and 0 for two steps, then linearly to r_max at step 6 and d_max at step 4
+# the bounds at each step: 1 and 0 for two steps, then linear to r_max at step 6 and to d_max at step 4
 R_BOUNDS = [1, 1, 1, 1.125, 1.25, 1.375, 1.5, 1.5, 1.5]
 D_BOUNDS = [0, 0, 0, 0.2, 0.4, 0.4, 0.4, 0.4, 0.4]
 close = {"rtol": 1e-9, "atol": 1e-11}
@@ -25,7 +25,7 @@ def made() -> nn.Module:
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_corrections_are_clipped_to_bounds_that_grow(shape):
+def test_corrections_are_clipped_to_growing_bounds(shape):
     torch.manual_seed(0)
     layer, dims = made(), (0, *range(2, len(shape)))
 
@@ -33,7 +33,7 @@ def test_corrections_are_clipped_to_bounds_that_grow(shape):
         return value.view(1, -1, *[1] * (len(shape) - 2))
 
     running_mean, running_std = torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
-    # features whose r is clipped above, below and not at all, and d likewise
+    # features with r clipped above, below and not at all, and d likewise
     deviation = torch.tensor([3.0, 0.2, 1.0, 1.05], dtype=torch.float64)
     offset = torch.tensor([2.0, -2.0, 0.1, 0.0], dtype=torch.float64)
     clipped = {"r above": 0, "r below": 0, "r free": 0, "d above": 0, "d below": 0, "d free": 0}
@@ -63,4 +63,4 @@ def test_corrections_are_clipped_to_bounds_that_grow(shape):
             running_std += 0.2 * (std - running_std)
         torch.testing.assert_close(layer.running_mean, running_mean, **close)
         torch.testing.assert_close(layer.running_std, running_std, **close)
-    assert all(clipped.values()), clipped  # each case was there
+    assert all(clipped.values()), clipped  # every case occurred

@@ -1,10 +1,12 @@
-"""Batch normalization's options, each against its definition; the engine's part of them in stacks."""
+"""The options of batch normalization, each against its definition, alone and trained in stacks."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
-from helpers.engine import Trained, data_of, runs_of, trainer
+from helpers.engine import Trained, data_of, plan_of, runs_of, trainer
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
@@ -51,7 +53,7 @@ def same(a: Tensor, b: Tensor, *inputs: Tensor) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_detached_statistics_are_constants_of_the_gradient(shape):
+def test_detached_statistics_are_constant_in_the_gradient(shape):
     torch.manual_seed(0)
     made, x = layer(detached=True), batch(shape)
     same(made(x), by_hand(made, x, detached=True), x, made.weight, made.bias)
@@ -61,7 +63,7 @@ def test_detached_statistics_are_constants_of_the_gradient(shape):
 
 @pytest.mark.parametrize("detached", [False, True])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_ghost_batches_are_normalized_each_by_itself(shape, detached):
+def test_ghost_batches_are_normalized_separately(shape, detached):
     torch.manual_seed(1)
     made, x = layer(ghost=3, detached=detached), batch(shape)
     parts = torch.cat([by_hand(made, part, detached) for part in x.split(3)])
@@ -76,7 +78,7 @@ def test_ghost_batches_are_normalized_each_by_itself(shape, detached):
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_batch_statistics_at_inference_leave_the_running_ones(shape):
+def test_batch_statistics_at_inference_do_not_change_the_running_ones(shape):
     torch.manual_seed(2)
     made, x = layer(inference="batch").eval(), batch(shape)
     same(made(x), by_hand(made, x), x, made.weight, made.bias)
@@ -84,7 +86,7 @@ def test_batch_statistics_at_inference_leave_the_running_ones(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_frozen_statistics_stay_and_serve_from_their_step_on(shape):
+def test_frozen_statistics_are_used_and_kept_from_their_step_on(shape):
     torch.manual_seed(3)
     made, free = layer(frozen_from=2), layer()
     free.load_state_dict(made.state_dict(), strict=False)
@@ -119,7 +121,7 @@ OPTIONS = {
     "inference": {"inference": "batch"},
     "frozen": {"frozen_from": 3},
     "noise": {"noise_offset": 0.5, "noise_scale": 1.25},
-    "reestimate": {"reestimate": 4},
+    "precise": {"precise_bn_batches": 4},
 }
 
 
@@ -138,12 +140,11 @@ def test_stacked_runs_equal_runs_alone_bit_for_bit(name):
 
 
 @pytest.mark.parametrize("executor", ["vectorized", "looped"])
-def test_statistics_are_reestimated_for_the_evaluation_alone(executor):
-    """They are means over training batches; the training's own statistics and losses stay as they were."""
+def test_precise_statistics_are_means_over_training_batches_and_do_not_change_training(executor):
     parts = {"train": {"steps": 10, "eval_every": 5, "dtype": "float64"}, "seeds": 1}
     with_it, without = (
         runs_of(model={"norm": {"name": "batchnorm", **more}}, sweep={"optimizer.lr": [0.1, 0.2]}, **parts)
-        for more in ({"reestimate": 3}, {})
+        for more in ({"precise_bn_batches": 3}, {})
     )
     (one, other) = Trained(with_it, executor), Trained(without, executor)
     for mine, its in zip(with_it, without, strict=True):
@@ -168,6 +169,25 @@ def test_statistics_are_reestimated_for_the_evaluation_alone(executor):
     assert not again.state.buffers["hidden.0.norm.running_mean"].any()
 
 
+@pytest.mark.parametrize(
+    ("model", "sweep"),
+    [
+        ({"norm": {"name": "batchnorm", "{key}": 3}}, {"optimizer.lr": [0.1]}),
+        ({"norm": "batchnorm"}, {"model.norm.{key}": [2, 3]}),
+        ({}, {"model.norm": [{"name": "batchnorm", "{key}": 3}, "none"]}),
+    ],
+    ids=["set", "swept", "in a swept section"],
+)
+def test_the_old_name_of_precise_bn_batches_gives_the_same_runs(model, sweep):
+    parts = json.dumps({"model": model, "sweep": sweep})
+    old, new = (
+        plan_of(**json.loads(parts.replace("{key}", key))).runs
+        for key in ("reestimate", "precise_bn_batches")
+    )
+    assert [run.run_id for run in old] == [run.run_id for run in new]
+    assert 3 in [run.settings.model.norm.hashed().get("reestimate") for run in new]  # as version 0.1 hashes
+
+
 def test_impossible_options_are_refused():
     def refused(batch_size: int, model: str = "mlp", **options: object) -> str | None:
         made = MODELS[model].model_validate({"name": model, "norm": {"name": "batchnorm", **options}})
@@ -177,9 +197,9 @@ def test_impossible_options_are_refused():
     assert "at least 2" in refused(20, ghost=1)
     assert refused(20, "cnn", ghost=1) is None
     assert refused(20, ghost=5) is None
-    assert refused(20, "lstm", ghost=5) == "its option ghost has no form for the steps of a sequence"
-    with pytest.raises(ValidationError, match="leave none to make"):
-        NORMS["batchnorm"](name="batchnorm", reestimate=3, inference="batch")
+    assert refused(20, "lstm", ghost=5) == "its option ghost is not defined for the steps of a sequence"
+    with pytest.raises(ValidationError, match="rule that out"):
+        NORMS["batchnorm"](name="batchnorm", precise_bn_batches=3, inference="batch")
 
 
 def test_under_vmap_each_run_freezes_at_its_own_step():
@@ -194,7 +214,7 @@ def test_under_vmap_each_run_freezes_at_its_own_step():
     assert not buffers["running_mean"][1].any()
 
 
-def test_a_noisy_layer_is_found_by_its_place():
+def test_each_noisy_layer_knows_its_place_in_the_net():
     net = MODELS["mlp"].model_validate({"name": "mlp", "norm": {"name": "batchnorm", "noise_offset": 0.5}})
     places = {m.place for m in net.build((1, 8, 8), 10).modules() if isinstance(m, Noisy)}
     assert places == {f"hidden.{index}.norm.noise" for index in range(3)}

@@ -1,4 +1,4 @@
-"""Each normalization against its formula written out, and against torch's layer, alone and under vmap."""
+"""Each normalization against its formula and against torch's layer, alone and under vmap."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def skip_if_refused(name: str, shape: tuple[int, ...]) -> None:
 
 
 def made(name: str, **options: object) -> nn.Module:
-    """A layer in float64 whose gain and offset are not the trivial ones."""
+    """A layer in float64 with random gain and offset."""
     layer = NORMS[name](name=name, **options).module(FEATURES).to(F64)
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -42,7 +42,7 @@ def grads(y: Tensor, upstream: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
 @pytest.mark.parametrize("shape", INPUTS.values(), ids=INPUTS)
 @pytest.mark.parametrize("name", LAYERED)
 def test_layers_follow_their_formulas_over_several_batches_in_both_modes(name, shape):
-    """Outputs, gradients and buffers, against torch.nn's layer or the formula with autograd through it."""
+    """Outputs, gradients and buffers against torch.nn's layer, or against the formula and its autograd."""
     skip_if_refused(name, shape)
     torch.manual_seed(0)
     ours, theirs = made(name), plain_norm(name, FEATURES, images=len(shape) == 4).to(F64)
@@ -93,8 +93,8 @@ def test_batchnorm_equals_torch_over_several_batches_in_both_modes(shape, affine
 @pytest.mark.parametrize("data", [0, None], ids=["own-batch", "shared-batch"])
 @pytest.mark.parametrize("shape", INPUTS.values(), ids=INPUTS)
 @pytest.mark.parametrize("name", LAYERED)
-def test_vmap_gives_each_run_what_it_gets_alone(name, shape, data):
-    """Guards against running statistics that a stack never updates, and against mixed-up run axes."""
+def test_a_run_under_vmap_equals_the_run_alone(name, shape, data):
+    """Guards against running statistics that a stack does not update, and against mixed-up run axes."""
     skip_if_refused(name, shape)
     torch.manual_seed(4)
     layers = [made(name) for _ in range(3)]
@@ -123,7 +123,7 @@ def test_vmap_gives_each_run_what_it_gets_alone(name, shape, data):
 
 
 def wrapped(name: str, kind: str, **options: object) -> tuple[nn.Module, nn.Module, Tensor]:
-    """A weight-normalized layer, the plain one that it was made of, and inputs."""
+    """A weight-normalized layer, the plain layer that it replaces, and inputs."""
     plain = Linear(9, 5) if kind == "2d" else Conv2d(3, 5, 3, padding=1)
     x = torch.randn((30, 9) if kind == "2d" else (8, 3, 6, 6), dtype=F64)
     plain = plain.to(F64)
@@ -226,8 +226,8 @@ def test_activations_equal_torchs(name, stacked):
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activations_round_alike_at_every_position(name, dtype):
-    """Guards against kernels that compute the rest beyond full vector registers by another routine."""
+def test_activations_round_equally_at_every_position(name, dtype):
+    """Guards against kernels that use another routine for elements beyond full vector registers."""
     torch.manual_seed(9)
     x, upstream = torch.randn(2, 61, dtype=dtype)
     module = ACTIVATIONS[name]()

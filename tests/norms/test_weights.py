@@ -1,4 +1,4 @@
-"""The normalizations that act on weights and initialisation: standardised weights, and Fixup's rule."""
+"""The normalizations that act on weights and their initialization: weight standardization and Fixup."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import pytest
 import torch
-from helpers.plain_norms import PlainStandardised
+from helpers.plain_norms import PlainStandardized
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,11 +25,11 @@ SCALED = "scaled_weight_standardization"
 
 @pytest.mark.parametrize("kind", ["2d", "4d"])
 @pytest.mark.parametrize("name", ["weight_standardization", SCALED])
-def test_standardised_weights_follow_the_formula(name, kind):
+def test_standardized_weights_follow_the_formula(name, kind):
     torch.manual_seed(0)
     plain = (Linear(9, 5) if kind == "2d" else Conv2d(3, 5, 3, padding=1, stride=2)).to(F64)
     x = torch.randn((30, 9) if kind == "2d" else (8, 3, 6, 6), dtype=F64)
-    ours, theirs = NORMS[name](name=name).wrap(plain), PlainStandardised(plain, name == SCALED)
+    ours, theirs = NORMS[name](name=name).wrap(plain), PlainStandardized(plain, name == SCALED)
     ours = ours.to(F64)
     theirs = theirs.to(F64)
     if name == SCALED:
@@ -41,13 +41,13 @@ def test_standardised_weights_follow_the_formula(name, kind):
     mine = torch.autograd.grad(a, list(ours.parameters()), upstream)
     its = torch.autograd.grad(b, [params[key] for key, _ in ours.named_parameters()], upstream)
     torch.testing.assert_close(mine, its, rtol=1e-9, atol=1e-11)
-    # the weights' mean and scale have no effect, so the gradient has no part along them
+    # the mean of the weights has no effect, so the gradient has no part along it
     (slope,) = (g for g, (key, _) in zip(mine, ours.named_parameters(), strict=True) if key == "weight")
     assert float(slope.flatten(1).sum(1).abs().max()) < 1e-12
 
 
 def test_activation_gains_are_those_of_the_paper():
-    """gamma of Brock et al. for ReLU, sqrt(2 / (1 - 1/pi)); the others are 1 / std by simulation there."""
+    """For ReLU it is sqrt(2 / (1 - 1/pi)); Brock et al. give the others, from a simulation."""
     assert gain(ACTIVATIONS["relu"]()) == pytest.approx(math.sqrt(2 / (1 - 1 / math.pi)), rel=1e-6)
     published = {"tanh": 1.5939, "gelu": 1.7015, "selu": 1.0008, "sigmoid": 4.8038, "identity": 1.0}
     for name, value in published.items():
@@ -63,13 +63,13 @@ def test_scaled_weight_standardization_keeps_the_variance_over_many_layers(activ
     x = torch.randn(500, 256)
     for block in net.hidden:
         x = block.layer(x).detach()
-        # the mean of a layer's outputs over the inputs is not 0, but its second moment stays
+        # the outputs of a layer have another mean than 0, but their second moment stays
         assert 0.5 < float(x.square().mean()) < 2
         x = block.activation(x)
     assert isinstance(block.activation, Scaled)
 
 
-def test_the_shortcut_of_a_normalizer_free_block_is_divided_by_its_deviation():
+def test_the_inputs_of_a_normalizer_free_block_are_divided_by_their_standard_deviation():
     norm = NORMS[SCALED](name=SCALED, alpha=0.5)
     alpha, beta = zip(*(norm.branch_scales(index) for index in range(4)), strict=True)
     variance = 1.0
@@ -80,7 +80,7 @@ def test_the_shortcut_of_a_normalizer_free_block_is_divided_by_its_deviation():
 
 
 class Residual(Model):
-    """A residual MLP of branches of two layers: what Fixup is for, as small as can be."""
+    """A small residual MLP with branches of two layers, for Fixup."""
 
     name: Literal["residual"] = "residual"
     depth: int = 4
@@ -114,7 +114,7 @@ class Net(nn.Module):
 
 
 def fixup_net(depth: int) -> tuple[nn.Module, nn.Module]:
-    """The net with Fixup, and the plain one with the same draws at He's scale."""
+    """The net with Fixup, and the plain net with the same draws at He's scale."""
     nets = []
     for norm in ("fixup", "none"):
         model = Residual(name="residual", depth=depth, norm={"name": norm}, init={"scheme": "he"}).resolve()
@@ -155,8 +155,8 @@ def test_a_fixup_layer_follows_its_formula():
         torch.testing.assert_close(layer(x), y + layer.bias_after)
 
 
-def test_fixup_trains_where_the_unscaled_net_does_not():
-    """40 branches: He's start overflows within a few steps at a rate that Fixup takes well."""
+def test_fixup_trains_a_net_that_diverges_without_it():
+    """With 40 branches, He's initialization overflows at a learning rate that suits Fixup."""
     torch.manual_seed(5)
     x, y = torch.randn(64, 1, 8, 8), torch.arange(64) % 10
     last = []

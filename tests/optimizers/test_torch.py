@@ -1,4 +1,4 @@
-"""Each optimiser against torch's: 100 steps of float64, other hyper-parameters in each lane of one stack."""
+"""Each optimizer against torch's: 100 steps in float64, with other options in each lane of one stack."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lanes(**columns: list) -> list[dict]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-# our options for each lane; fixed ones come last
+# optimizer, and its options in each lane
 CASES = {
     "sgd": ("sgd", lanes(lr=LR)),
     "sgd decay": ("sgd", lanes(lr=LR, weight_decay=[0.0, 0.1, 0.01, 0.5])),
@@ -53,7 +53,7 @@ def torchs(name: str, options: dict, params: list[torch.Tensor]) -> torch.optim.
 
 
 def gradient(param: torch.Tensor, step: int) -> torch.Tensor:
-    """Of a curved function that moves with the step, so that rates, decay and memory all matter."""
+    """The gradient of a function that changes with the step, so that all options have an effect."""
     return 0.3 * param + torch.sin(3 * param + step) + 0.1
 
 
@@ -98,21 +98,21 @@ def compare(name, rows, schedule=None, scheduler=None, clip_norm=None):
             assert not torch.allclose(start[key][lane], value.detach())
 
 
-def test_every_optimiser_has_a_case():
+def test_every_optimizer_has_a_case():
     assert {name for name, _ in CASES.values()} == set(OPTIMIZERS)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_lane_equals_torchs_optimiser(case):
+def test_each_lane_equals_torchs_optimizer(case):
     compare(*CASES[case])
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_clipping_takes_each_runs_own_norm(name):
+def test_each_run_is_clipped_by_its_own_norm(name):
     compare(name, lanes(lr=LR[:2]), clip_norm=0.5)
 
 
-def test_a_gradient_below_the_bound_is_left_alone():
+def test_a_gradient_below_the_bound_is_not_changed():
     grads = {"a": torch.tensor([[3.0, 4.0], [0.3, 0.4]], dtype=F64)}
     clipped = clip(grads, 1.0)
     expected = torch.tensor([[0.6, 0.8], [0.3, 0.4]], dtype=F64)
