@@ -2,8 +2,8 @@
 
     python benchmarks/executors.py
 
-The rule in `normbench/planning/stacks.py` (`choose_executor`) rests on it. The plain loop trains one net of torch.nn by
-torch.optim, images in channels_last; times are for each run and step, without evaluation.
+The rule in `normbench/planning/stacks.py` (`choose_executor`) rests on it. The plain loop trains one net of
+torch.nn by torch.optim, images in channels_last; times are for each run and step, without evaluation.
 """
 
 from __future__ import annotations
