@@ -1,4 +1,4 @@
-"""Sorts runs into variants: which keys tell them apart, the best rate of each, the edge of its rates."""
+"""Sorts runs into variants: the keys that tell them apart, the best learning rate of each, its edge."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def is_log_axis(key: str, values: Sequence[Any]) -> bool:
 
 
 def variant_keys(tables: Tables) -> Keys:
-    """Return the keys that name a variant: the normalization with its options, else the first other key."""
+    """Return the keys that name a variant: the normalization with its options, or the first other key."""
     varied = tables.varied
     own = tuple(k for k in varied if k == VARIANT or k.startswith(VARIANT + "."))
     if own:
@@ -106,7 +106,14 @@ def _distinct_labels(keys: Keys, values: list[tuple[Any, ...]], named: bool) -> 
 
 
 def label(keys: Keys, row: Iterable[Any], named: bool = False, full: bool = False) -> str:
-    """Return how one combination is called: `batchnorm, eps 0.001`; an option that it lacks is left out."""
+    """Return the name of one combination: `batchnorm, eps 0.001`. An option that it lacks is left out.
+
+    Args:
+        keys: the dotted keys.
+        row: a value for each key.
+        named: whether the key stands before its value.
+        full: whether numbers are written with all digits.
+    """
     parts = []
     for key, value in zip(keys, row, strict=True):
         if value is None and len(keys) > 1:

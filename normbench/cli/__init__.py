@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _leave() -> None:
-    """Spare Python its last look for garbage, through all of torch, which takes most of a second.
+    """Skip the final garbage collection; it takes about 1 s once torch is loaded.
 
     Not where triton was loaded, as it is for training: its library complains of what is left.
     """

@@ -1,4 +1,4 @@
-"""The Typer application, its one handler of errors, and the options that several verbs share."""
+"""The Typer application, its one handler of errors, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from typer.core import TyperGroup
 from normbench._version import __version__
 from normbench.errors import ExitCode, NormbenchError
 
-BROKEN_PIPE = 141  # what a shell reports for a program whose reader went away
+BROKEN_PIPE = 141  # the exit code that a shell reports for a program whose reader is gone
 
 
 class Group(TyperGroup):
-    """Runs the verbs; what they raise becomes a sentence on stderr and an exit code, only here."""
+    """Runs the commands. What they raise becomes a sentence on stderr and an exit code, only here."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the chosen verb. What is not foreseen stays a traceback, for it is our mistake."""
+        """Run the chosen command. Unexpected exceptions keep their traceback: they are bugs."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -101,7 +101,7 @@ class Executor(str, Enum):
 
 
 class Launcher(str, Enum):
-    """Who trains the stacks."""
+    """Where the stacks are trained."""
 
     auto = "auto"
     local = "local"
@@ -109,7 +109,7 @@ class Launcher(str, Enum):
 
 
 class Retry(str, Enum):
-    """Which runs without a result are tried again."""
+    """Which runs without a result are trained again."""
 
     crashed = "crashed"
 
@@ -128,7 +128,7 @@ Overrides = Annotated[
 ]
 DataDir = Annotated[
     Optional[Path],
-    typer.Option(help="Folder of the data sets; else $NORMBENCH_DATA, else ~/.cache/normbench/data."),
+    typer.Option(help="Folder of the data sets. Default: $NORMBENCH_DATA, or ~/.cache/normbench/data."),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to train; auto takes a GPU if there is one.")]
 ExecutorOption = Annotated[

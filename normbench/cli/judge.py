@@ -1,4 +1,4 @@
-"""The verbs that judge: verify, compare."""
+"""The commands that judge: verify and compare."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from normbench.analysis.judge import Verdict
     from normbench.analysis.verify import Verified
 
-SHOWN = 40  # cells that moved which the text lists; --json has all
+SHOWN = 40  # cells that moved in the text; --json has all
 
 
 class Correction(str, Enum):
-    """How many verdicts of one file are corrected for their number."""
+    """How the verdicts of one config are corrected for their number."""
 
     holm = "holm"
     none = "none"
@@ -33,7 +33,9 @@ def verify(
     as_json: Json = False,
     correction: Annotated[
         Correction,
-        typer.Option(help="holm: the verdicts of an experiment hold together at 95 %; none: each by itself."),
+        typer.Option(
+            help="holm: all verdicts of an experiment hold together at 95 %; none: each one by itself."
+        ),
     ] = Correction.holm,
 ) -> None:
     """Judge the claims of an experiment, or of all in a folder; write claims.csv. Exit code 3: refuted.
@@ -51,7 +53,7 @@ def verify(
         try:
             done.append(judge(folder, correction.value))
         except NormbenchError as error:
-            failed.append(str(error))  # the other experiments are judged all the same
+            failed.append(str(error))  # the other experiments are still judged
     for one in done:
         for sentence in one.missing:
             say(sentence)
@@ -67,7 +69,7 @@ def verify(
 
 
 def _numbers(one: Verdict) -> str | None:
-    """Return the estimate above its interval; nothing where neither can be said."""
+    """Return the estimate above its interval; nothing where neither is known."""
     from normbench.analysis.comparison import shown
 
     estimate, *ends = (shown(value, one.claim) for value in (one.estimate, one.ci_low, one.ci_high))
@@ -96,7 +98,10 @@ def _print(one: Verified) -> None:
 
 def compare(
     one: Annotated[Path, typer.Argument(metavar="A", help="An experiment's folder, or a folder of them.")],
-    other: Annotated[Path, typer.Argument(metavar="B", help="The same experiments, made otherwise.")],
+    other: Annotated[
+        Path,
+        typer.Argument(metavar="B", help="The same experiments, trained elsewhere or with another version."),
+    ],
     ignore: Annotated[
         Optional[list[str]],
         typer.Option(metavar="KEY", help="A setting in which the two may differ; repeatable."),

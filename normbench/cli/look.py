@@ -1,4 +1,4 @@
-"""The verbs that look at what is there: status, plot, data, list."""
+"""The commands that look at what is there: status, plot, data and list."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from normbench.errors import NormbenchError
 
 
 class Kind(str, Enum):
-    """What `list` can list."""
+    """The kinds that `list` knows."""
 
     norms = "norms"
     models = "models"
@@ -79,7 +79,7 @@ def status(results: Results = Path("results"), as_json: Json = False) -> None:
 
 
 def time_left(seconds: float | None) -> str | None:
-    """Return the time left for people; None where nothing is left."""
+    """Return the time left as text; None where nothing is left."""
     from normbench.cli.progress import duration
 
     if seconds is None:
@@ -97,10 +97,10 @@ def plot(
         Optional[str], typer.Option("--x", metavar="KEY", help="Swept key, or step, on the horizontal axis.")
     ] = None,
     color: Annotated[
-        Optional[str], typer.Option(metavar="KEY,...", help="Swept keys told apart by colour.")
+        Optional[str], typer.Option(metavar="KEY,...", help="Swept keys that colors tell apart.")
     ] = None,
     panel: Annotated[
-        Optional[str], typer.Option(metavar="KEY,...", help="Swept keys that get panels of their own.")
+        Optional[str], typer.Option(metavar="KEY,...", help="Swept keys with a panel for each value.")
     ] = None,
     formats: Annotated[
         Optional[list[Format]],
@@ -121,7 +121,7 @@ def plot(
         Optional[list[int]], typer.Option(help="Step that ridge and layers show; repeatable.")
     ] = None,
     out: Annotated[
-        Optional[Path], typer.Option(help="Folder for the figures in place of RESULTS/plots.")
+        Optional[Path], typer.Option(help="Folder for the figures. Default: RESULTS/plots.")
     ] = None,
 ) -> None:
     """Draw the figures of an experiment, or of all in a folder, from its CSV files; print their paths.
@@ -153,7 +153,7 @@ def plot(
             ):
                 typer.echo(str(path))
         except NormbenchError as error:
-            failed.append(str(error))  # the other experiments are drawn all the same
+            failed.append(str(error))  # the other experiments are still drawn
     if failed:
         raise NormbenchError("\n".join(dict.fromkeys(failed)))
 
@@ -175,7 +175,7 @@ def data(
     from normbench.data import DATASETS, describe_all, fetch
 
     for name in names or ():
-        _ = DATASETS[name]  # a misspelt name is said before anything is fetched
+        _ = DATASETS[name]  # raises for a misspelt name before anything is fetched
     for name in names or ():
         say(f"{name}: in {fetch(name, data_dir)}")
     found = describe_all(data_dir)

@@ -1,4 +1,4 @@
-"""Shows how far the training is: a bar with the time left in a terminal, elsewhere a line now and then."""
+"""Shows the progress of the training: a bar in a terminal, otherwise a line now and then."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 FIRST_LINE = 10.0  # seconds until the first line, and between the first ones
 LAST_LINE = 60.0  # seconds between lines of a long training
-GROWTH = 1.3  # each pause between lines is so much longer than the one before
+GROWTH = 1.3  # each pause between lines is this many times the one before
 REDRAW = 0.1  # seconds between two updates of the bar
 
 
 def duration(seconds: float) -> str:
-    """Return a time for people: `45 s`, `3 min 20 s`, `1 h 05 min`."""
+    """Return a duration as text: `45 s`, `3 min 20 s`, `1 h 05 min`."""
     whole = round(max(seconds, 0.0))
     if whole < 60:
         return f"{whole} s"
@@ -33,7 +33,7 @@ def duration(seconds: float) -> str:
 
 
 def reporter_for(stream: TextIO | None = None) -> Reporter:
-    """Return the reporter that suits the stream (default: stderr): a bar in a terminal, else lines."""
+    """Return the reporter that suits the stream (default: stderr): a bar in a terminal, otherwise lines."""
     stream = stream or sys.stderr
     if stream.isatty() and os.environ.get("TERM") != "dumb":
         return BarReporter(stream)
@@ -51,7 +51,7 @@ class LineReporter(Reporter):
         self.pause = FIRST_LINE
 
     def start(self, run_steps: int, runs: int) -> None:
-        """Say how much there is to train."""
+        """Write the number of runs and steps."""
         self.total, self.done = run_steps, 0
         self.begun, self.pause = self.clock(), FIRST_LINE
         self.next_line = self.begun + self.pause
@@ -85,7 +85,7 @@ class LineReporter(Reporter):
         self._line(text)
 
     def finish(self) -> None:
-        """Say how far the training came and how long it took."""
+        """Write the share that was trained, and the time."""
         if self.total:
             share = 100 * min(self.done / self.total, 1.0)
             self._line(f"{share:.0f} % of the training in {duration(self.clock() - self.begun)}")

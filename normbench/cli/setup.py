@@ -1,4 +1,4 @@
-"""The verbs that help to write a config: init, schema."""
+"""The commands that help to write a config: init and schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How answers look: tables and JSON on stdout, units for people."""
+"""Prints answers: tables and JSON on stdout, sentences on stderr, numbers with units."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-WIDE = 160  # columns where stdout is no terminal: a file has no edge to fold at
+WIDE = 160  # columns if stdout is not a terminal
 
 
 def print_json(answer: Any) -> None:
@@ -52,7 +52,7 @@ def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]],
 
 
 def scalar(value: Any) -> str:
-    """Return a value of a table as text: an absent one is a dash."""
+    """Return a value of a table as text: a missing one is a dash."""
     if value is None:
         return "-"
     if isinstance(value, bool):

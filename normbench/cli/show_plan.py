@@ -1,4 +1,4 @@
-"""How a plan looks: variants or cells, stacks, totals, notes; and the same as plain data."""
+"""Prints a plan: variants or cells, stacks, totals and notes; or the same as plain data."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def plan_answer(costs: Estimate) -> dict[str, Any]:
 
 
 def print_plan(costs: Estimate, every_cell: bool) -> None:
-    """Print the plan: a row for each variant (or cell), its stacks, the totals, what is to be noted."""
+    """Print the plan: a row for each variant (or cell), its stacks, the totals, the notes."""
     plan = costs.plan
     keys = [key for key in plan.columns if every_cell or key != RATE]
     groups: dict[tuple[Any, ...], list[RunSpec]] = {}
     for run in plan.runs:
         if every_cell and run.refining:
-            continue  # which of them are trained nobody knows yet
+            continue  # only the training shows which of them are needed
         groups.setdefault(tuple(run.values.get(key) for key in keys), []).append(run)
     shown = [key for key in keys if len({run.values.get(key) for run in plan.runs}) > 1] or keys
     rates = RATE in plan.columns and not every_cell

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: the first asks the engine to stop and write, the second ends at once."""
+"""Ctrl-C and SIGTERM while training: the first one stops the training and writes, the second ends at once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class StopFlag:
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
-        """Say whether the training is to end."""
+        """Return whether the training should end."""
         return self.set
 
     def __enter__(self) -> StopFlag:
         try:
             for number in SIGNALS:
                 self._before[number] = signal.signal(number, self._hear)
-        except ValueError:  # not the main thread (a notebook's worker): whoever calls handles signals
+        except ValueError:  # not the main thread, as in a notebook: the caller handles signals
             self._before = {}
         return self
 

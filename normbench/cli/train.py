@@ -1,4 +1,4 @@
-"""The verbs run and plan."""
+"""The commands run and plan."""
 
 from __future__ import annotations
 
@@ -42,34 +42,36 @@ def run(
     device: DeviceOption = Device.auto,
     executor: ExecutorOption = Executor.auto,
     threads: Annotated[
-        Optional[int], typer.Option(min=1, help="CPU threads of each process; default: by rule.")
+        Optional[int], typer.Option(min=1, help="CPU threads of each process. Default: by rule.")
     ] = None,
     launcher: Annotated[
         Launcher, typer.Option(help="Train in this process, or a stack in each of several; auto: by rule.")
     ] = Launcher.auto,
     workers: Annotated[
-        Optional[int], typer.Option(min=1, help="Processes; default: one for each core, of one thread.")
+        Optional[int],
+        typer.Option(min=1, help="Number of processes. Default: one for each core, with one thread."),
     ] = None,
     checkpoint_every: Annotated[
         Optional[float],
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Time between checkpoints; default: 60, more where one takes over a second.",
+            help="Time between checkpoints. Default: 60, or more if one takes over a second.",
         ),
     ] = None,
     keep_old: Annotated[
         bool, typer.Option("--keep-old", help="Keep aside finished runs that the config no longer has.")
     ] = False,
     retry: Annotated[
-        Optional[list[Retry]], typer.Option(help="Train the crashed runs again; else they stay as they are.")
+        Optional[list[Retry]],
+        typer.Option(help="Train the crashed runs again. Default: they stay as they are."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train what is missing of each config, draw the figures, and print what each variant can do.
+    """Train what each config still lacks, draw the figures, and print a table of the variants.
 
     The records go to results/<name>/. Ctrl-C ends within seconds with everything measured so far on disk;
-    the same command goes on.
+    the same command continues.
 
     \b
     Example:  normbench run configs/quickstart.yaml --set seeds=3
@@ -78,7 +80,7 @@ def run(
     from normbench.cli.progress import reporter_for
     from normbench.cli.stop import StopFlag
 
-    if len(configs) > 1:  # a mistake in the last config is said before the first one trains for an hour
+    if len(configs) > 1:  # a mistake in the last config shows before the first one trains for an hour
         check_apart(
             [
                 api.plan(
@@ -116,7 +118,7 @@ def run(
         _say_trained(finished)
         if finished.interrupted or (stop() and place + 1 < len(configs)):
             command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-            say(f"interrupted; everything measured so far is in {finished.folder}\ngo on with:  {command}")
+            say(f"interrupted; everything measured so far is in {finished.folder}\ncontinue with:  {command}")
             answers.append(_answer(finished, []))
             code = ExitCode.INTERRUPTED
             break
@@ -167,14 +169,16 @@ def _show(finished: Finished, as_json: bool) -> dict[str, Any]:
     except RecordsError:
         if not finished.crashed:
             raise
-        return _answer(finished, [])  # all crashed: there is nothing to draw, and that is said already
+        return _answer(
+            finished, []
+        )  # all runs crashed: there is nothing to draw, and the message is out already
     if not tables.runs["outcome"].notna().any():
         return _answer(finished, [])
     if not as_json:
         print_rich(summary_table(tables, width()))
     try:
         figures = plot_results(finished.folder)
-    except NormbenchError as error:  # the training is done and kept whatever becomes of its figures
+    except NormbenchError as error:  # the training is done and kept even if its figures fail
         say(f"figures: {error}")
         figures = []
     if not as_json:
@@ -184,7 +188,7 @@ def _show(finished: Finished, as_json: bool) -> dict[str, Any]:
         layers = ", layers.csv" if finished.plan.experiment.probes else ""
         typer.echo(f"Numbers in {finished.folder}: runs.csv, metrics.csv{layers}")
         if finished.plan.experiment.claims:
-            typer.echo(f"Its claims are judged by: normbench verify {finished.folder}")
+            typer.echo(f"Judge its claims with: normbench verify {finished.folder}")
     return {**_answer(finished, figures), "variants": summary_rows(tables)}
 
 

@@ -12,20 +12,28 @@ from normbench.config.schema import AXES, EdgeAxis, LinearAxis, RangeAxis
 from normbench.names import RATE
 from normbench.stats.edge_search import DIGITS, lattice, lattice_size
 
-MAX_CELLS = 50_000  # two seconds and 400 MB
+MAX_CELLS = 50_000  # they take two seconds and 400 MB
 MAX_RATES = 10_000  # of one search for an edge
 
 
 @dataclass(frozen=True)
 class Values:
-    """The values of an axis; `refining`: the rates that are trained only where a search for the edge asks."""
+    """The values of an axis; `refining` are the learning rates that only a search for the edge asks for."""
 
     nodes: tuple[Node, ...]
     refining: frozenset[float] = frozenset()
 
 
 def axis_values(node: Node, name: str, problems: Problems, single: bool, key: str = "") -> Values:
-    """Return the values of an axis: of its list, or generated. `key`: the swept key, empty in a filter."""
+    """Return the values of an axis: those of its list, or generated ones.
+
+    Args:
+        node: the list or the generator, as written.
+        name: what messages call it.
+        problems: what is wrong is noted here.
+        single: whether one value is enough in place of a list.
+        key: the swept key; empty in a filter.
+    """
     if "edge" in node.mapping and len(node.mapping) == 1:
         return _edge(node, name, problems, key)
     return Values(tuple(_listed(node, name, problems, single)))
@@ -93,7 +101,7 @@ def _generated(kind: str, node: Node, name: str, problems: Problems) -> list[Nod
 
 
 def _whole(value: float) -> int | float:
-    """Return a whole number as one: `{logspace: {from: 1, to: 1000, num: 4}}` serves for steps, too."""
+    """Return a whole number as an int: `{logspace: {from: 1, to: 1000, num: 4}}` can then sweep steps."""
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 

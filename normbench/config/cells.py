@@ -129,7 +129,7 @@ class Builder:
         except DataError as error:
             key, _, text = str(error).partition(": ")
             if not key.startswith("data.") or key.split(".")[-1] not in type(settings.data).model_fields:
-                return  # files that are not here, say: whoever loads them with the right folder says so
+                return  # such as files that are not here: the training says so, which knows the right folder
         except OSError:
             return
         else:
@@ -150,7 +150,14 @@ def construct(parts: Mapping[str, BaseModel | None]) -> Settings:
 def section_options(
     root: Node, name: str, problems: Problems, ignore_missing: bool = False
 ) -> BaseModel | None:
-    """Return one section of the settings as its own class, or None where it is wrong (and noted)."""
+    """Return one section of the settings as its own class, or None where it is wrong.
+
+    Args:
+        root: the tree of the settings.
+        name: of the section: data, model, optimizer or train.
+        problems: what is wrong is noted here.
+        ignore_missing: whether the section may lack what it requires, because a sweep gives it.
+    """
     node = root.mapping[name]
     choice = kinds(Settings, name)
     if choice and not (ignore_missing and not node.get("name")):

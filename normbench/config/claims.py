@@ -21,7 +21,7 @@ def check_claims(root: Node, header: Header, problems: Problems) -> None:
     ids: set[str] = set()
     for index, (claim, node) in enumerate(_pairs(root, header)):
         if claim.id in ids:
-            text = f"'{claim.id}' is the id of an earlier claim, too; make it unique, such as '{claim.id}-2'"
+            text = f"'{claim.id}' is also the id of an earlier claim; make it unique, such as '{claim.id}-2'"
             problems.add(node.mapping["id"].where, f"claims[{index}].id", text)
         ids.add(claim.id)
         for key, where, name in _named(node):
@@ -32,7 +32,15 @@ def check_claims(root: Node, header: Header, problems: Problems) -> None:
 def check_groups(
     root: Node, header: Header, cells: Sequence[Cell], columns: Sequence[str], problems: Problems
 ) -> None:
-    """Note what could not be judged however the runs come out: empty groups, no shared seeds, probes off."""
+    """Note what no result could decide: empty groups, no shared seeds, probes that are off.
+
+    Args:
+        root: the tree of the config.
+        header: its claims, seeds and probes.
+        cells: of the sweep.
+        columns: the swept keys.
+        problems: what is wrong is noted here.
+    """
     if not header.claims:
         return
     choices = [*columns, "seed"]
@@ -140,7 +148,7 @@ def _check_members(
             )
             problems.add(against, f"{prefix}.against", text)
         if set(members["of"]) & set(members["against"]):
-            text = "has cells that 'of' has, too; a run is not compared with itself: name what differs"
+            text = "has cells that 'of' also has; a run is not compared with itself: name what differs"
             problems.add(against, f"{prefix}.against", text)
     if claim.over is not None and members["of"]:
         _check_axis(claim, node, [rows[place][0] for place in members["of"]], prefix, problems)

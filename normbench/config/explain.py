@@ -16,7 +16,7 @@ from normbench.errors import did_you_mean, one_of
 
 M = TypeVar("M", bound=BaseModel)
 
-MAX_EXPLAINED = 500  # of one section: more than a message shows
+MAX_EXPLAINED = 500  # errors of one section; a message shows fewer
 
 _TYPES = {  # pydantic's error types that say 'another type': what is allowed
     "int_type": "a whole number",
@@ -52,7 +52,15 @@ def dotted(path: Sequence[str | int]) -> str:
 def validate(
     cls: type[M], node: Node, problems: Problems, prefix: Path = (), ignore_missing: bool = False
 ) -> M | None:
-    """Return the node as this class, or note what is wrong and return None."""
+    """Return the node as this class, or note what is wrong and return None.
+
+    Args:
+        cls: the class of the section.
+        node: the section as written.
+        problems: what is wrong is noted here.
+        prefix: the path of the section in the config.
+        ignore_missing: whether missing options are no problem.
+    """
     try:
         return cls.model_validate_json(json.dumps(node.plain))
     except ValidationError as error:
@@ -70,7 +78,7 @@ class _Found:
         self.context: Mapping[str, Any] = error.get("ctx", {})
         self.path: list[str | int] = []
         self.parents: list[Node] = [node]
-        for part in error["loc"]:  # the parts that the tree has not are names of types: passed over
+        for part in error["loc"]:  # parts that are not in the tree are names of types
             here = self.parents[-1]
             child = here.mapping.get(part) if isinstance(part, str) else None
             if isinstance(part, int) and part < len(here.items):
@@ -216,7 +224,7 @@ def unknown_key(key: str, allowed: Sequence[str]) -> str:
 
 
 def unknown_word(value: Any, allowed: Sequence[str]) -> str:
-    """Return the text for a word that is none of those allowed."""
+    """Return the text for a word that is not allowed."""
     if isinstance(value, str):
         return f"{shown(value)} is unknown; {did_you_mean(value, allowed)}{one_of(allowed)}"
     return f"found {shown(value)}; allowed: {one_of(allowed)}"

@@ -50,7 +50,7 @@ def is_section(cls: type[BaseModel], field: str) -> bool:
 
 
 def section_classes(cls: type[BaseModel], field: str) -> tuple[type[BaseModel], ...]:
-    """Return the classes that a section can have; empty for a field that is none."""
+    """Return the classes that a section can have; empty for a field that is not a section."""
     models, only = _parts(cls, field)
     return models if only else ()
 

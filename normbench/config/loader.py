@@ -1,4 +1,4 @@
-"""YAML as plain data that keeps lines and columns: no tags, no surprises, bounded whatever the bytes are.
+"""YAML as plain data that keeps lines and columns: no tags, no surprises, bounded for any input.
 
 Scalars follow YAML 1.2: `1e-3` is a number, `true` and `false` alone are booleans, `off`, `no` and `none` are
 words, dates are text. The tree is composed from PyYAML's events, so a file is refused as soon as it passes a

@@ -1,4 +1,4 @@
-"""The tree of a config: plain data of which each part knows where it was written."""
+"""The tree of a config: plain data whose parts know where they were written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNSET: Any = object()
 
 
 class Node:
-    """A scalar, a list of nodes or a mapping of nodes, with its place. Never changed once it is built."""
+    """A scalar, a list of nodes or a mapping of nodes, with its place. It never changes once it is built."""
 
     __slots__ = ("_plain", "depth", "keys", "size", "value", "where")
 
@@ -84,7 +84,7 @@ class Node:
 
 
 def build(data: Any, where: Where) -> Node:
-    """Return plain data as a tree of which every part stands at one place."""
+    """Return plain data as a tree whose parts all have the same place."""
     if isinstance(data, dict):
         keys = {str(key): where for key in data}
         return Node({str(key): build(value, where) for key, value in data.items()}, where, keys)

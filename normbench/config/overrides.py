@@ -89,7 +89,7 @@ def _axis(root: Node, key: str, axis: Node, problems: Problems) -> Node:
 
 
 def _put(node: Node, path: Path, value: Node, problems: Problems, key: str) -> Node:
-    """Set what lies below the path, through mappings and the numbered items of lists."""
+    """Set the value at a path below this node, through mappings and the numbered items of lists."""
     if not path:
         return value
     first, rest = path[0], path[1:]

@@ -37,7 +37,7 @@ class Problems:
 
     @property
     def enough(self) -> bool:
-        """Return whether there are more than a message shows, so that looking for further ones is idle."""
+        """Return whether there are more than a message shows; then there is no need to look for others."""
         return len(self._lines) > MAX_SHOWN
 
     def texts(self) -> list[str]:

@@ -78,7 +78,7 @@ class Train(Options):
         return 8 if self.dtype == "float64" else 4
 
     def hashed(self) -> dict[str, Any]:
-        """Return the options as a run's id hashes them; what only judges a run's numbers is none of them."""
+        """Return the options as a run's id hashes them; `trains_below` only judges the numbers."""
         return {key: value for key, value in super().hashed().items() if key != "trains_below"}
 
     def in_common(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from normbench.config.nodes import Node
 from normbench.config.problems import Problems, Where, shown
 from normbench.config.schema import SECTIONS, Settings
 
-MAX_COMPARISONS = 10_000_000  # of cells with values in `exclude`: seconds
+MAX_COMPARISONS = 10_000_000  # comparisons of cells with values in `exclude`; they take seconds
 
 # These change how runs are judged or where their data lies, but no run: all their cells would be the same.
 _NOT_SWEPT = {"train.trains_below": "it judges runs and changes none", "data.root": "it changes no run"}
@@ -153,7 +153,7 @@ def parse_sweep(node: Node, problems: Problems) -> Sweep:
     if sweep.size > MAX_CELLS:
         text = f"{sweep.size:,} cells; at most {MAX_CELLS:,} are allowed; use fewer or shorter axes"
         problems.add(node.where, "sweep", text)
-        return Sweep()  # so many are not built only to find further mistakes
+        return Sweep()  # building that many would only find further mistakes
     filters = sum(len(values) for rule in sweep.exclude for _, values in rule.wanted)
     if filters * sweep.size > MAX_COMPARISONS:
         text = f"{filters:,} values to exclude from {sweep.size:,} cells; write fewer, or narrower axes"
@@ -206,7 +206,7 @@ def _axis(
     problems: Problems,
     single: bool = False,
 ) -> Axis | None:
-    """Return the axis of a key; `single`: one value will do in place of a list."""
+    """Return the axis of a key; with `single` one value is enough in place of a list."""
     where = parent.key_where(key)
     name = f"{prefix}.{key}"
     path = check_key(key, where, name, problems)
@@ -233,7 +233,14 @@ def _axis(
 
 
 def check_key(key: str, where: Where, name: str, problems: Problems) -> Path | None:
-    """Return the path of a dotted key that some kind has, or note what is wrong with it."""
+    """Return the path of a dotted key that some kind has, or note what is wrong with it.
+
+    Args:
+        key: as written.
+        where: the place of the key.
+        name: what messages call it, such as `sweep.model.norm`.
+        problems: what is wrong is noted here.
+    """
     path = tuple(key.split("."))
     if path[0] == "seeds":
         problems.add(

@@ -1,0 +1,1 @@
+"""Trains one stack: the programs of a run, mapped over lanes."""

@@ -108,7 +108,13 @@ def measure(
 
 
 def saved_bytes(net: nn.Module, params: Tensors, buffers: Tensors, data: Data) -> int:
-    """Return the bytes that one run's forward pass keeps for its backward pass, weights left out."""
+    """Return the bytes that one run's forward pass keeps for its backward pass, without the weights.
+
+    Args:
+        net: the module of one run.
+        params, buffers: its tensors, without a run axis; they stay as they are.
+        data: x (B, ...), y (B,) and noise.
+    """
     params = {name: param.clone().requires_grad_() for name, param in params.items()}
     buffers = {name: buffer.clone() for name, buffer in buffers.items()}
     weights = {param.data_ptr() for param in params.values()}

@@ -1,0 +1,1 @@
+"""A session: which stacks are trained, in which processes, and what is recorded."""

@@ -66,6 +66,12 @@ class Recorder:
 
     A launcher calls `begin` for a stack, trains what it returns, and gives each message to `handle`, which
     returns the stacks to train next in its place.
+
+    Args:
+        plan: that is trained.
+        folder: the results folder, open.
+        checkpoints: of the folder.
+        reporter: hears about the progress.
     """
 
     def __init__(

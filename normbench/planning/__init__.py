@@ -1,0 +1,1 @@
+"""From an experiment to runs with ids, stacks and estimates."""

@@ -36,7 +36,7 @@ def test_a_good_claim_passes():
         ({"of": "{model.width: 8}"}, "a.yaml:12:10: claims[0].of.model.width: 'model.width' is not swept here; did you mean 'model.depth'? one of: model.norm, "),
         ({"of": "{model.norm: batchnrm}"}, "a.yaml:12:9: claims[0].of: no cell of the sweep is in it; model.norm is never batchnrm; there are: none, batchnorm, selu"),
         ({"against": "{model.norm: none, model.depth: [7, 8]}"}, "a.yaml:13:14: claims[0].against: no cell of the sweep is in it; model.depth is never 7, 8; there are: 1, 2"),
-        ({"against": "{model.norm: [none, batchnorm]}"}, "a.yaml:13:14: claims[0].against: has cells that 'of' has, too"),
+        ({"against": "{model.norm: [none, batchnorm]}"}, "a.yaml:13:14: claims[0].against: has cells that 'of' also has"),
         ({"of": "{model.norm: batchnorm, seed: [0, 1]}", "against": "{model.norm: none, seed: 2}"}, "a.yaml:13:14: claims[0].against: shares no seed with 'of' (2 and 0, 1)"),
         ({"of": "{model.norm: batchnorm, seed: 9}"}, "a.yaml:12:9: claims[0].of: no seed is in it; there are: 0, 1, 2"),
         ({"measure": "{name: probe, probe: gradients, quantity: gradients.norm, aggregate: mean}"}, "a.yaml:11:14: claims[0].measure: the probe 'gradients' is off; add it: 'probes: [gradients]'"),
