@@ -11,10 +11,10 @@ from helpers.probed_results import CENTRES, write_layers
 from helpers.synthetic import write_results
 from matplotlib.colors import to_hex
 
-from normbench import plots
 from normbench.analysis.tables import load_tables
+from normbench.plots.figures import FIGURES
 
-NAMES = [name for name, kind in plots.all_figures().items() if kind.probe]
+NAMES = [kind.key() for kind in FIGURES.classes() if kind.probe]
 CHECKS = {}
 RATES = [0.1, 3.0, 30.0]
 ENDED = ("trains", "stuck")
@@ -157,7 +157,10 @@ def _cells(figure, records):
 def stable_rate(records, drawn):
     (figure,) = drawn.values()
     ax = panel(figure)
-    start, end, found = (colors(figure)[name] for name in colors(figure))
+    start, end, found = (
+        next(color for text, color in colors(figure).items() if word in text)
+        for word in ("first measurement", "last one", "found")
+    )
     for row, norm in enumerate(records.norms):
         best = records.best_lr(norm)
         first = {

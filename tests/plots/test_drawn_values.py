@@ -11,10 +11,10 @@ from helpers.plain_records import Records, band, bands_at, finite
 from helpers.synthetic import ENTROPY, write_results
 from scipy.stats import binom
 
-from normbench import plots
 from normbench.analysis.tables import load_tables
+from normbench.plots.figures import FIGURES
 
-NAMES = [name for name, kind in plots.all_figures().items() if not kind.probe]
+NAMES = [kind.key() for kind in FIGURES.classes() if not kind.probe]
 CHECKS = {}
 RATES = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
 THRESHOLD = 0.5 * ENTROPY
