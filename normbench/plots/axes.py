@@ -66,7 +66,8 @@ def _set(ax: Axes, which: str, axis: Axis, look: Look) -> None:
     elif axis.log:
         plain_log(own, *axis.inner)
     elif which == "x":
-        own.set_major_locator(MaxNLocator(max(2, min(5, int(look.width / 0.6)))))
+        most = max(2, min(5, int(look.width / 0.6)))
+        own.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
     else:
         low, high = axis.inner
         ticks = [t for t in MaxNLocator(5, steps=PLAIN).tick_values(low, high) if low <= t <= high]

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 
     from normbench.plots.view import Panels
 
+FRAME: Sequence[str] = (
+    "panel",
+    "block",
+    "color",
+    "x",
+    "mean",
+    "low",
+    "high",
+    "mark",
+)  # columns of all charts
+
 
 @dataclass(frozen=True)
 class Strip:
@@ -119,8 +130,9 @@ class Chart:
     """One page of a figure, ready to draw.
 
     The frame has a row for each mark. Columns that all figures share: `panel` and `block` (which panel it
-    belongs to, as in `Place`), `color` (position in `color.values`), `x`, `mean`, `low`, `high` (in the
-    unit of the axes; NaN where there is none), `mark` (what it is). docs/figures.md lists further columns.
+    belongs to, as in `Place`), `color` (position in `color.values`), `mean`, `low`, `high` (in the unit of
+    the axis; NaN where there is none) and `mark` (what it is); where the mean is on the vertical axis, `x`,
+    too. Further columns are described by the figure's `compute`.
     """
 
     stem: str  # of its files
@@ -153,8 +165,4 @@ def marked(parts: dict[str, pd.DataFrame], **columns: Any) -> pd.DataFrame:
     tables = [part.assign(mark=name, **columns) for name, part in parts.items() if len(part)]
     if tables:
         return pd.concat(tables, ignore_index=True)
-    empty = {**dict.fromkeys(FRAME), **columns}
-    return pd.DataFrame(columns=list(empty))
-
-
-FRAME: Sequence[str] = ("panel", "block", "color", "x", "mean", "low", "high", "mark")
+    return pd.DataFrame(columns=list(FRAME))

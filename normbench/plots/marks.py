@@ -57,15 +57,15 @@ def arrow() -> Any:
     return Path([(0, -1), (0, 1), (-0.6, 0.3), (0, 1), (0.6, 0.3)], [1, 2, 1, 2, 2])
 
 
-def line_handles(groups: Levels, styles: Sequence[Style], marker: bool = True) -> list[tuple[Any, str]]:
+def line_handles(colors: Levels, styles: Sequence[Style], marker: bool = True) -> list[tuple[Any, str]]:
     """Return the legend's entry for each color."""
     from matplotlib.lines import Line2D
 
-    if not groups.keys:
+    if not colors.keys:
         return []
     return [
         (Line2D([], [], color=s.color, ls=s.dashes, marker=s.marker if marker else ""), text)
-        for s, text in zip(styles, groups.labels, strict=True)
+        for s, text in zip(styles, colors.labels, strict=True)
     ]
 
 

@@ -163,6 +163,6 @@ def beside(low: float, high: float, share: float, log: bool) -> tuple[float, flo
     return low - (high - low) * room, high + (high - low) * room
 
 
-def is_rate(shown: View) -> bool:
+def over_lr(shown: View) -> bool:
     """Return whether the horizontal axis is the learning rate."""
     return shown.x == RATE

@@ -19,7 +19,7 @@ from normbench.plots.means import (
     beside,
     best_table,
     by_outcome,
-    is_rate,
+    over_lr,
     point_signs,
     value_limits,
     x_axis,
@@ -182,7 +182,7 @@ def _points(shown: View, measure: str, log: bool, best: pd.DataFrame) -> pd.Data
     table = by_outcome(runs, [*GROUP, "place"], measure, log)
     table["x"] = x_positions(shown)[table["place"].to_numpy(int)]
     table["best"] = ""
-    if is_rate(shown):
+    if over_lr(shown):
         chosen = best[best["trains"]].set_index(GROUP)
         keys = list(table[GROUP].itertuples(index=False, name=None))
         rates = np.array([chosen["rate"].get(key, np.nan) for key in keys])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from normbench.plots.style import Look
 
-FEW = 25  # up to so many steps, each gets a dot that shows when the probe measured
+FEW = 25  # steps; up to this number, a dot shows each measurement
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _limits(values: np.ndarray, block: Block) -> tuple[float, float, bool]:
-    """Return limits that hold nearly all values, and whether anything lies beyond them."""
+    """Return limits that hold nearly all values, and whether any value is beyond them."""
     values = values[np.isfinite(values) & ((values > 0) | (not block.log))]
     if not len(values):
         return (0.1, 10.0, False) if block.log else (-1.0, 1.0, False)

@@ -102,17 +102,17 @@ def probe_view(
     if len(shown.panels) <= most or RATE in asked or RATE not in shown.panels.keys:
         return shown
     other = tuple(k for k in panel or () if k != RATE)
-    shown = view(without_rate(tables), wish, x, color, other)
+    shown = view(without_lr(tables), wish, x, color, other)
     runs = at_best_rate(shown.runs, GROUP)
-    groups = levels(runs, shown.cell_keys, named=True)
-    rates = dict(zip(groups.codes.tolist(), runs["rate"], strict=True))
-    which = "; ".join(f"{groups.labels[code]}: {number(rate)}" for code, rate in sorted(rates.items()))
+    variants = levels(runs, shown.cell_keys, named=True)
+    rates = dict(zip(variants.codes.tolist(), runs["rate"], strict=True))
+    which = "; ".join(f"{variants.labels[code]}: {number(rate)}" for code, rate in sorted(rates.items()))
     which = f" ({which})" if 1 < len(rates) <= MOST_NAMED else ""
     said = f"each at its best learning rate{which}; --panel {RATE} shows all"
     return replace(shown, runs=runs, notes=[*shown.notes, said])
 
 
-def without_rate(tables: Tables) -> Tables:
+def without_lr(tables: Tables) -> Tables:
     """Hide the learning rate from the choice of axis, colors and panels: the figure chooses it itself."""
     return replace(tables, swept=tuple(k for k in tables.swept if k != RATE))
 
@@ -172,7 +172,7 @@ def chosen_quantities(tables: Tables, request: Request, usual: Sequence[str]) ->
 
 
 def chosen_steps(table: pd.DataFrame, request: Request, usual: int) -> list[int]:
-    """Return the measured steps nearest to those that the user names, else some of the first to the last."""
+    """Return the measured steps nearest to those that the user names, else some from first to last."""
     steps = np.unique(table["step"].to_numpy())
     if not len(steps):
         return []

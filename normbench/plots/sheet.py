@@ -243,9 +243,9 @@ class Sheet:
         return 0.16 + self.gaps.get(r, 0.0) + (max(0.16, self.bottom - 0.46) if ticks else 0.0)
 
     def _strips(self) -> tuple[dict[int, tuple[str, float, bool]], float]:
-        """Return each row's name in lines, its size and whether it is turned, and the width of them all.
+        """Return each row's name in lines, its size and whether it is turned, and the width of all of them.
 
-        They are turned if all fit whole into two lines, else upright in a margin as wide as they need.
+        They are turned if all fit whole into two lines, else upright in a wider margin.
         """
         if not self.strips:
             return {}, 0.0

@@ -15,7 +15,7 @@ from normbench.plots import marks
 from normbench.plots.chart import Axis, Chart, Grid, marks_of
 from normbench.plots.kind import FigureKind
 from normbench.plots.means import x_levels
-from normbench.plots.probed import without_rate
+from normbench.plots.probed import without_lr
 from normbench.plots.view import Panels, Request, View, key_label, view
 
 if TYPE_CHECKING:
@@ -98,11 +98,11 @@ def slot_view(tables: Tables, request: Request, refined: bool = False) -> View:
     variant = request.color if request.color is not None else variant_keys(tables)
     others = [k for k in tables.varied if k not in variant and k != RATE and k not in (request.panel or ())]
     x = "model.depth" if "model.depth" in others else next(iter(others), None)
-    return view(without_rate(tables), request, x, variant, refined=refined)
+    return view(without_lr(tables), request, x, variant, refined=refined)
 
 
 def is_wide(values: int, slot: float) -> bool:
-    """Return whether a panel with so many values on its axis takes the whole width of the page."""
+    """Return whether a panel with this many values on its axis takes the whole width of the page."""
     return values * int(0.88 / slot + 1e-9) > WIDE
 
 

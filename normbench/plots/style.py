@@ -92,20 +92,20 @@ class Look:
         return self.styles[int(color)]
 
 
-def styles_of(groups: Levels) -> list[Style]:
+def styles_of(colors: Levels) -> list[Style]:
     """Return a style for each level: numbers on a sequential scale, words in colors of their own."""
-    n = len(groups)
-    values = [row[0] for row in groups.values] if len(groups.keys) == 1 else []
+    n = len(colors)
+    values = [row[0] for row in colors.values] if len(colors.keys) == 1 else []
     numeric = bool(values) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
     if (numeric and n > 2) or n > len(CYCLE):
         from matplotlib import colormaps
 
         scale = colormaps["viridis"](np.linspace(0.0, 0.88, n))  # its yellow end is too pale for lines
         return [Style(tuple(c), MARKERS[i % len(MARKERS)], DASHES[i % 3]) for i, c in enumerate(scale)]
-    own = groups.keys == (VARIANT,)
+    own = colors.keys == (VARIANT,)
     free = [c for c in CYCLE if not own or c not in {NORM_COLORS.get(str(v)) for v in values}]
     result = []
-    for i, row in enumerate(groups.values):
+    for i, row in enumerate(colors.values):
         fixed = NORM_COLORS.get(str(row[0])) if own else None
         color = fixed or (free.pop(0) if free else CYCLE[i % len(CYCLE)])
         result.append(Style(color, MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)]))

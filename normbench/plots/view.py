@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for; None where the figure decides. See `plots.plot_results`."""
+    """What the user asked for; None where the figure decides. See `plots.compute`."""
 
     x: str | None = None
     color: Keys | None = None
@@ -144,7 +144,7 @@ def view(
     left_out = refining(runs) & (not refined)
     runs, remarks = spread(runs[~left_out], [k for k in (*chosen, x, *color) if k])
     if left_out.any():
-        remarks.append(f"{left_out.sum()} runs of the search for the edge are left out")
+        remarks.append(f"{left_out.sum()} runs that refine the edge of single seeds are left out")
     for key in reversed(chosen):  # one by one: of keys that fix each other, the first stays
         others = [k for k in chosen if k != key]
         if key not in (panel or ()) and _follows(runs, key, [*color, *others, x]):
@@ -188,7 +188,7 @@ def _arrange(runs: pd.DataFrame, keys: Keys, variant: Keys) -> Panels:
 
 
 def main_axis(tables: Tables) -> str:
-    """Return the key of a horizontal axis by default: the learning rate, else a key that is no variant's."""
+    """Return the key of a horizontal axis by default: the learning rate, else a key that names no variant."""
     if RATE in tables.varied:
         return RATE
     variant = variant_keys(tables)

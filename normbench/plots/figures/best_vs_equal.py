@@ -43,7 +43,7 @@ class BestVsEqual(FigureKind):
         shown = view(tables, Request(None, request.color, request.panel), RATE)
         measure = accuracy_column(tables) or "final_test_accuracy"
         best = best_table(shown)
-        equal = equal_rates(shown.ended, best)
+        equal = equal_lrs(shown.ended, best)
         frame = _frame(shown, measure, best, equal)
         y = Axis("", "levels", (len(shown.color) - 0.5, -0.5), names=shown.color.labels)
         x = Axis(f"{NAMES[measure]}, stretched toward 0 and 1", "share", _limits(shown.ended, measure))
@@ -91,7 +91,7 @@ class BestVsEqual(FigureKind):
                 mark: dict[str, Any] = {"marker": style.marker, "mfc": fill, "ms": 4.8}
                 ax.plot(np.clip(row.mean, low, high), y, color=style.color, zorder=5, **mark)
             if row.block == 0:
-                _name_rate(ax, row, style.color, look)
+                _name_lr(ax, row, style.color, look)
 
 
 def _frame(shown: View, measure: str, best: pd.DataFrame, equal: list[float]) -> pd.DataFrame:
@@ -126,7 +126,7 @@ def _moved(share: float, by: float) -> float:
     return float(1 / (1 + np.exp(-np.log(share / (1 - share)) - by)))
 
 
-def equal_rates(runs: pd.DataFrame, best: pd.DataFrame) -> list[float]:
+def equal_lrs(runs: pd.DataFrame, best: pd.DataFrame) -> list[float]:
     """Return some rates that all variants have and at which some train, one near the first variant's best."""
     variants = runs["color"].nunique()
     rates = runs.groupby(RATE)["color"].nunique()
@@ -154,7 +154,7 @@ def _panel_names(shown: View) -> list[str]:
     return names
 
 
-def _name_rate(ax: Axes, row: Any, color: Any, look: Look) -> None:
+def _name_lr(ax: Axes, row: Any, color: Any, look: Look) -> None:
     """Write the best learning rate at the side of the panel where there is room."""
     text = number(row.lr) + (" !" if row.edge else "")
     place = ax.transLimits.transform(ax.transScale.transform((row.mean, 0)))[0]

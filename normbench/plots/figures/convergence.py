@@ -50,19 +50,19 @@ class Curves(FigureKind):
 
     def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
         """Draw means with bands, diverged runs thin, and a cross in the strip where each of them ends."""
-        groups = dict(iter(part.groupby("mark")))
+        by_mark = dict(iter(part.groupby("mark")))
         means = [
             (look.of(own["color"].iloc[0]), own)
             for name in ("trains", "stuck")
-            if name in groups
-            for _, own in groups[name].groupby("color")
+            if name in by_mark
+            for _, own in by_mark[name].groupby("color")
         ]
         marks.lines_and_bands(ax, sorted(means, key=lambda one: one[1]["color"].iloc[0]))
-        if "lost" in groups:
-            runs = groups["lost"].groupby(["run", "color"])
+        if "lost" in by_mark:
+            runs = by_mark["lost"].groupby(["run", "color"])
             marks.thin_lines(ax, [(look.of(own["color"].iloc[0]), own) for _, own in runs])
-        if "end" in groups:
-            for (color, height), own in groups["end"].groupby(["color", "height"]):
+        if "end" in by_mark:
+            for (color, height), own in by_mark["end"].groupby(["color", "height"]):
                 at = np.full(len(own), height)
                 marks.in_strip(ax, own["x"].to_numpy(float), at, "x", look.of(color).color, 3.4)
 

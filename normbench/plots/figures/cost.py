@@ -13,7 +13,7 @@ from normbench.plots.captions import caption, footer, warnings
 from normbench.plots.chart import Axis, Chart, Grid, Place, marks_of
 from normbench.plots.kind import FigureKind, Handles
 from normbench.plots.means import GROUP, mean_band
-from normbench.plots.probed import measured, probe_view, quantities_of, rows, without_rate
+from normbench.plots.probed import measured, probe_view, quantities_of, rows, without_lr
 from normbench.plots.style import BLUE, GREEN, GREY, INK, ORANGE, SKY
 from normbench.plots.view import Request, View
 
@@ -55,7 +55,7 @@ class Cost(FigureKind):
         Marks: the quantities; mean, low and high are in the unit of the axis, `left` is where a part begins.
         """
         color = request.color if request.color is not None else variant_keys(tables)
-        shown = probe_view(without_rate(tables), request, [*PARTS], color)
+        shown = probe_view(without_lr(tables), request, [*PARTS], color)
         charts = [_page(tables, shown, "cost", [*SECONDS, WHOLE], UNITS, "time of a step")]
         memory = [name for name in BYTES if name in quantities_of(tables)]
         if memory:
@@ -105,7 +105,7 @@ class Cost(FigureKind):
 def _page(
     tables: Tables, shown: View, stem: str, names: list[str], units: tuple[tuple[float, str], ...], what: str
 ) -> Chart:
-    panels, groups = shown.panels, shown.color
+    panels, variants = shown.panels, shown.color
     frame = _means(tables, shown, names)
     bars = frame[frame["mark"] != WHOLE]
     sums = bars.groupby(GROUP)["mean"].sum().groupby("panel").max()
@@ -116,7 +116,7 @@ def _page(
     values = ["mean", "low", "high", "left"]
     frame[values] = frame[values] / scale
     apart = panels.rows == 1 and len(ends) > 1 and largest > 3 * ends.min()
-    y = Axis(shown.color_name, "rows", (len(groups) - 0.5, -0.5), names=groups.labels)
+    y = Axis(shown.color_name, "rows", (len(variants) - 0.5, -0.5), names=variants.labels)
     grid = Grid.of_panels(panels, Axis(), y)
     places = []
     for place in grid.places:
@@ -129,7 +129,7 @@ def _page(
         title=tables.title,
         frame=frame,
         grid=Grid(tuple(places), grid.heads, grid.strips),
-        color=groups,
+        color=variants,
         caption=caption(tables, shown, f"{what} of one run, mean over {over}", "", band=False),
         warnings=warnings(
             tables,

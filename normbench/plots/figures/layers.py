@@ -77,8 +77,8 @@ def _page(tables: Tables, request: Request, quantity: str) -> Chart:
     """Return one row for each point: `x` (place of the `layer`), `block` (of the `step`), mean, low, high."""
     color = request.color if request.color is not None else variant_keys(tables)
     shown = probe_view(tables, request, [quantity], color, most=4)
-    groups = levels(shown.runs, shown.panels.keys, named=True)  # a row of panels each
-    shown = replace(shown, runs=shown.runs.assign(panel=groups.codes))
+    variants = levels(shown.runs, shown.panels.keys, named=True)  # one row of panels for each
+    shown = replace(shown, runs=shown.runs.assign(panel=variants.codes))
     table = rows(tables, shown, [quantity])
     table = table[table["layer"] != NET]
     layers, steps = layers_of(table), chosen_steps(table, request, STEPS)
@@ -89,13 +89,13 @@ def _page(tables: Tables, request: Request, quantity: str) -> Chart:
     frame["block"] = np.searchsorted(steps, frame["step"])
     far = log & out_of_sight(frame["mean"].to_numpy(float))
     y = Axis(named(quantity), limits=value_limits(frame[~far], log), log=log)
-    names = dict(enumerate(groups.labels)) if shown.panels.keys else {}
+    names = dict(enumerate(variants.labels)) if shown.panels.keys else {}
     zeros = "values of 0 are left out of the logarithmic axis"
     return Chart(
         stem=page_name("layers", quantity),
         title=tables.title,
         frame=frame.assign(mark="point"),
-        grid=_grid(len(groups), steps, layers, y, names),
+        grid=_grid(len(variants), steps, layers, y, names),
         color=shown.color,
         color_name=shown.color_name,
         caption=caption(
@@ -113,7 +113,7 @@ def _page(tables: Tables, request: Request, quantity: str) -> Chart:
 
 
 def _grid(n: int, steps: Sequence[int], layers: Sequence[str], y: Axis, strips: dict[int, str]) -> Grid:
-    """Return a row for each of n groups and a column for each step."""
+    """Return n rows of panels and a column for each step."""
     x = Axis("layer, from the input to the output", "thinned", names=tuple(layers))
     places = [Place(r, c, r, c, x, y) for r in range(n) for c in range(max(1, len(steps)))]
     heads = {(0, c): f"step {step:,}" for c, step in enumerate(steps)}

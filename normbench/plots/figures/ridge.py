@@ -79,7 +79,7 @@ class Ridge(FigureKind):
         return {"height": min(6.0, 0.34 * len(chart.grid.places[0].y.names) + 0.7)}
 
     def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
-        """Draw the histograms, each before those that stand behind it."""
+        """Draw the histograms, each in front of the one above it."""
         levels = len(look.y.names)
         for level, own in part.groupby("level"):
             order = int(str(level))
@@ -130,7 +130,7 @@ def _page(
 ) -> Chart:
     bins = table.pivot_table(index=["panel", "level"], columns="x", values="mean").to_numpy()
     peaks = np.sort(bins, axis=1)[:, -SPIKES - 1 :]  # a few of each histogram, ascending
-    # Broad histograms set the scale: those that lie in a bin or two (dead layers) would cut all others off.
+    # Broad histograms set the scale. Those of one or two bins (dead layers) would flatten all others.
     scale = USUAL / max(float(np.quantile(peaks[:, 0], 0.9)) if len(peaks) else 1.0, 1e-3)
     edges = _edges(np.unique(table["x"].to_numpy(float)))
     n = len(texts)

@@ -13,7 +13,7 @@ from normbench.plots.chart import Axis, Chart, Grid
 from normbench.plots.figures.largest_rate import LargestRate
 from normbench.plots.kind import FigureKind, Handles
 from normbench.plots.means import GROUP, mean_band
-from normbench.plots.probed import measured, rows, without_rate
+from normbench.plots.probed import measured, rows, without_lr
 from normbench.plots.style import BLUE, INK, RED
 from normbench.plots.view import Request, View, view
 from normbench.stats.outcome import edge_interval
@@ -50,7 +50,7 @@ class StableRate(FigureKind):
         Marks `start`, `end` and `found`, each with mean, low and high.
         """
         color = request.color if request.color is not None else variant_keys(tables)
-        shown = view(without_rate(tables), Request(panel=request.panel), None, color, refined=True)
+        shown = view(without_lr(tables), Request(panel=request.panel), None, color, refined=True)
         frame = _frame(tables, shown)
         found = frame[frame["mark"] == "found"]
         nowhere = not found[["mean", "low"]].notna().any(axis=1).all()

@@ -74,10 +74,12 @@ class StepsToTarget(SlotKind):
                     tables,
                     shown,
                     f"steps to {name} {number(target)}, each at its best learning rate",
-                    "median" if intervals else "median (no interval below n = 6)",
+                    "median",
                     band=intervals,
                 ),
-                warnings=warnings(tables, shown, edge),
+                warnings=warnings(
+                    tables, shown, edge, "" if intervals else "no interval of a median below n = 6"
+                ),
                 footer=footer(tables),
                 signs=frozenset(signs),
             )
