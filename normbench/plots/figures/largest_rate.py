@@ -58,6 +58,7 @@ class LargestRate(SlotKind):
             strip=strip,
         )
         names = {"seed": "seed", "open": "open", "lost": "no rate", "hole": "hole", "summary": "mean"}
+        further = "each seed has a search between its largest that trains and the next"
         grid = f"{len(rates)} rates from {rates[0]:g} to {rates[-1]:g}" + ", then searched" * bool(
             searched.any()
         )
@@ -70,7 +71,7 @@ class LargestRate(SlotKind):
                 color=shown.color,
                 color_name=slots.color_name,
                 caption=caption(tables, shown, f"largest learning rate that trains, of {grid}", "mean"),
-                warnings=warnings(tables, shown),
+                warnings=warnings(tables, shown, further if searched.any() else ""),
                 footer=footer(tables, outcomes=True),
                 signs=frozenset({"grid", "seed"} | {names[mark] for mark in found}),
             )
