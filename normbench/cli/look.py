@@ -219,10 +219,6 @@ def list_(
 
 def entries(kind: Kind) -> list[dict[str, Any]]:
     """Return name, summary and paper of everything of one kind."""
-    if kind is Kind.figures:
-        from normbench.plots import all_figures
-
-        return [{"name": one.name, "summary": one.summary, "paper": ""} for one in all_figures().values()]
     if kind is Kind.recipes:
         from normbench.recipes import recipes
 
@@ -262,6 +258,10 @@ def _registry(kind: Kind) -> Any:
         from normbench.measures import MEASURES
 
         return MEASURES
+    if kind is Kind.figures:
+        from normbench.plots.figures import FIGURES
+
+        return FIGURES
     from normbench.optimizers import OPTIMIZERS
 
     return OPTIMIZERS

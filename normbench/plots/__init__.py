@@ -1,6 +1,7 @@
-"""The figures, drawn from the CSV alone. To add one: write its file, add its `FIGURE` to the list below.
+"""The figures of an experiment, drawn from its CSV files alone.
 
-The registry is `all_figures()`; matplotlib is imported when it is first asked.
+`compute` gives them as data, `draw` as matplotlib's figures, `plot_results` writes their files. The
+registry is `plots.figures.FIGURES`. matplotlib is imported when something is drawn.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, cast
 
@@ -20,57 +20,36 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from normbench.analysis.tables import Tables
-    from normbench.plots.base import FigureKind
+    from normbench.plots.chart import Chart
+    from normbench.plots.kind import FigureKind
 
-MODULES = (  # each file's FIGURES, in the order in which they are drawn
-    "convergence",
-    "rate",
-    "largest_rate",
-    "steps_to_target",
-    "heatmap",
-    "best_vs_equal",
-    "gap",
-    "claims",
-    "montage",
-    "percentiles",
-    "landscape",
-    "sharpness",
-    "stable_rate",
-    "v_norm",
-    "layer_heatmap",
-    "layers",
-    "ridge",
-    "against",
-    "cost",
-)
 Keys = Union[str, Sequence[str], None]
-
-
-def all_figures() -> dict[str, FigureKind]:
-    """Return all figures by name."""
-    kinds = (kind for name in MODULES for kind in import_module(f"normbench.plots.figures.{name}").FIGURES)
-    return {kind.name: kind for kind in kinds}
 
 
 def plot_results(
     folder: Path | str,
     figures: Sequence[str] | None = None,
-    x: str | None = None,
-    color: Keys = None,
-    panel: Keys = None,
+    *,
     formats: Sequence[str] = ("png", "svg"),
-    target: float | None = None,
     out: Path | None = None,
     trains_below: float | None = None,
-    layer: str | None = None,
-    quantities: Sequence[str] | None = None,
-    steps: Sequence[int] | None = None,
+    **wishes: Any,
 ) -> list[Path]:
-    """Draw one experiment's figures into `folder/plots/` (or `out`); return the files written.
+    """Draw the figures of one experiment into files.
 
-    Without `figures`, those that the experiment's axes make sense of. `x`, `color` and `panel` are swept keys
-    (`seed` too); `color` and `panel` take several, as a list or with commas. `layer`, `quantities` and
-    `steps` choose what the figures of the probes show, by the names of layers.csv.
+    Args:
+        folder: of the experiment.
+        figures: their names; None: those that the experiment's axes make sense of.
+        formats: of png, svg, pdf.
+        out: where the files go; None: `folder/plots/`.
+        trains_below: judges the outcomes again, with this share of the label entropy.
+        wishes: as `compute`.
+
+    Returns:
+        The files written.
+
+    Raises:
+        NormbenchError: a name is unknown, or a figure makes no sense of this experiment.
     """
     from normbench.analysis.tables import load_tables
 
@@ -82,15 +61,29 @@ def plot_results(
     tables = load_tables(folder, trains_below)
     target_folder = Path(out) if out is not None else tables.folder / "plots"
     written: list[Path] = []
-    for stem, figure in draw(tables, figures, x, color, panel, target, layer, quantities, steps):
+    for stem, figure in draw(tables, figures, **wishes):
         target_folder.mkdir(parents=True, exist_ok=True)
         written += [_save(figure, target_folder / f"{stem}.{name}") for name in formats]
     return written
 
 
-def draw(
+def draw(tables: Tables, figures: Sequence[str] | None = None, **wishes: Any) -> Iterator[tuple[str, Figure]]:
+    """Yield (file stem, Figure) one after the other, so that only one figure is in memory.
+
+    The arguments are those of `compute`.
+    """
+    for kind, chart in compute(tables, figures, **wishes):
+        from normbench.plots.page import draw_page
+
+        with _style():
+            figure = draw_page(kind, chart)
+        yield chart.stem, figure
+
+
+def compute(
     tables: Tables,
     figures: Sequence[str] | None = None,
+    *,
     x: str | None = None,
     color: Keys = None,
     panel: Keys = None,
@@ -98,12 +91,27 @@ def draw(
     layer: str | None = None,
     quantities: Sequence[str] | None = None,
     steps: Sequence[int] | None = None,
-) -> Iterator[tuple[str, Figure]]:
-    """Yield (file stem, Figure) one after the other, so that only one figure is in memory."""
-    from normbench.plots.base import Request, known_key
+) -> Iterator[tuple[FigureKind, Chart]]:
+    """Yield each page of the figures as data, with the figure that draws it. Needs no matplotlib.
+
+    Args:
+        tables: the experiment.
+        figures: their names; None: those that the experiment's axes make sense of.
+        x: swept key, `seed`, `step` or `epoch` on the horizontal axis.
+        color: swept keys that colors tell apart: a list, or text with commas.
+        panel: swept keys that get panels of their own, likewise.
+        target: accuracy of steps_to_target, above 0 and at most 1.
+        layer: of layers.csv, for figures of one layer.
+        quantities: of layers.csv, for figures of any quantity.
+        steps: for figures of some steps; the nearest measured ones are taken.
+
+    Raises:
+        NormbenchError: a name is unknown, or a figure makes no sense of this experiment.
+    """
+    from normbench.plots.view import Request, known_key
 
     kinds = choose(tables, figures, x, quantities)
-    also = ("step", "epoch") if any(not k.swept_x for k in kinds) else ()
+    also = ("step", "epoch") if any(not kind.swept_x for kind in kinds) else ()
     request = Request(
         known_key(tables, x, "x", also) if x else None,
         _keys(tables, color, "color"),
@@ -118,11 +126,9 @@ def draw(
             f"target: {target} is no accuracy; it must be above 0 and at most 1 (0.9 is 90 %)"
         )
     for kind in kinds:
-        with _style():
-            pages = kind.draw(tables, request)
-        while pages:
-            stem = next(iter(pages))
-            yield stem, pages.pop(stem)
+        charts = kind.compute(tables, request)
+        while charts:
+            yield kind, charts.pop(0)
 
 
 def choose(
@@ -131,40 +137,44 @@ def choose(
     x: str | None = None,
     quantities: Sequence[str] | None = None,
 ) -> list[FigureKind]:
-    """Return the named figures, or those that the tables (and the wished axis) make sense of."""
+    """Return the figures to draw.
+
+    Args:
+        tables: the experiment.
+        names: of the figures; None: those that make sense of the tables and of `x`.
+        x: the wished horizontal axis.
+        quantities: of layers.csv; figures of any quantity draw them even if they do not apply by themselves.
+
+    Raises:
+        NormbenchError: a name is unknown, or a figure makes no sense of this experiment.
+    """
+    from normbench.plots.figures import FIGURES
     from normbench.plots.probed import absent
 
-    known = all_figures()
-    if names:
-        for name in names:
-            if name not in known:
-                raise NormbenchError(
-                    f"figure: '{name}' is unknown; {did_you_mean(name, known)}{one_of(known)}"
-                )
-            kind = known[name]
-            named = bool(quantities) and kind.any_quantity and (bool(tables.varied) or not kind.swept_x)
-            if not named and not kind.applies(tables):
-                if kind.probe:
-                    raise NormbenchError(f"figure: '{name}': {absent(tables, kind.probe)}")
-                drawable = [k for k, kind in known.items() if kind.applies(tables)]
-                raise NormbenchError(
-                    f"figure: '{name}' ({kind.summary}) makes no sense for the keys and curves of "
-                    f"{tables.folder}; here: {', '.join(drawable) or 'none'}"
-                )
-        return [known[name] for name in dict.fromkeys(names)]
-    step = x in ("step", "epoch")
-    chosen = [
-        k
-        for k in known.values()
-        if k.applies(tables) and not k.on_demand and (x is None or k.swept_x != step)
-    ]
-    if not chosen:
-        raise NormbenchError(f"{tables.folder}: no figure makes sense of these tables; {one_of(known)}")
-    return chosen
+    if not names:
+        by_step = x in ("step", "epoch")
+        known = [cls() for cls in FIGURES.classes()]
+        usual = [kind for kind in known if not kind.on_demand and (x is None or kind.swept_x != by_step)]
+        if chosen := [kind for kind in usual if kind.applies(tables)]:
+            return chosen
+        raise NormbenchError(f"{tables.folder}: no figure makes sense of these tables; {one_of(FIGURES)}")
+    kinds = [FIGURES[name]() for name in dict.fromkeys(names)]
+    for kind in kinds:
+        asked = bool(quantities) and kind.any_quantity and (bool(tables.varied) or not kind.swept_x)
+        if asked or kind.applies(tables):
+            continue
+        if kind.probe:
+            raise NormbenchError(f"figure: '{kind.name}': {absent(tables, kind.probe)}")
+        drawable = [cls.key() for cls in FIGURES.classes() if cls().applies(tables)]
+        raise NormbenchError(
+            f"figure: '{kind.name}' ({kind.summary()}) makes no sense for the keys and curves of "
+            f"{tables.folder}; here: {', '.join(drawable) or 'none'}"
+        )
+    return kinds
 
 
 def _keys(tables: Tables, wish: Keys, role: str) -> tuple[str, ...] | None:
-    from normbench.plots.base import known_key
+    from normbench.plots.view import known_key
 
     if wish is None:
         return None
@@ -174,7 +184,7 @@ def _keys(tables: Tables, wish: Keys, role: str) -> tuple[str, ...] | None:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Set matplotlib's defaults and the house style, and leave the caller's settings as they were."""
+    """Set matplotlib's defaults and the house style; the caller's settings are restored."""
     import matplotlib
 
     from normbench.plots.style import RC
@@ -187,7 +197,7 @@ def _style() -> Iterator[None]:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    """Write under another name first: whoever looks while a sweep is drawn again sees a whole file."""
+    """Write under another name first, so that readers never see half a file."""
     kind = path.suffix[1:]
     metadata: dict[str, None] = {
         "png": {"Software": None},

@@ -1,25 +1,27 @@
-"""The bar that tells what the colours of a map mean."""
+"""The bar that tells what the colors of a map mean."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from normbench.plots.axes import plain_log
+from normbench.plots.chart import ColorScale
 from normbench.plots.labels import balanced
 from normbench.plots.sheet import Sheet
-from normbench.plots.style import plain_log
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def color_bar(figure: Figure, sheet: Sheet, mesh: Any, label: str, short: str, room: float = 0.72) -> None:
-    """Put the scale of the colours `room` inches from the page's right; `short`: its name where it is low."""
+def color_bar(figure: Figure, sheet: Sheet, mesh: Any, scale: ColorScale) -> None:
+    """Put the scale of the colors at the right of the panels."""
+    room = sheet.right - 0.24
     width, height = figure.get_size_inches()
     boxes = [ax.get_position() for _, _, ax in sheet.panels()]
     top, bottom = max(b.y1 for b in boxes), min(b.y0 for b in boxes)
     tall = min((top - bottom) * height, 2.6)
     ax = figure.add_axes(
-        ((width - room) / width, top - tall / height, 0.14 / width, tall / height), label="colour bar"
+        ((width - room) / width, top - tall / height, 0.14 / width, tall / height), label="color bar"
     )
     bar = figure.colorbar(mesh, cax=ax)
     bar.outline.set_visible(False)  # type: ignore[operator]
@@ -28,6 +30,6 @@ def color_bar(figure: Figure, sheet: Sheet, mesh: Any, label: str, short: str, r
     ax.tick_params(labelsize=7.5)
     ax.grid(False)
     if tall > 1.2:
-        bar.set_label("\n".join(balanced(label.split(" (")[0], tall, 8.0)), fontsize=8)
+        bar.set_label("\n".join(balanced(scale.label.split(" (")[0], tall, 8.0)), fontsize=8)
     else:
-        ax.set_title(short, fontsize=7)
+        ax.set_title(scale.short, fontsize=7)

@@ -1,4 +1,4 @@
-"""Breaks labels into lines by measuring them, so that no label is ever cut short."""
+"""Breaks labels into lines by measuring them, so that no label is cut off."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def width(text: str, size: float, weight: str = "normal") -> float:
 
 
 def wrap(text: str, inches: float, size: float, weight: str = "normal") -> list[str]:
-    """Break a text at its spaces; only a word that is too wide is broken, after underscores if it has any."""
+    """Break a text at its spaces. A word that is too wide is broken too, after underscores if it has any."""
     lines = [""]
     for word in clean(text).split():
         for i, piece in enumerate(_pieces(word, inches, size, weight)):
@@ -50,7 +50,7 @@ def _pieces(word: str, inches: float, size: float, weight: str) -> list[str]:
 
 
 def balanced(text: str, inches: float, size: float) -> list[str]:
-    """Break a text into as few lines as fit, of lengths as equal as the words allow."""
+    """Break a text into as few lines as possible, of nearly equal length."""
     lines = wrap(text, inches, size)
     while inches > 0.5:
         inches -= 0.1
@@ -62,7 +62,7 @@ def balanced(text: str, inches: float, size: float) -> list[str]:
 
 
 def parts(text: str, inches: float, size: float) -> list[str]:
-    """Break `depth 3, activation relu` after its commas if it is too wide for a line, a sentence anywhere."""
+    """Break a text that is too wide after its commas, as in `depth 3, activation relu`, else anywhere."""
     if width(clean(text), size) <= inches:
         return [clean(text)]
     pieces = clean(text).split(", ")

@@ -1,9 +1,9 @@
-"""What the figures of the probes share: the rows of layers.csv that a view shows, their layers and steps."""
+"""What the figures of the probes share: the rows of layers.csv, the choice of layers and steps."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,15 @@ from normbench.analysis.tables import Tables
 from normbench.analysis.variants import at_best_rate, levels, number
 from normbench.errors import NormbenchError, did_you_mean, one_of
 from normbench.names import NET, RATE
-from normbench.plots.base import Keys, Request, View, view
-from normbench.plots.marks import GROUP
+from normbench.plots.means import GROUP
+from normbench.plots.view import Keys, Request, View, view
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_NAMED = 8  # groups whose best rates are named
-OUTPUTS = ("classifier", "head")  # layers whose outputs are the logits, as models call them
-WORDS = {  # with the unit, where there is one
+MOST_NAMED = 8  # variants whose best learning rates are named
+OUTPUTS = ("classifier", "head")  # names that models give to the layers whose outputs are the logits
+WORDS = {  # with the unit, if there is one
     "activations.mean": "mean of the outputs",
     "activations.std": "standard deviation of the outputs",
     "activations.input_mean": "mean of the activation's inputs",
@@ -46,17 +46,17 @@ WORDS = {  # with the unit, where there is one
     "gradient_noise.norm": "norm of the mean gradient (L2)",
     "gradient_noise.scale": "noise scale (variance / squared norm)",
 }
-LAST = ""  # each net's last hidden layer, which in nets of several depths has several names
+LAST = ""  # each net's last hidden layer, whose name depends on the depth
 
 
-def measured(*quantities: str) -> Callable[[Tables], bool]:
-    """Return whether layers.csv has all of these, as the `applies` of a figure."""
-    return lambda tables: set(quantities) <= set(quantities_of(tables))
+def measured(tables: Tables, *quantities: str) -> bool:
+    """Return whether layers.csv has all of these quantities."""
+    return set(quantities) <= set(quantities_of(tables))
 
 
-def any_measured(*quantities: str) -> Callable[[Tables], bool]:
-    """Return whether layers.csv has one of these, as the `applies` of a figure."""
-    return lambda tables: not set(quantities).isdisjoint(quantities_of(tables))
+def any_measured(tables: Tables, *quantities: str) -> bool:
+    """Return whether layers.csv has one of these quantities."""
+    return not set(quantities).isdisjoint(quantities_of(tables))
 
 
 def quantities_of(tables: Tables) -> list[str]:
@@ -82,7 +82,16 @@ def probe_view(
 ) -> View:
     """Return the view of the runs that have these quantities.
 
-    Where rates would make more than `most` panels: of each group's best rate alone.
+    Where learning rates would make too many panels, each variant is shown at its best one alone.
+
+    Args:
+        tables: the experiment.
+        request: the user's wishes, which come first; its `x` does not count.
+        quantities: of layers.csv.
+        color: the figure's own colors; None: the keys of the variants.
+        panel: the figure's own panels.
+        most: panels that a page can hold.
+        x: the horizontal axis, if it is a swept key.
     """
     layers = tables.layers
     there = layers.loc[layers["quantity"].isin(list(quantities)), "run"].unique()
@@ -93,25 +102,32 @@ def probe_view(
     if len(shown.panels) <= most or RATE in asked or RATE not in shown.panels.keys:
         return shown
     other = tuple(k for k in panel or () if k != RATE)
-    shown = view(without_rate(tables), wish, x, color, other)
+    shown = view(without_lr(tables), wish, x, color, other)
     runs = at_best_rate(shown.runs, GROUP)
-    groups = levels(runs, shown.cell_keys, named=True)
-    rates = dict(zip(groups.codes.tolist(), runs["rate"], strict=True))
-    which = "; ".join(f"{groups.labels[code]}: {number(rate)}" for code, rate in sorted(rates.items()))
+    variants = levels(runs, shown.cell_keys, named=True)
+    rates = dict(zip(variants.codes.tolist(), runs["rate"], strict=True))
+    which = "; ".join(f"{variants.labels[code]}: {number(rate)}" for code, rate in sorted(rates.items()))
     which = f" ({which})" if 1 < len(rates) <= MOST_NAMED else ""
-    said = f"Each at its best learning rate{which}: --panel {RATE} shows all"
+    said = f"each at its best learning rate{which}; --panel {RATE} shows all"
     return replace(shown, runs=runs, notes=[*shown.notes, said])
 
 
-def without_rate(tables: Tables) -> Tables:
-    """Hide the rate from the choice of colours and panels."""
+def without_lr(tables: Tables) -> Tables:
+    """Hide the learning rate from the choice of axis, colors and panels: the figure chooses it itself."""
     return replace(tables, swept=tuple(k for k in tables.swept if k != RATE))
 
 
 def rows(tables: Tables, shown: View, quantities: Sequence[str], layer: str | None = None) -> pd.DataFrame:
-    """Return the rows of these quantities (of one layer, or of each net's LAST) for the runs of a view.
+    """Return what the probes measured of the runs of a view.
 
-    Columns: run, step, layer, quantity, value; panel, color; diverged, whether the run did so later.
+    Args:
+        tables: the experiment.
+        shown: the runs, with their panels and colors.
+        quantities: of layers.csv.
+        layer: one layer, or LAST; None: all.
+
+    Returns:
+        The columns run, step, layer, quantity, value, panel, color, and diverged: whether the run did.
     """
     table = tables.layers
     wanted = table["quantity"].isin(list(quantities))
@@ -129,7 +145,7 @@ def rows(tables: Tables, shown: View, quantities: Sequence[str], layer: str | No
 
 
 def layers_of(table: pd.DataFrame) -> list[str]:
-    """Return the layers in the order of depth: those of the deepest net, then what only others have."""
+    """Return the layers in the order of depth: those of the deepest net, then those that only others have."""
     pairs = table[["run", "layer"]].drop_duplicates()
     sizes = pairs["run"].map(pairs["run"].value_counts())
     order = pairs.assign(size=sizes).sort_values("size", ascending=False, kind="stable")["layer"]
@@ -137,7 +153,7 @@ def layers_of(table: pd.DataFrame) -> list[str]:
 
 
 def chosen_layer(tables: Tables, request: Request, quantities: Sequence[str]) -> tuple[str, str]:
-    """Return the layer that the user names, else LAST, and how a sentence calls it."""
+    """Return the layer that the user names, else LAST, and its name for the caption."""
     table = tables.layers[tables.layers["quantity"].isin(list(quantities))]
     known = [name for name in layers_of(table) if name != NET]
     if request.layer is not None:
@@ -156,7 +172,7 @@ def chosen_quantities(tables: Tables, request: Request, usual: Sequence[str]) ->
 
 
 def chosen_steps(table: pd.DataFrame, request: Request, usual: int) -> list[int]:
-    """Return the measured steps nearest to those that the user names, else some of the first to the last."""
+    """Return the measured steps nearest to those that the user names, else some from first to last."""
     steps = np.unique(table["step"].to_numpy())
     if not len(steps):
         return []
@@ -176,14 +192,6 @@ def option(tables: Tables, probe: str, name: str) -> Any:
     return None
 
 
-def lost_text(shown: View) -> str:
-    """Return how many runs the means leave out because they diverged."""
-    n = int((shown.runs["outcome"] == "diverged").sum())
-    if not n:
-        return ""
-    return f"{n} run{'s' * (n > 1)} that diverged {'are' if n > 1 else 'is'} in no mean and no band"
-
-
 def _known(name: str, known: Sequence[str], what: str) -> str:
     if name not in known:
         raise NormbenchError(
@@ -193,8 +201,13 @@ def _known(name: str, known: Sequence[str], what: str) -> str:
 
 
 def named(quantity: str) -> str:
-    """Return how a reader calls a quantity; one that has no words of its own keeps its name."""
+    """Return the label of a quantity; without one, its name."""
     return WORDS.get(quantity, quantity)
+
+
+def unitless(quantity: str) -> str:
+    """Return the label of a quantity without its unit, for a caption."""
+    return named(quantity).split(" (")[0]
 
 
 def page_name(figure: str, quantity: str) -> str:
@@ -203,7 +216,7 @@ def page_name(figure: str, quantity: str) -> str:
 
 
 def spans_decades(values: np.ndarray) -> bool:
-    """Return whether the values ask for a logarithmic scale."""
+    """Return whether the values need a logarithmic scale."""
     values = values[np.isfinite(values)]
     above = values[values > 0]
     return bool(len(above) > len(values) / 2 and values.min() >= 0 and above.max() / above.min() > 30)

@@ -1,4 +1,4 @@
-"""One figure's page: title, what all runs share, legend, a grid of panels; measured, so nothing overlaps."""
+"""The layout of a page: title, caption, legend, panels, foot. Texts are measured, so none overlap."""
 
 from __future__ import annotations
 
@@ -12,82 +12,64 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from normbench.plots.base import Panels
+    from normbench.plots.chart import Grid
 
 Handles = Sequence[tuple[Any, str]]
 EM = 0.58  # mean width of a character of DejaVu Sans, in font sizes
 
 
 class Sheet:
-    """A grid of panels under a header. Draw into `axes[row][column]`, then call `finish`.
-
-    Sizes are inches. `strips`: the rows' names, at the right; `heads`: the columns' or the panels' names.
-    Panels that stay None are not drawn. `y_groups`: which rows share their vertical axis.
-    """
+    """The panels of a page. Draw into `axes[row][column]`, then call `finish`. Sizes are inches."""
 
     def __init__(
         self,
-        rows: int,
-        cols: int,
+        grid: Grid,
         *,
-        present: set[tuple[int, int]] | None = None,
-        aspect: float = 0.72,
+        height: float | None = None,
         left: float = 0.72,
+        right: float = 0.2,
         hgap: float = 0.26,
         widest: float = 6.4,
         narrowest: float = 1.72,
-        share_x: bool = True,
-        height: float | None = None,
-        y_groups: dict[int, object] | None = None,
     ) -> None:
+        """Make the axes of the panels.
+
+        Args:
+            grid: which panels there are, their names and blocks; a block shares its vertical axis.
+            height: of a panel; None: it follows from the width.
+            left: room for the labels of the vertical axes; more is taken where they are longer.
+            right: room beside the panels.
+            hgap: between two panels of a row.
+            widest: of a panel.
+            narrowest: of a panel.
+        """
         from matplotlib.figure import Figure
 
+        rows, cols = grid.rows, grid.cols
         self.rows, self.cols, self.left, self.hgap = rows, cols, left, hgap
         self.width = min(widest, max(narrowest if cols <= 8 else 0.75 * narrowest, 10.4 / cols))
-        self.height = height or max(1.15, min(3.1, aspect * self.width))
+        self.height = height or max(1.15, min(3.1, 0.72 * self.width))
         self.small = cols > 3
         self.font = 8.0 if self.small else 9.0
         self.figure: Figure = Figure(figsize=(8, 6))
-        self.heads: dict[tuple[int, int], str] = {}
-        self.strips: dict[int, str] = {}
-        self.row_gaps: dict[int, float] = {}  # extra space above a row
-        self.right = 0.2
+        self.heads, self.strips, self.starts, self.gaps = grid.heads, grid.strips, grid.starts, grid.gaps
+        self.right = right
         self.bottom = 0.62
         self.turned = 0.0
         self.axes: list[list[Axes | None]] = [[None] * cols for _ in range(rows)]
+        share_x = len({place.x for place in grid.places}) == 1
         anchor: dict[Any, Axes] = {}
-        for r in range(rows):
-            for c in range(cols):
-                if present is not None and (r, c) not in present:
-                    continue
-                y_key = ("y", y_groups.get(r) if y_groups else None)
-                ax = self.figure.add_axes(
-                    (0, 0, 1, 1),
-                    label=f"panel {r} {c}",
-                    sharex=anchor.get("x") if share_x else None,
-                    sharey=anchor.get(y_key),
-                )
-                if share_x:
-                    anchor.setdefault("x", ax)
-                anchor.setdefault(y_key, ax)
-                self.axes[r][c] = ax
-
-    @classmethod
-    def of_blocks(cls, panels: Panels, blocks: int) -> Sheet:
-        """Return a page that repeats the panels in blocks one below the other, each with its own y axis."""
-        n = panels.rows
-        sheet = cls(
-            n * blocks,
-            panels.cols,
-            present={(b * n + r, c) for b in range(blocks) for r, c in panels.where},
-            y_groups={b * n + r: b for b in range(blocks) for r in range(n)},
-        )
-        sheet.heads = dict(panels.heads)
-        if not panels.strips:  # each panel has its own name, in each block
-            sheet.heads = {(b * n + r, c): t for b in range(blocks) for (r, c), t in panels.heads.items()}
-        sheet.strips = {b * n + r: text for b in range(blocks) for r, text in panels.strips.items()}
-        sheet.row_gaps = {b * n: 0.12 for b in range(1, blocks)}
-        return sheet
+        for place in sorted(grid.places, key=lambda place: (place.row, place.col)):
+            block = max(start for start in grid.starts if start <= place.row)
+            ax = self.figure.add_axes(
+                (0, 0, 1, 1),
+                label=f"panel {place.row} {place.col}",
+                sharex=anchor.get("x") if share_x else None,
+                sharey=anchor.get(block),
+            )
+            anchor.setdefault("x", ax)
+            anchor.setdefault(block, ax)
+            self.axes[place.row][place.col] = ax
 
     def at(self, r: int, c: int) -> Axes:
         """Return the panel in a row and column."""
@@ -97,7 +79,7 @@ class Sheet:
         return ax
 
     def turn_long_labels(self, labels: Sequence[str]) -> None:
-        """Turn the horizontal axis's labels where they would run into each other."""
+        """Turn the horizontal axis's labels if they would run into each other."""
         widest = max(len(text) for text in labels) * self.font * EM / 72
         if widest + 0.1 > self.width / len(labels):
             self.turned = 30.0
@@ -119,14 +101,29 @@ class Sheet:
     def finish(
         self,
         title: str,
-        notes: Sequence[str],
+        caption: str,
+        warnings: str,
         legends: Sequence[tuple[str, Handles]],
         x_label: str,
-        y_labels: dict[int, str] | str,
+        y_labels: Sequence[str],
+        footer: str = "",
     ) -> Figure:
-        """Place everything and label the outer axes; `y_labels`: one for all, or by a block's first row."""
-        figure, bottom = self.figure, self.bottom
-        blocks = {0: y_labels} if isinstance(y_labels, str) else y_labels
+        """Place everything and label the outer axes.
+
+        Args:
+            title: in bold.
+            caption: one line under the title.
+            warnings: below it.
+            legends: the name of each legend and its entries.
+            x_label: below the panels.
+            y_labels: beside the panels, one for each block.
+            footer: small, below everything.
+
+        Returns:
+            The figure, complete.
+        """
+        figure = self.figure
+        blocks = dict(zip(self.starts, y_labels, strict=True))
         line = self.font * 1.22 / 72
         heads = self._heads()
         deep = [
@@ -136,15 +133,18 @@ class Sheet:
         head = 0.1 + line * deep[0]
         gaps = [0.0, *(self._gap(r) + line * deep[r] for r in range(1, self.rows))]
         downs = [sum(gaps[: r + 1]) + r * self.height for r in range(self.rows)]  # from the grid's top
-        names = self._y_names(blocks, downs, min(head, bottom))
+        names = self._y_names(blocks, downs, min(head, self.bottom))
         more = 0.165 * (max((t.count("\n") for t, _ in names.values()), default=0))
         self.left = max(self.left, 0.42 + self._tick_width()) + more
         panel_width = self.cols * self.width + (self.cols - 1) * self.hgap
         strips, strip = self._strips()
         total = max(7.2, self.left + panel_width + strip + self.right)
         left = self.left + max(0.0, (total - self.left - strip - self.right - panel_width) / 2)
-        header = self._header(total, title, notes)
+        header = self._header(total, title, caption, warnings)
         legend_height, placed = self._legends(total, legends)
+        foot = wrap(footer, total - 0.3, 7.0) if footer else []
+        below = 0.06 + len(foot) * 7.0 * 1.25 / 72 if foot else 0.0
+        bottom = self.bottom + below
         height = header + legend_height + head + downs[-1] + self.height + bottom
         figure.set_size_inches(total, height)
         y = height - 0.14
@@ -189,11 +189,20 @@ class Sheet:
             )
         figure.text(
             (left + panel_width / 2) / total,
-            0.13 / height,
+            (0.13 + below) / height,
             clean(x_label),
             ha="center",
             va="bottom",
             fontsize=9.5,
+        )
+        figure.text(
+            0.16 / total,
+            0.07 / height,
+            "\n".join(foot),
+            fontsize=7,
+            color=GREY,
+            va="bottom",
+            linespacing=1.25,
         )
         for start, (text, size) in names.items():
             stop = min((b for b in blocks if b > start), default=self.rows)
@@ -229,14 +238,14 @@ class Sheet:
         return heads
 
     def _gap(self, r: int) -> float:
-        """Return the space above a row without its heads: more where labels of an axis stand in it."""
+        """Return the space above a row without its heads: more if the labels of an axis are in it."""
         ticks = any(ax is not None and self.is_bottom(r - 1, c) for c, ax in enumerate(self.axes[r - 1]))
-        return 0.16 + self.row_gaps.get(r, 0.0) + (max(0.16, self.bottom - 0.46) if ticks else 0.0)
+        return 0.16 + self.gaps.get(r, 0.0) + (max(0.16, self.bottom - 0.46) if ticks else 0.0)
 
     def _strips(self) -> tuple[dict[int, tuple[str, float, bool]], float]:
-        """Return each row's name in lines, its size and whether it is turned, and the width of them all.
+        """Return each row's name in lines, its size and whether it is turned, and the width of all of them.
 
-        Turned where all fit whole into two lines, else upright in a margin as wide as they need.
+        They are turned if all fit whole into two lines, else upright in a wider margin.
         """
         if not self.strips:
             return {}, 0.0
@@ -257,7 +266,7 @@ class Sheet:
     def _y_names(
         self, blocks: dict[int, str], downs: Sequence[float], beyond: float
     ) -> dict[int, tuple[str, float]]:
-        """Return the vertical axes' names and sizes; one that is longer than its panels may reach beyond."""
+        """Return the names of the vertical axes and their sizes; one name may be longer than its panels."""
         starts = sorted(blocks)
         names = {}
         for start, stop in zip(starts, [*starts[1:], self.rows], strict=True):
@@ -268,16 +277,21 @@ class Sheet:
             names[start] = ("\n".join(balanced(text, room, size)), size)
         return names
 
-    def _header(self, total: float, title: str, notes: Sequence[str]) -> float:
+    def _header(self, total: float, title: str, caption: str, warnings: str) -> float:
+        """Break the texts above the legends into lines; the caption gets a size at which it is one line."""
+        room = total - 0.3
+        small = next((s for s in (8.5, 8.0, 7.5) if width(clean(caption), s) <= room), 7.0)
         self._texts = []
         tall = 0.14 + 0.05
-        for text, size, color, weight in [
+        for text, size, color, weight in (
             (title, 12.0, INK, "bold"),
-            *((n, 8.5, GREY, "normal") for n in notes),
-        ]:
-            wrapped = wrap(text, total - 0.3, size, weight)
-            self._texts.append(("\n".join(wrapped), size, color, weight, len(wrapped)))
-            tall += len(wrapped) * size * 1.25 / 72 + 0.05
+            (caption, small, GREY, "normal"),
+            (warnings, 8.5, GREY, "normal"),
+        ):
+            if text:
+                wrapped = wrap(text, room, size, weight)
+                self._texts.append(("\n".join(wrapped), size, color, weight, len(wrapped)))
+                tall += len(wrapped) * size * 1.25 / 72 + 0.05
         return tall
 
     def _legends(

@@ -1,22 +1,24 @@
-"""How all figures look: colours that colour-blind eyes tell apart, markers, ticks; text is never maths."""
+"""How all figures look: colors that color-blind readers tell apart, markers, fonts. Text is never math."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from normbench.analysis.variants import Levels, number
+from normbench.analysis.variants import Levels
 from normbench.names import VARIANT
+from normbench.plots.chart import Axis, ColorScale
 
-# Okabe and Ito's colours, its yellow (too pale on white) replaced by a dark ochre.
+# The colors of Okabe and Ito, with a dark ochre for their yellow, which is too pale on white.
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK, OCHRE = (
     *("#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#7F6A00"),
 )
 GREY, PALE, INK = "#6B6B6B", "#ECECEC", "#222222"
 CYCLE = (BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK, OCHRE)
-NORM_COLORS = {
+NORM_COLORS = {  # so that figures of several experiments can be compared; others take what is free
     "none": BLACK,
     "batchnorm": BLUE,
     "layernorm": RED,
@@ -60,34 +62,53 @@ RC: dict[str, Any] = {
     "savefig.facecolor": "white",
     "legend.frameon": False,
     "svg.fonttype": "path",
-    "svg.hashsalt": "normbench",  # the same figure twice is the same bytes
+    "svg.hashsalt": "normbench",  # the same figure gives the same bytes
 }
 
 
+@dataclass(frozen=True)
+class Style:
+    """Color, marker and dashes of one level."""
+
+    color: Any
+    marker: str
+    dashes: Any
+
+
+@dataclass(frozen=True)
 class Look:
-    """Colour, marker and dashes of one level."""
+    """How one panel looks: the style of each color, its size in inches, its font, its axes."""
 
-    def __init__(self, color: Any, marker: str, dashes: Any) -> None:
-        self.color, self.marker, self.dashes = color, marker, dashes
+    styles: Sequence[Style]
+    width: float
+    height: float
+    font: float  # in points
+    x: Axis
+    y: Axis
+    scale: ColorScale | None = None  # of a map
+
+    def of(self, color: Any) -> Style:
+        """Return the style of a code of the frame's column `color`."""
+        return self.styles[int(color)]
 
 
-def looks(groups: Levels) -> list[Look]:
-    """Return one look for each level: numbers on a sequential scale, words in colours of their own."""
-    n = len(groups)
-    values = [row[0] for row in groups.values] if len(groups.keys) == 1 else []
+def styles_of(colors: Levels) -> list[Style]:
+    """Return a style for each level: numbers on a sequential scale, words in colors of their own."""
+    n = len(colors)
+    values = [row[0] for row in colors.values] if len(colors.keys) == 1 else []
     numeric = bool(values) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
     if (numeric and n > 2) or n > len(CYCLE):
         from matplotlib import colormaps
 
         scale = colormaps["viridis"](np.linspace(0.0, 0.88, n))  # its yellow end is too pale for lines
-        return [Look(tuple(c), MARKERS[i % len(MARKERS)], DASHES[i % 3]) for i, c in enumerate(scale)]
-    own = groups.keys == (VARIANT,)
+        return [Style(tuple(c), MARKERS[i % len(MARKERS)], DASHES[i % 3]) for i, c in enumerate(scale)]
+    own = colors.keys == (VARIANT,)
     free = [c for c in CYCLE if not own or c not in {NORM_COLORS.get(str(v)) for v in values}]
     result = []
-    for i, row in enumerate(groups.values):
+    for i, row in enumerate(colors.values):
         fixed = NORM_COLORS.get(str(row[0])) if own else None
         color = fixed or (free.pop(0) if free else CYCLE[i % len(CYCLE)])
-        result.append(Look(color, MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)]))
+        result.append(Style(color, MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)]))
     return result
 
 
@@ -96,42 +117,6 @@ def clean(text: object) -> str:
     return "".join(c if c.isprintable() else " " for c in str(text))
 
 
-def rate_ticks(axis: Any, values: Sequence[float], inches: float, font: float) -> None:
-    """Label a logarithmic axis with plain numbers: decades, as many as fit, else the values themselves."""
-    from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
-
-    values = sorted({float(v) for v in values if v > 0 and np.isfinite(v)})
-    low, high = values[0], values[-1]
-    decades = [
-        10.0**k for k in range(int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9)) + 1)
-    ]
-    ticks = decades if len(decades) >= 2 else values
-    widest = max(len(number(t)) for t in ticks) * 0.66 * font / 72 + 0.08
-    room = max(
-        1,
-        int(
-            inches * max(0.3, np.log10(ticks[-1] / ticks[0]) / max(1e-9, np.log10(high / low) + 0.1)) / widest
-        ),
-    )
-    step = max(1, int(np.ceil((len(ticks) - 1) / max(1, room))))
-    ticks = ticks[::step]
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FixedFormatter([number(t) for t in ticks]))
-    axis.set_minor_locator(FixedLocator(values if len(values) < 60 else []))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def plain_log(axis: Any, low: float, high: float) -> None:
-    """Label a logarithmic axis with plain numbers at 1, 2, 5 (or decades only, where it spans many)."""
-    from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
-
-    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [m * 10.0**k for k in exponents for m in steps if low <= m * 10.0**k <= high]
-        if len(ticks) <= 5:
-            break
-    ticks = ticks[:: -(-len(ticks) // 6)] if len(ticks) > 6 else ticks
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FixedFormatter([number(t) for t in ticks]))
-    axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())
+def thousands(value: float, _: int | None = None) -> str:
+    """Return a step as the label of a tick."""
+    return f"{value:,.0f}" if abs(value) < 1e4 else f"{value / 1000:,.0f}k"

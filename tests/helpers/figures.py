@@ -1,6 +1,9 @@
 """What a reader sees of a figure: its pages, its words, and whether they run into each other."""
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_hex
 
 from normbench import plots
 
@@ -50,3 +53,74 @@ def assert_readable(figure):
         assert a.y1 <= page.y1 + 1, "a text leaves the page"
         for b in outer[i + 1 :]:
             assert not overlap(a, b), "texts overlap"
+
+
+def panel(figure, row=0, col=0):
+    return next(ax for ax in figure.axes if ax.get_label() == f"panel {row} {col}")
+
+
+def panels(figure):
+    """Return the panels by (row, column)."""
+    labels = {ax.get_label(): ax for ax in figure.axes}
+    return {tuple(map(int, k.split()[1:])): ax for k, ax in labels.items() if k.startswith("panel")}
+
+
+def colors(figure):
+    """Return the color of each legend entry, by its text."""
+    return {
+        text.get_text().strip(): to_hex(handle.get_color())
+        for legend in figure.legends
+        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+        if hasattr(handle, "get_color")
+    }
+
+
+def lines(ax, color=None, **properties):
+    """Return (xs, ys) of the lines, of one color and with these properties (marker="x")."""
+    return [
+        (np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float))
+        for line in ax.lines
+        if color in (None, to_hex(line.get_color()))
+        and all(_property(line, key) == value for key, value in properties.items())
+    ]
+
+
+def _property(line, key):
+    value = getattr(line, f"get_{key}")()
+    return to_hex(value) if key.endswith("color") and value != "white" else value
+
+
+def dots(ax, color=None, **properties):
+    """Return the (x, y) of all such lines, sorted: for signs without a line between them."""
+    found = [(x, y) for xs, ys in lines(ax, color, **properties) for x, y in zip(xs, ys, strict=True)]
+    return sorted(found)
+
+
+def bands(ax, color=None):
+    """Return {x: (low, high)} for each filled polygon."""
+    found = []
+    for collection in ax.collections:
+        if not isinstance(collection, PolyCollection):
+            continue
+        fills = [to_hex(c) for c in collection.get_facecolor()]
+        for i, path in enumerate(collection.get_paths()):
+            if color not in (None, fills[i % len(fills)]):
+                continue
+            ends = {}
+            for x, y in path.vertices:
+                low, high = ends.get(float(x), (y, y))
+                ends[float(x)] = min(low, y), max(high, y)
+            found.append(ends)
+    return found
+
+
+def segments(ax, color=None, width=None):
+    """Return the points of each line of the panel's collections of lines."""
+    found = []
+    for collection in ax.collections:
+        if isinstance(collection, LineCollection):
+            for i, points in enumerate(collection.get_segments()):
+                own = collection.get_colors()[i % len(collection.get_colors())]
+                if color in (None, to_hex(own)) and width in (None, collection.get_linewidths()[0]):
+                    found.append(np.asarray(points, float))
+    return found

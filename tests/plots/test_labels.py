@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.figures import assert_readable, pages, texts
+from helpers.figures import assert_readable, pages, panels, texts
 from helpers.synthetic import RATES, write_results
 
 from normbench.analysis.tables import load_tables
@@ -21,14 +21,6 @@ def write(folder, keep, **axes):
     runs = pd.read_csv(where / "runs.csv", keep_default_na=False)
     runs[keep(runs)].to_csv(where / "runs.csv", index=False)
     return load_tables(where)
-
-
-def panels(figure):
-    return {
-        tuple(map(int, ax.get_label().split()[1:])): ax
-        for ax in figure.axes
-        if ax.get_label().startswith("panel")
-    }
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +157,7 @@ def test_a_loss_that_exploded_does_not_flatten_the_gap(placed):
     runs.loc[stuck[0], "final_train_loss"] = 1e11
     tables = replace(placed, runs=runs)
     (figure,) = pages(tables, "gap").values()
-    assert "others leave them" in texts(figure)
+    assert "stuck seeds far beyond the others are cut off" in texts(figure)
     assert all(abs(end) < 10 for ax in panels(figure).values() for end in ax.get_ylim())
 
 
@@ -179,11 +171,11 @@ def test_wrapping_breaks_words_last():
     assert abs(len(lines[0]) - len(lines[1])) < 12
 
 
-def test_colours_tell_good_accuracies_apart(placed):
+def test_colors_tell_good_accuracies_apart(placed):
     runs = placed.runs.assign(final_test_accuracy=np.linspace(0.91, 0.98, len(placed.runs)), outcome="trains")
     (figure,) = pages(replace(placed, runs=runs), "heatmap").values()
-    bar = next(ax for ax in figure.axes if ax.get_label() == "colour bar")
+    bar = next(ax for ax in figure.axes if ax.get_label() == "color bar")
     assert bar.get_ylim() == pytest.approx((0.9, 1.0))
     (figure,) = pages(placed, "heatmap").values()
-    bar = next(ax for ax in figure.axes if ax.get_label() == "colour bar")
+    bar = next(ax for ax in figure.axes if ax.get_label() == "color bar")
     assert bar.get_ylim() == (0.0, 1.0)

@@ -1,16 +1,16 @@
-"""A quantity of the probes against a swept key: internal covariate shift and rate, noise and batch size."""
+"""A quantity of the probes against a swept key: internal covariate shift and learning rate, say."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from normbench.analysis.tables import Tables
 from normbench.names import NET
-from normbench.plots.base import FigureKind, Request, main_axis
-from normbench.plots.figures.rate import measured
+from normbench.plots.chart import Chart
+from normbench.plots.over_key import OverKey, over_key
 from normbench.plots.probed import (
     any_measured,
     chosen_layer,
@@ -21,31 +21,35 @@ from normbench.plots.probed import (
     probe_view,
     rows,
     spans_decades,
+    unitless,
 )
+from normbench.plots.view import Request, main_axis
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
-
 
 USUAL = ("ics.norm", "weights.v_norm", "weights.effective_rate", "gradient_noise.variance")
-AT_END = "weights."  # these have a history: the last measurement counts, of all others the mean
+AT_END = "weights."  # quantities with a history: the last measurement counts; of all others the mean
 
 
-def applies(tables: Tables) -> bool:
-    """A key is swept, and a probe measured a quantity that is usually shown so."""
-    return bool(tables.varied) and any_measured(*USUAL)(tables)
+class Against(OverKey):
+    """A quantity against a swept key (--x batch_size --quantity gradient_noise.variance)."""
+
+    name: Literal["against"] = "against"
+
+    probe: ClassVar[str] = "ics, weights or gradient_noise"
+    any_quantity: ClassVar[bool] = True
+
+    def applies(self, tables: Tables) -> bool:
+        """Return whether a key is swept and a probe measured a quantity that is usually shown so."""
+        return bool(tables.varied) and any_measured(tables, *USUAL)
+
+    def compute(self, tables: Tables, request: Request) -> list[Chart]:
+        """Return a page for each quantity, against the learning rate or the key that `x` names."""
+        return [_page(tables, request, name) for name in chosen_quantities(tables, request, USUAL)]
 
 
-def draw(tables: Tables, request: Request) -> dict[str, Figure]:
-    """Draw a page for each quantity, against the rate or the key that `x` names."""
-    return {
-        page_name("against", quantity): _page(tables, request, quantity)
-        for quantity in chosen_quantities(tables, request, USUAL)
-    }
-
-
-def _page(tables: Tables, request: Request, quantity: str) -> Figure:
+def _page(tables: Tables, request: Request, quantity: str) -> Chart:
     shown = probe_view(tables, request, [quantity], x=request.x or main_axis(tables))
     table = tables.layers[tables.layers["quantity"] == quantity]
     whole = request.layer is None and bool((table["layer"] == NET).any())
@@ -53,16 +57,15 @@ def _page(tables: Tables, request: Request, quantity: str) -> Figure:
     values, when = _values(rows(tables, shown, [quantity], layer), request, quantity)
     runs = shown.runs.assign(**{quantity: shown.runs["run"].map(values)})
     logs = [quantity] if spans_decades(runs[quantity].to_numpy(float)) else []
-    name = f"{named(quantity)}, {when}"
-    shown = replace(
-        shown, runs=runs, notes=[f"Of {called}; [{quantity}] of layers.csv, {when}", *shown.notes]
-    )
-    return measured(tables, shown, [quantity], {quantity: name}, logs)
+    what = f"{unitless(quantity)} of {called}"
+    names = {quantity: f"{named(quantity)}, {when}"}
+    stem = page_name("against", quantity)
+    return over_key(tables, replace(shown, runs=runs), [quantity], stem, what, names, logs)
 
 
 def _values(table: pd.DataFrame, request: Request, quantity: str) -> tuple[pd.Series[float], str]:
     """Return one number for each run, and when it was measured."""
-    table = table.drop_duplicates(["run", "step"])  # a run may stand in several panels
+    table = table.drop_duplicates(["run", "step"])  # a run may be in several panels
     table = table[np.isfinite(table["value"])]
     if request.steps:
         steps = chosen_steps(table, request, 1)[:1]
@@ -70,15 +73,3 @@ def _values(table: pd.DataFrame, request: Request, quantity: str) -> tuple[pd.Se
     if quantity.startswith(AT_END):
         return table.sort_values("step").groupby("run")["value"].last(), "at the last measurement"
     return table.groupby("run")["value"].mean(), "mean over the measured steps"
-
-
-FIGURES = (
-    FigureKind(
-        "against",
-        "a quantity against the rate or another key (--x batch_size --quantity gradient_noise.variance)",
-        applies,
-        draw,
-        probe="ics, weights or gradient_noise",
-        any_quantity=True,
-    ),
-)

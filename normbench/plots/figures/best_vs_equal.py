@@ -1,99 +1,132 @@
-"""Each variant at its own best rate, beside all of them at equal rates: two answers to 'is it better?'."""
+"""Each variant at its own best learning rate, beside all of them at equal ones."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
 from normbench.analysis.tables import Tables
-from normbench.analysis.variants import number, score
+from normbench.analysis.variants import number
 from normbench.names import RATE
-from normbench.plots import marks
-from normbench.plots.base import FigureKind, Request, notes, several_seeds, trains_text, view
-from normbench.plots.figures.rate import NAMES, accuracy_column
-from normbench.plots.sheet import Sheet
-from normbench.plots.style import Look, looks
-from normbench.stats.intervals import t_interval
+from normbench.plots.captions import caption, footer, warnings
+from normbench.plots.chart import Axis, Chart, Grid, Place, marks_of
+from normbench.plots.kind import FigureKind
+from normbench.plots.means import best_table, by_outcome, point_signs
+from normbench.plots.over_key import NAMES, accuracy_column
+from normbench.plots.view import Request, View, view
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-EQUAL = 4  # equal rates shown, at most
-TICKS = (  # of an axis of shares, from wide to narrow ranges
-    (0.02, 0.1, 0.5, 0.9, 0.98, 0.998),
-    (0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99),
-    tuple(k / 100 for k in range(2, 100, 2)),
-    tuple(k / 100 for k in range(1, 100)),
-)
+    from normbench.plots.style import Look
+
+EQUAL = 4  # equal learning rates shown, at most
 
 
-def applies(tables: Tables) -> bool:
-    """Rates and something else are swept, and an accuracy was measured."""
-    return RATE in tables.varied and len(tables.varied) > 1 and accuracy_column(tables) is not None
+class BestVsEqual(FigureKind):
+    """Each variant at its own best learning rate, and all at equal ones."""
 
+    name: Literal["best_vs_equal"] = "best_vs_equal"
 
-def draw(tables: Tables, request: Request) -> dict[str, Figure]:
-    """Draw final accuracies: a column for each variant's own best rate, then columns of equal rates."""
-    shown = view(tables, Request(None, request.color, request.panel), RATE)
-    runs = shown.runs[shown.runs["outcome"].notna()]
-    measure = accuracy_column(tables) or "final_test_accuracy"
-    best = marks.best_table(shown)
-    equal = equal_rates(runs, best)
-    variants, panels = len(shown.color), len(shown.panels)
-    sheet = Sheet(
-        panels, 1 + len(equal), height=max(0.6, 0.2 * variants + 0.12), widest=3.2, narrowest=1.5, hgap=0.2
-    )
-    sheet.left = max(len(t) for t in shown.color.labels) * sheet.font * 0.62 / 72 + 0.35
-    sheet.heads = {(0, 0): "each at its own best rate"}
-    sheet.heads.update({(0, c + 1): f"all at rate {number(rate)}" for c, rate in enumerate(equal)})
-    if panels > 1:
-        sheet.strips = dict(enumerate(_panel_names(shown)))
-    reached = runs.loc[runs["outcome"] != "diverged", measure].dropna()
-    limits = (
-        max(0.01, _shift(float(reached.min()), -0.4)) if len(reached) else 0.05,
-        min(0.9995, _shift(float(reached.max()), 0.5)) if len(reached) else 0.95,
-    )
-    styles = looks(shown.color)
-    used: set[str] = set()
-    for p in range(panels):
-        part = runs[runs["panel"] == p]
-        for c in range(1 + len(equal)):
-            ax = sheet.at(p, c)
-            ax.set_ylim(variants - 0.5, -0.5)
-            ax.set_yticks(range(variants), shown.color.labels)
-            _stretch(ax, limits)
-            own = best[best["panel"] == p].set_index("color")
-            for code in range(variants):
-                rate = own["rate"].get(code, np.nan) if c == 0 else equal[c - 1]
-                cell = part[(part["color"] == code) & np.isclose(part[RATE], rate)]
-                used |= _cell(ax, cell, measure, code, styles[code], several_seeds(shown))
-                if c == 0 and len(cell):
-                    _name_rate(ax, own.loc[code], code, cell[measure].mean(), styles[code], sheet.font)
-    interval = (
-        "line: 95 % Student-t interval of the mean over seeds"
-        if several_seeds(shown)
-        else "n = 1: no interval"
-    )
-    lines = notes(tables, shown, f"{NAMES[measure].split(' (')[0]}; {interval}", trains_text(tables))
-    lines.append(
-        f"best rate: best mean {score(runs)[1]} over seeds, named in the first column; !: at the grid's edge"
-    )
-    return {
-        "best_vs_equal": sheet.finish(
-            tables.title,
-            lines,
-            [("", marks.sign_handles(used))],
-            f"{NAMES[measure]}, stretched towards 0 and 1",
-            "",
+    def applies(self, tables: Tables) -> bool:
+        """Return whether learning rates and another key are swept and an accuracy was measured."""
+        return RATE in tables.varied and len(tables.varied) > 1 and accuracy_column(tables) is not None
+
+    def compute(self, tables: Tables, request: Request) -> list[Chart]:
+        """Return final accuracies, a column for the best learning rates, then columns of equal ones.
+
+        One row for each variant (`color`), panel and column (`block`; 0: at its best): `lr`; mean, low, high
+        of the seeds that did not diverge; how many of n train, are stuck and diverged; `edge` of the best.
+        """
+        shown = view(tables, Request(None, request.color, request.panel), RATE)
+        measure = accuracy_column(tables) or "final_test_accuracy"
+        best = best_table(shown)
+        equal = equal_lrs(shown.ended, best)
+        frame = _frame(shown, measure, best, equal)
+        y = Axis("", "levels", (len(shown.color) - 0.5, -0.5), names=shown.color.labels)
+        x = Axis(f"{NAMES[measure]}, stretched toward 0 and 1", "share", _limits(shown.ended, measure))
+        panels = len(shown.panels)
+        places = [Place(p, c, p, c, x, y) for p in range(panels) for c in range(1 + len(equal))]
+        heads = {(0, 0): "each at its own best"}
+        heads.update({(0, c + 1): f"all at learning rate {number(rate)}" for c, rate in enumerate(equal)})
+        strips = dict(enumerate(_panel_names(shown))) if panels > 1 else {}
+        what = (
+            f"{NAMES[measure].split(' (')[0]} at the best (named; !: at the grid's edge) and at equal rates"
         )
-    }
+        return [
+            Chart(
+                stem="best_vs_equal",
+                title=tables.title,
+                frame=frame,
+                grid=Grid(tuple(places), heads, strips),
+                color=shown.color,
+                caption=caption(tables, shown, what),
+                warnings=warnings(tables, shown),
+                footer=footer(tables, outcomes=True),
+                signs=point_signs(frame),
+            )
+        ]
+
+    def layout(self, chart: Chart) -> dict[str, float]:
+        """Return the sizes: low panels, many in a row."""
+        height = max(0.6, 0.2 * len(chart.color) + 0.12)
+        return {"height": height, "widest": 3.2, "narrowest": 1.5, "hgap": 0.2}
+
+    def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
+        """Draw each variant's mean and interval, a cross for diverged seeds, the name of the best rate."""
+        low, high = look.x.inner
+        across = ax.get_yaxis_transform()
+        for row in marks_of(part):
+            style, y = look.of(row.color), row.color
+            if row.diverged:
+                sign = "x" if row.diverged == row.n else "+"
+                ax.plot(0.04, y, sign, color=style.color, ms=4, mew=1.1, transform=across, zorder=4)
+            if np.isfinite(row.low):
+                ends = np.clip([row.low, row.high], low, high)
+                ax.plot(ends, [y, y], color=style.color, lw=1.3, zorder=3)
+            if np.isfinite(row.mean):
+                fill = "white" if row.stuck else style.color
+                mark: dict[str, Any] = {"marker": style.marker, "mfc": fill, "ms": 4.8}
+                ax.plot(np.clip(row.mean, low, high), y, color=style.color, zorder=5, **mark)
+            if row.block == 0:
+                _name_lr(ax, row, style.color, look)
 
 
-def equal_rates(runs: pd.DataFrame, best: pd.DataFrame) -> list[float]:
+def _frame(shown: View, measure: str, best: pd.DataFrame, equal: list[float]) -> pd.DataFrame:
+    """Return the cells of all columns."""
+    import pandas as pd
+
+    runs = shown.ended
+    own = best.set_index(["panel", "color"])
+    keys = list(runs[["panel", "color"]].itertuples(index=False, name=None))
+    at_best = np.isclose(runs[RATE], [own["rate"].get(key, np.nan) for key in keys])
+    frames = []
+    for block, chosen in enumerate([at_best, *(np.isclose(runs[RATE], rate) for rate in equal)]):
+        cells = runs[chosen].assign(lr=runs.loc[chosen, RATE])
+        frames.append(by_outcome(cells, ["panel", "color", "lr"], measure, log=False).assign(block=block))
+    frame = pd.concat(frames, ignore_index=True)
+    keys = list(frame[["panel", "color"]].itertuples(index=False, name=None))
+    return frame.assign(mark="point", edge=[own["edge"].get(key, "") for key in keys])
+
+
+def _limits(runs: pd.DataFrame, measure: str) -> tuple[float, float]:
+    """Return limits that hold all accuracies, with room on the stretched axis."""
+    reached = runs.loc[runs["outcome"] != "diverged", measure].dropna()
+    if not len(reached):
+        return 0.05, 0.95
+    low, high = _moved(float(reached.min()), -0.4), _moved(float(reached.max()), 0.5)
+    return max(0.01, low), min(0.9995, high)
+
+
+def _moved(share: float, by: float) -> float:
+    """Return a share moved along the stretched axis."""
+    share = min(max(share, 1e-4), 1 - 1e-4)
+    return float(1 / (1 + np.exp(-np.log(share / (1 - share)) - by)))
+
+
+def equal_lrs(runs: pd.DataFrame, best: pd.DataFrame) -> list[float]:
     """Return some rates that all variants have and at which some train, one near the first variant's best."""
     variants = runs["color"].nunique()
     rates = runs.groupby(RATE)["color"].nunique()
@@ -111,8 +144,8 @@ def equal_rates(runs: pd.DataFrame, best: pd.DataFrame) -> list[float]:
     return sorted(chosen)
 
 
-def _panel_names(shown: Any) -> list[str]:
-    """Return each panel's whole name, for here every panel is a row."""
+def _panel_names(shown: View) -> list[str]:
+    """Return each panel's whole name: here every panel is a row."""
     panels = shown.panels
     names = []
     for r, c in panels.where:
@@ -121,74 +154,10 @@ def _panel_names(shown: Any) -> list[str]:
     return names
 
 
-def _cell(ax: Axes, cell: pd.DataFrame, measure: str, y: int, look: Look, several: bool) -> set[str]:
-    """Draw one variant at one rate: the mean over its seeds with its interval, a cross for diverged seeds."""
-    if not len(cell):
-        return set()
-    used = {"average"}
-    lost = cell["outcome"] == "diverged"
-    values = cell.loc[~lost, measure].dropna().to_numpy(float)
-    if lost.any():
-        word, sign = ("diverged", "x") if lost.all() else ("some diverged", "+")
-        used.add(word)
-        where = ax.get_yaxis_transform()
-        ax.plot(0.04, y, sign, color=look.color, ms=4, mew=1.1, transform=where, zorder=4)
-    if not len(values):
-        return used - {"average"}
-    stuck = (cell.loc[~lost, "outcome"] == "stuck").any()
-    used.add("stuck" if stuck else "trains")
-    if several:
-        interval = t_interval(values)
-        if np.isfinite(interval.low):
-            ends = np.clip([interval.low, interval.high], *ax.get_xlim())
-            ax.plot(ends, [y, y], color=look.color, lw=1.3, zorder=3)
-    ax.plot(
-        float(np.clip(values.mean(), *ax.get_xlim())),
-        y,
-        marker=look.marker,
-        color=look.color,
-        mfc="white" if stuck else look.color,
-        ms=4.8,
-        zorder=5,
-    )
-    return used - {"average"}
-
-
-def _name_rate(ax: Axes, best: Any, y: int, mean: float, look: Look, font: float) -> None:
-    """Write a best rate at the side of the panel where there is room."""
-    text = number(best["rate"]) + (" !" if best["edge"] else "")
-    right = (
-        ax.transLimits.transform(ax.transScale.transform((mean, 0)))[0] < 0.5 if np.isfinite(mean) else False
-    )
-    x, side = (0.97, "right") if right else (0.03, "left")
-    ax.text(
-        x, y, text, transform=ax.get_yaxis_transform(), ha=side, va="center", size=font - 1, color=look.color
-    )
-
-
-def _shift(share: float, by: float) -> float:
-    """Return a share moved along the stretched axis."""
-    share = min(max(share, 1e-4), 1 - 1e-4)
-    return float(1 / (1 + np.exp(-np.log(share / (1 - share)) - by)))
-
-
-def _stretch(ax: Axes, limits: tuple[float, float]) -> None:
-    """Stretch an axis of shares towards 0 and 1 (logit), where accuracies differ by little that matters."""
-    ax.set_xscale("logit")
-    ax.set_xlim(*limits)
-    ticks: list[float] = []
-    for usual in TICKS:
-        ticks = [t for t in usual if limits[0] <= t <= limits[1]]
-        if len(ticks) > 1:
-            break
-    else:
-        ticks = [float(f"{t:.4g}") for t in np.linspace(*limits, 4)[1:3]]
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
-    ax.xaxis.set_major_formatter(FixedFormatter([number(t) for t in ticks]))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_minor_formatter(NullFormatter())
-
-
-FIGURES = (
-    FigureKind("best_vs_equal", "each variant at its own best rate, and all at equal rates", applies, draw),
-)
+def _name_lr(ax: Axes, row: Any, color: Any, look: Look) -> None:
+    """Write the best learning rate at the side of the panel where there is room."""
+    text = number(row.lr) + (" !" if row.edge else "")
+    place = ax.transLimits.transform(ax.transScale.transform((row.mean, 0)))[0]
+    x, side = (0.97, "right") if place < 0.5 else (0.03, "left")  # NaN: at the left
+    where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "ha": side, "va": "center"}
+    ax.text(x, row.color, text, size=look.font - 1, color=color, **where)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from matplotlib.ticker import MaxNLocator
+import numpy as np
 
-from normbench.analysis.judge import Verdict, judge_all
 from normbench.analysis.tables import Tables
-from normbench.analysis.variants import label
-from normbench.plots.base import FigureKind, Request, seeds_text, shared_text, trains_text
-from normbench.plots.labels import parts, wrap
-from normbench.plots.sheet import Sheet
-from normbench.plots.style import BLUE, GREY, INK, RED, plain_log
+from normbench.analysis.variants import label, levels
+from normbench.plots.captions import footer, line, seeds_text
+from normbench.plots.chart import Axis, Chart, Grid, Place, marks_of
+from normbench.plots.kind import FigureKind, Handles
+from normbench.plots.style import BLUE, GREY, INK, RED
+from normbench.plots.view import Request
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+    from normbench.analysis.judge import Verdict
+    from normbench.plots.style import Look
 
 EXPECTED = "#DCEBDC"
 LOOKS: dict[str, dict[str, Any]] = {
@@ -32,52 +35,141 @@ NAME_INCHES = 2.1  # of a row's name, before it goes to another line
 WIDEST = 10.0  # an end of an interval further beyond all estimates (a factor, or times their spread) is open
 
 
-def applies(tables: Tables) -> bool:
-    """The config has claims."""
-    return bool(tables.config.get("claims"))
+class Claims(FigureKind):
+    """Estimate and interval of each claim, against what is expected."""
+
+    name: Literal["claims"] = "claims"
+
+    swept_x: ClassVar[bool] = False
+
+    def applies(self, tables: Tables) -> bool:
+        """Return whether the config has claims."""
+        return bool(tables.config.get("claims"))
+
+    def compute(self, tables: Tables, request: Request) -> list[Chart]:
+        """Return a row for each verdict; the rows of a claim have the same axis.
+
+        Columns: `mark` (the verdict), `id`, `name`, mean (the estimate), low, high, `expected_low`,
+        `expected_high`, `reason` (where the picture alone does not tell why it is inconclusive).
+        """
+        from normbench.analysis.judge import judge_all
+
+        verdicts = judge_all(tables)
+        claims = [list(rows) for _, rows in groupby(range(len(verdicts)), key=lambda r: verdicts[r].id)]
+        places, heads = [], {}
+        for rows in claims:
+            first = verdicts[rows[0]]
+            heads[rows[0], 0] = f"{first.id}: {first.claim.statement}"
+            low, high, log = _limits([verdicts[r] for r in rows])
+            for r in rows:
+                named = _axis_name(first) if r == rows[-1] else ""
+                x = Axis(named, limits=(low, high), log=log)
+                y = Axis("", "rows", (-1.0, 1.0), names=(verdicts[r].group or verdicts[r].id,))
+                places.append(Place(r, 0, r, 0, x, y))
+        strips = {r: f"{one.verdict}, n = {one.n}" for r, one in enumerate(verdicts)}
+        gaps = {rows[0]: 0.42 for rows in claims[1:]}
+        holm = ", with Holm's correction" if len(verdicts) > 1 else ""
+        what = f"estimate and 95 % interval against what is expected{holm}"
+        return [
+            Chart(
+                stem="claims",
+                title=tables.title,
+                frame=_frame(verdicts),
+                grid=Grid(tuple(places), heads, strips, tuple(range(len(verdicts))), gaps),
+                color=levels(tables.runs, ()),
+                caption=line(what, seeds_text(tables.runs, tables.varied), tables.steps),
+                footer=footer(tables, outcomes=True),
+            )
+        ]
+
+    def layout(self, chart: Chart) -> dict[str, float]:
+        """Return the sizes: low rows, as high as their names need."""
+        lines = (_in_lines(place.y.names[0]).count("\n") + 1 for place in chart.grid.places)
+        return {"height": 0.08 + 0.15 * max(2, *lines), "widest": 5.4, "hgap": 1.2}
+
+    def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
+        """Draw one verdict."""
+        (row,) = marks_of(part)
+        low, high = look.x.inner
+        ax.set_yticks([0], [_in_lines(look.y.names[0])])
+        ax.tick_params(left=False)
+        ax.axvline(1.0 if look.x.log else 0.0, color=GREY, lw=0.7, zorder=1)
+        expected = row.expected_low, row.expected_high
+        ax.axvspan(*np.clip(expected, low, high), color=EXPECTED, lw=0, zorder=0.6)
+        for x in expected:
+            if low < x < high:
+                ax.axvline(x, color="#5B8A5B", lw=0.9, zorder=1.1)
+        style = LOOKS[row.mark]
+        if row.reason:
+            _reason(ax, row, look.font - 1)
+        ends = [row.low, row.high]
+        if not np.isnan(ends).any():
+            ax.plot(np.clip(ends, low, high), [0, 0], color=style["color"], lw=1.6, zorder=3)
+            for x, sign, at in ((ends[0], "<", low), (ends[1], ">", high)):
+                if not low <= x <= high:
+                    ax.plot(at, 0, sign, color=style["color"], ms=6, clip_on=False, zorder=4)
+        if low <= row.mean <= high:
+            ax.plot(row.mean, 0, ls="none", zorder=5, **{"ms": 6, "mew": 1.2, **style})
+
+    def signs(self, chart: Chart) -> Handles:
+        """Return what the marks mean."""
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Patch
+
+        frame = chart.frame
+        handles: Handles = [(Patch(color=EXPECTED), "expected")]
+        for word, look in LOOKS.items():
+            if (frame["mark"] == word).any():
+                handles.append((Line2D([], [], ls="-", lw=1.6, **{"ms": 6, "mew": 1.2, **look}), word))
+        limits = np.array([place.x.inner for place in chart.grid.places])
+        if ((frame["low"] < limits[:, 0]) | (frame["high"] > limits[:, 1])).any():
+            handles.append((Line2D([], [], ls="none", marker=">", color=INK), "goes on beyond the axis"))
+        return handles
 
 
-def draw(tables: Tables, request: Request) -> dict[str, Figure]:
-    """Draw a row for each verdict, below its claim's statement; the rows of a claim share their axis."""
-    verdicts = judge_all(tables)
-    claims = [list(rows) for _, rows in groupby(range(len(verdicts)), key=lambda r: verdicts[r].id)]
-    names = [_name(one) for one in verdicts]
-    height = 0.08 + 0.15 * max(2, *(name.count("\n") + 1 for name in names))
-    rows_apart: dict[int, object] = {
-        r: r for r in range(len(verdicts))
-    }  # each has its own name, hence its own vertical axis
-    sheet = Sheet(len(verdicts), 1, widest=5.4, height=height, share_x=False, y_groups=rows_apart, hgap=1.2)
-    sheet.strips = {r: f"{one.verdict}, n = {one.n}" for r, one in enumerate(verdicts)}
-    beyond = False
-    for rows in claims:
-        first = verdicts[rows[0]]
-        sheet.heads[rows[0], 0] = f"{first.id}: {first.claim.statement}"
-        limits = _limits([verdicts[r] for r in rows])
-        for r in rows:
-            beyond |= _row(sheet.at(r, 0), verdicts[r], names[r], limits, sheet.font)
-        sheet.at(rows[-1], 0).set_xlabel(_axis_name(first), fontsize=sheet.font - 0.5, labelpad=2)
-        sheet.row_gaps[rows[0]] = 0.42 if rows[0] else 0.0
-    sheet.bottom = 0.62
-    shared = (shared_text(tables), tables.steps, seeds_text(tables.runs, tables.varied))
-    lines = [
-        "Estimate and 95 % interval over seeds, against what is expected; with several verdicts, Holm's "
-        "correction for their number; 'normbench verify' gives the reasons",
-        "; ".join(text for text in shared if text),
-        trains_text(tables),
-    ]
-    figure = sheet.finish(tables.title, lines, [("", _handles(verdicts, beyond))], "", "")
-    for rows in claims:
-        for r in rows:
-            sheet.at(r, 0).tick_params(labelbottom=r == rows[-1], bottom=r == rows[-1])
-    return {"claims": figure}
+def _in_lines(name: str) -> str:
+    from normbench.plots.labels import parts
+
+    return "\n".join(parts(name, NAME_INCHES, 8.5))
 
 
-def _name(one: Verdict) -> str:
-    return "\n".join(parts(one.group, NAME_INCHES, 8.5)) if one.group else one.id
+def _reason(ax: Axes, row: Any, size: float) -> None:
+    """Write why a verdict is inconclusive: in the middle, or above its marks."""
+    from normbench.plots.labels import wrap
+
+    text = "\n".join(wrap(row.reason, 5.2, size))
+    y, va = (0.5, "center") if math.isnan(row.mean) and math.isnan(row.low) else (0.96, "top")
+    ax.text(0.02, y, text, transform=ax.transAxes, va=va, size=size, color=INK, bbox=PAPER, zorder=2)
+
+
+def _frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for r, one in enumerate(verdicts):
+        low, high = one.claim.region
+        why = one.verdict == "inconclusive" and not _obvious(one)
+        rows.append(
+            {
+                **{"panel": r, "block": 0, "color": 0, "mark": one.verdict, "id": one.id, "name": one.group},
+                **{"mean": one.estimate, "low": one.ci_low, "high": one.ci_high, "n": one.n},
+                **{"expected_low": low, "expected_high": high},
+                "reason": one.reason.split(";")[0] if why else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _obvious(one: Verdict) -> bool:
+    """Return whether the picture alone tells why it is inconclusive: the interval reaches over the bound."""
+    low, high = one.claim.region
+    inside = low <= one.ci_low and one.ci_high <= high
+    outside = one.ci_high < low or one.ci_low > high
+    return one.at_level is not None and not inside and not outside
 
 
 def _axis_name(one: Verdict) -> str:
-    """Return what the axis shows: `ratio of the largest rate that trains (of / against)`."""
+    """Return what the axis shows: `ratio, largest rate that trains: batchnorm / norm none`."""
     what = one.measure.label
     if one.claim.comparison == "slope":
         decades = ", in decades," if one.measure.scale == "log" else ""
@@ -87,16 +179,16 @@ def _axis_name(one: Verdict) -> str:
 
 
 def _side(one: Verdict, name: str) -> str:
-    """Return a group by the values that tell it from the other, or its name where that is not short."""
-    groups = one.claim.groups
-    own, other = groups[name], groups["against" if name == "of" else "of"]
+    """Return a side by the values that tell it from the other, or its name where that is not short."""
+    sides = one.claim.groups
+    own, other = sides[name], sides["against" if name == "of" else "of"]
     differing = {key: value for key, value in own.items() if other.get(key) != value}
     short = differing and not any(isinstance(value, list) for value in differing.values())
     return label(tuple(differing), differing.values(), named=True) if short else name
 
 
 def _limits(verdicts: Sequence[Verdict]) -> tuple[float, float, bool]:
-    """Return the ends of a block's axis and whether it is logarithmic; far ends of intervals stay outside."""
+    """Return the ends of a claim's axis and whether it is logarithmic; far ends of intervals stay outside."""
     log = verdicts[0].claim.comparison == "ratio"
     scale = math.log if log else float
     middle = [1.0 if log else 0.0]
@@ -112,72 +204,3 @@ def _limits(verdicts: Sequence[Verdict]) -> tuple[float, float, bool]:
     pad = 0.08 * max(high - low, 0.3 if log else 1e-6)
     low, high = low - pad, high + pad
     return (math.exp(low), math.exp(high), True) if log else (low, high, False)
-
-
-def _row(ax: Axes, one: Verdict, name: str, limits: tuple[float, float, bool], font: float) -> bool:
-    """Draw one verdict; return whether its interval goes on beyond the axis."""
-    low, high, log = limits
-    ax.set_xscale("log" if log else "linear")
-    ax.set_xlim(low, high)
-    ax.set_ylim(-1, 1)
-    ax.set_yticks([0], [name])
-    ax.tick_params(left=False)
-    ax.grid(False, axis="y")
-    if log:
-        plain_log(ax.xaxis, low, high)
-    else:
-        ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.axvline(1.0 if log else 0.0, color=GREY, lw=0.7, zorder=1)
-    ax.axvspan(*(min(max(x, low), high) for x in one.claim.region), color=EXPECTED, lw=0, zorder=0.6)
-    for x in one.claim.region:
-        if low < x < high:
-            ax.axvline(x, color="#5B8A5B", lw=0.9, zorder=1.1)
-    look = LOOKS[one.verdict]
-    if one.verdict == "inconclusive" and not _obvious(one):
-        nothing = math.isnan(one.estimate) and math.isnan(one.ci_low)  # else the marks stand in the middle
-        text = "\n".join(wrap(one.reason.split(";")[0], 5.2, font - 1))
-        y, va = (0.5, "center") if nothing else (0.96, "top")
-        ax.text(0.02, y, text, transform=ax.transAxes, va=va, size=font - 1, color=INK, bbox=PAPER, zorder=2)
-    ends = [one.ci_low, one.ci_high]
-    beyond = False
-    if not any(map(math.isnan, ends)):
-        ax.plot([min(max(x, low), high) for x in ends], [0, 0], color=look["color"], lw=1.6, zorder=3)
-        for x, sign, at in ((ends[0], "<", low), (ends[1], ">", high)):
-            if not low <= x <= high:
-                ax.plot(at, 0, sign, color=look["color"], ms=6, clip_on=False, zorder=4)
-                beyond = True
-    if low <= one.estimate <= high:
-        ax.plot(one.estimate, 0, ls="none", zorder=5, **{"ms": 6, "mew": 1.2, **look})
-    return beyond
-
-
-def _obvious(one: Verdict) -> bool:
-    """Return whether the picture alone tells why it is inconclusive: the interval reaches over the bound."""
-    low, high = one.claim.region
-    inside = low <= one.ci_low and one.ci_high <= high
-    outside = one.ci_high < low or one.ci_low > high
-    return one.at_level is not None and not inside and not outside
-
-
-def _handles(verdicts: Sequence[Verdict], beyond: bool) -> list[tuple[Any, str]]:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles: list[tuple[Any, str]] = [(Patch(color=EXPECTED), "expected")]
-    for word, look in LOOKS.items():
-        if any(one.verdict == word for one in verdicts):
-            handles.append((Line2D([], [], ls="-", lw=1.6, **{"ms": 6, "mew": 1.2, **look}), word))
-    if beyond:
-        handles.append((Line2D([], [], ls="none", marker=">", color=INK), "goes on beyond the axis"))
-    return handles
-
-
-FIGURES = (
-    FigureKind(
-        "claims",
-        "estimate and interval of each claim, against what is expected",
-        applies,
-        draw,
-        swept_x=False,
-    ),
-)

@@ -1,35 +1,36 @@
-"""The gap between training and test, in accuracy and in loss, against the learning rate."""
+"""The gap between training and test."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from normbench.analysis.tables import Tables
-from normbench.plots.base import FigureKind, Request, main_axis, view
-from normbench.plots.figures.rate import measured
+from normbench.plots.chart import Chart
+from normbench.plots.over_key import OverKey, over_key
+from normbench.plots.view import Request, main_axis, view
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-def applies(tables: Tables) -> bool:
-    """Training and test accuracy were both measured at the end of some run, and a key is swept."""
-    columns = ["final_train_accuracy", "final_test_accuracy"]
-    return bool(tables.varied) and bool(tables.runs[columns].notna().all(axis=1).any())
+MOST_PANELS = 9  # beyond, only accuracy is shown
 
 
-def draw(tables: Tables, request: Request) -> dict[str, Figure]:
-    """Draw training minus test accuracy, and test minus training loss."""
-    shown = view(tables, request, main_axis(tables))
-    runs = shown.runs
-    runs = runs.assign(
-        gap_accuracy=runs["final_train_accuracy"] - runs["final_test_accuracy"],
-        gap_loss=runs["final_test_loss"] - runs["final_train_loss"],
-    )
-    measures = ["gap_accuracy", "gap_loss"] if len(shown.panels) <= 9 else ["gap_accuracy"]
-    measures = [m for m in measures if runs[m].notna().any()]
-    return {"gap": measured(tables, replace(shown, runs=runs), measures)}
+class Gap(OverKey):
+    """Training minus test accuracy, and test minus training loss, against the learning rate."""
 
+    name: Literal["gap"] = "gap"
 
-FIGURES = (FigureKind("gap", "training minus test accuracy, against the rate", applies, draw),)
+    def applies(self, tables: Tables) -> bool:
+        """Return whether a key is swept and some run has both training and test accuracy at its end."""
+        columns = ["final_train_accuracy", "final_test_accuracy"]
+        return bool(tables.varied) and bool(tables.runs[columns].notna().all(axis=1).any())
+
+    def compute(self, tables: Tables, request: Request) -> list[Chart]:
+        """Return both gaps, a block of panels each."""
+        shown = view(tables, request, main_axis(tables))
+        runs = shown.runs
+        runs = runs.assign(
+            gap_accuracy=runs["final_train_accuracy"] - runs["final_test_accuracy"],
+            gap_loss=runs["final_test_loss"] - runs["final_train_loss"],
+        )
+        measures = ["gap_accuracy", "gap_loss"] if len(shown.panels) <= MOST_PANELS else ["gap_accuracy"]
+        measures = [m for m in measures if runs[m].notna().any()]
+        return [over_key(tables, replace(shown, runs=runs), measures, "gap")]

@@ -1,17 +1,15 @@
-"""Santurkar et al.'s figure 4: the loss and its gradient along the gradient, over the training."""
+"""The loss and its gradient along the gradient (Santurkar et al. 2018, figure 4)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar, Literal
 
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import variant_keys
-from normbench.plots.base import FigureKind, Request, several_seeds
-from normbench.plots.over_steps import Block, over_steps
+from normbench.plots.chart import Chart
+from normbench.plots.over_steps import Block, OverSteps, over_steps
 from normbench.plots.probed import measured, probe_view
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from normbench.plots.view import Request
 
 BLOCKS = (
     Block("loss along the gradient (nats)", None, "landscape.loss_min", "landscape.loss_max", log=True),
@@ -21,27 +19,21 @@ BLOCKS = (
 NAMES = [name for block in BLOCKS for name in block.names]
 
 
-def draw(tables: Tables, request: Request) -> dict[str, Figure]:
-    """Draw both ranges and the smoothness against the step, a colour for each variant."""
-    color = request.color if request.color is not None else variant_keys(tables)
-    shown = probe_view(tables, request, NAMES, color, most=4)
-    average = "geometric mean over seeds" if several_seeds(shown) else "one run each"
-    interval = ", band: its 95 % Student-t interval" if several_seeds(shown) else ""
-    sentence = (
-        "steps of several lengths along the gradient of the coming batch, for measurement only; bands: from "
-        f"the smallest to the largest value over these lengths ({average}); effective smoothness: "
-        f"the largest change of the gradient for a unit of length ({average}{interval})"
-    )
-    return {"landscape": over_steps(tables, shown, BLOCKS, sentence)}
+class Landscape(OverSteps):
+    """Range of the loss and of the gradient's change along the gradient, and the smoothness."""
 
+    name: Literal["landscape"] = "landscape"
 
-FIGURES = (
-    FigureKind(
-        "landscape",
-        "range of the loss and of the gradient's change along the gradient, and its smoothness",
-        measured(*NAMES),
-        draw,
-        swept_x=False,
-        probe="landscape",
-    ),
-)
+    probe: ClassVar[str] = "landscape"
+    paper: ClassVar[str] = "Santurkar et al. 2018, arXiv:1805.11604"
+
+    def applies(self, tables: Tables) -> bool:
+        """Return whether all its quantities were measured."""
+        return measured(tables, *NAMES)
+
+    def compute(self, tables: Tables, request: Request) -> list[Chart]:
+        """Return both ranges and the smoothness against the step, a color for each variant."""
+        color = request.color if request.color is not None else variant_keys(tables)
+        shown = probe_view(tables, request, NAMES, color, most=4)
+        what = "ranges over several step lengths along the gradient, and the effective smoothness"
+        return [over_steps(tables, shown, BLOCKS, self.name, what, average="geometric mean")]

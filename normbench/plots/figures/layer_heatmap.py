@@ -2,120 +2,115 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-from matplotlib.colors import LogNorm, Normalize
 
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import variant_keys
 from normbench.names import NET
-from normbench.plots import marks
-from normbench.plots.base import FigureKind, Request, View, notes
-from normbench.plots.color_bar import color_bar
+from normbench.plots.captions import caption, footer, lost_text, warnings
+from normbench.plots.chart import Axis, Chart, ColorScale, Grid
+from normbench.plots.kind import FigureKind
+from normbench.plots.maps import color_map
+from normbench.plots.means import mean_band, thin
 from normbench.plots.probed import (
     any_measured,
     chosen_quantities,
     layers_of,
-    lost_text,
     named,
     page_name,
     probe_view,
     rows,
     spans_decades,
+    unitless,
 )
-from normbench.plots.sheet import Sheet
-from normbench.plots.style import clean
+from normbench.plots.style import thousands
+from normbench.plots.view import Request
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+    from normbench.plots.style import Look
 
 USUAL = ("gradients.norm", "activations.saturated", "activations.input_std", "ics.norm", "ics.cosine")
-EMPTY = "#F4F4F4"
 
 
-def draw(tables: Tables, request: Request) -> dict[str, Figure]:
-    """Draw a page for each quantity, a panel for each variant."""
-    return {
-        page_name("layer_heatmap", quantity): _page(tables, request, quantity)
-        for quantity in chosen_quantities(tables, request, USUAL)
-    }
+class LayerHeatmap(FigureKind):
+    """A quantity of each layer at each step as a map (--quantity gradients.norm)."""
+
+    name: Literal["layer_heatmap"] = "layer_heatmap"
+
+    swept_x: ClassVar[bool] = False
+    probe: ClassVar[str] = "gradients, activations or ics"
+    any_quantity: ClassVar[bool] = True
+
+    def applies(self, tables: Tables) -> bool:
+        """Return whether a quantity was measured that is usually shown so."""
+        return any_measured(tables, *USUAL)
+
+    def compute(self, tables: Tables, request: Request) -> list[Chart]:
+        """Return a page for each quantity, a panel for each variant."""
+        return [_page(tables, request, name) for name in chosen_quantities(tables, request, USUAL)]
+
+    def layout(self, chart: Chart) -> dict[str, float]:
+        """Return the sizes: rows of equal height, room for the bar of the colors."""
+        layers = len(chart.grid.places[0].y.names)
+        return {"height": min(4.2, max(1.15, 0.2 * layers + 0.2)), "right": 1.3}
+
+    def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
+        """Draw the cells."""
+        color_map(ax, part, look)
 
 
-def _page(tables: Tables, request: Request, quantity: str) -> Figure:
+def _page(tables: Tables, request: Request, quantity: str) -> Chart:
+    """Return one row for each cell: `x` (place of the `step`), `y` (place of the `layer`), mean."""
     panel = (*(request.color or ()), *(request.panel or variant_keys(tables)))
     shown = probe_view(tables, request, [quantity], (), tuple(dict.fromkeys(panel)))
     table = rows(tables, shown, [quantity])
-    table = marks.thin(table[table["layer"] != NET], len(shown.panels))
+    table = thin(table[table["layer"] != NET], len(shown.panels))
     layers = layers_of(table)
     steps = np.unique(table["step"].to_numpy())
     kept = table[~table["diverged"]]
     log = spans_decades(kept["value"].to_numpy(float))
-    means = marks.mean_band(kept, ["panel", "layer", "step"], "value", log)
-    norm = _scale(means["mean"].to_numpy(float), log)
-    panels = shown.panels
-    height = min(4.2, max(1.15, 0.2 * len(layers) + 0.2))
-    sheet = Sheet(panels.rows, panels.cols, present=set(panels.where), height=height)
-    sheet.heads, sheet.strips = dict(panels.heads), dict(panels.strips)
-    mesh: Any = None
-    for p, (r, c) in enumerate(panels.where):
-        mesh = _panel(sheet.at(r, c), means[means["panel"] == p], layers, steps, norm, sheet)
-    sheet.right = 1.3
-    lines = notes(tables, shown, _sentence(shown, quantity, log), lost_text(shown))
-    figure = sheet.finish(
-        tables.title, lines, [], "step (each column one measurement)", "layer, output at the top"
+    frame = mean_band(kept, ["panel", "layer", "step"], "value", log)
+    places = {layer: i for i, layer in enumerate(layers)}
+    x, y = np.searchsorted(steps, frame["step"]), frame["layer"].map(places)
+    empty = "gray: not measured, no such layer" + ", or 0" * log
+    return Chart(
+        stem=page_name("layer_heatmap", quantity),
+        title=tables.title,
+        frame=frame.assign(block=0, color=0, mark="cell", x=x, y=y),
+        grid=Grid.of_panels(
+            shown.panels,
+            _axis("step (each column one measurement)", [thousands(step) for step in steps]),
+            _axis("layer, output at the top", layers),
+        ),
+        color=shown.color,
+        caption=caption(
+            tables,
+            shown,
+            f"color: {unitless(quantity)}; {empty}",
+            "geometric mean" if log else "mean",
+            band=False,
+        ),
+        warnings=warnings(tables, shown, lost_text(shown)),
+        footer=footer(tables),
+        scale=_scale(frame["mean"].to_numpy(float), log, named(quantity)),
     )
-    color_bar(figure, sheet, mesh, named(quantity), "colour", 1.05)
-    return figure
 
 
-def _sentence(shown: View, quantity: str, log: bool) -> str:
-    zero = ", or 0" if log else ""
-    kind = "geometric mean" if log else "mean"
-    grey = f"grey: not measured, or no such layer{zero}"
-    return f"colour: {named(quantity)} [{quantity}], {kind} over seeds; {grey}"
+def _axis(label: str, names: list[str]) -> Axis:
+    return Axis(label, "thinned", (-0.5, len(names) - 0.5), names=tuple(names))
 
 
-def _scale(values: np.ndarray, log: bool) -> Normalize:
-    """Return the scale of the colours; single values far beyond the others take its ends."""
+def _scale(values: np.ndarray, log: bool, label: str) -> ColorScale:
+    """Return the scale of the colors; single values far beyond the others take its ends."""
     values = values[np.isfinite(values)]
     if not len(values):
-        return Normalize(0, 1)
+        return ColorScale(0.0, 1.0, False, label, "color")
     low, high = (float(v) for v in np.quantile(values, [0.005, 0.995]))
     if low == high:
         high = low * 1.01 if log else low + 1.0
-    return LogNorm(low, high, clip=True) if log else Normalize(low, high, clip=True)
-
-
-def _panel(
-    ax: Axes, part: pd.DataFrame, layers: list[str], steps: np.ndarray, norm: Normalize, sheet: Sheet
-) -> Any:
-    values = np.full((len(layers), len(steps)), np.nan)
-    places = {layer: i for i, layer in enumerate(layers)}
-    values[part["layer"].map(places), np.searchsorted(steps, part["step"])] = part["mean"]
-    edges = np.arange(len(steps) + 1) - 0.5, np.arange(len(layers) + 1) - 0.5
-    mesh = ax.pcolormesh(*edges, np.ma.masked_invalid(values), cmap="cividis", norm=norm, rasterized=True)
-    ax.set_facecolor(EMPTY)
-    ax.grid(False)
-    every = max(1, -(-len(layers) // int(max(1, sheet.height / 0.14))))
-    ax.set_yticks(range(0, len(layers), every), [clean(name) for name in layers[::every]])
-    texts = [marks.thousands(step) for step in steps]
-    room = max(2, int(sheet.width / (max(map(len, texts), default=1) * sheet.font * 0.62 / 72 + 0.12)))
-    shown = range(0, len(steps), max(1, -(-(len(steps) - 1) // (room - 1))))
-    ax.set_xticks(shown, [texts[i] for i in shown])
-    return mesh
-
-
-FIGURES = (
-    FigureKind(
-        "layer_heatmap",
-        "a quantity of each layer at each step as a map (--quantity gradients.norm)",
-        any_measured(*USUAL),
-        draw,
-        swept_x=False,
-        probe="gradients, activations or ics",
-        any_quantity=True,
-    ),
-)
+    return ColorScale(low, high, log, label, "color")

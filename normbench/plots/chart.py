@@ -1,0 +1,168 @@
+"""A figure as data: a tidy frame, the axes of its panels and its words. Nothing here draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from normbench.analysis.variants import Levels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from normbench.plots.view import Panels
+
+FRAME: Sequence[str] = (
+    "panel",
+    "block",
+    "color",
+    "x",
+    "mean",
+    "low",
+    "high",
+    "mark",
+)  # columns of all charts
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A gray part of a vertical axis for marks that have no value on it, such as diverged runs.
+
+    `side` is where its text is written: at the left or right within the strip, as a tick, or nowhere.
+    """
+
+    low: float
+    high: float
+    text: str
+    side: Literal["left", "right", "tick", ""] = ""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a panel.
+
+    `kind` chooses the ticks: `number` (1, 2, 5), `values` (the measured values themselves, as of a learning
+    rate), `step`, `names` (one for each of 0, 1, 2, ...), `thinned` (as many names as have room), `rows`
+    (names of rows), `levels` (the same, with grid lines) or `share` (stretched toward 0 and 1).
+    """
+
+    label: str = ""
+    kind: Literal["number", "values", "step", "names", "thinned", "rows", "levels", "share"] = "number"
+    limits: tuple[float, float] | None = None  # None: as far as the data goes
+    log: bool = False
+    values: tuple[float, ...] = ()  # what was measured, for `values` and `step`
+    names: tuple[str, ...] = ()
+    separated: bool = False  # thin lines between the names
+    level: float | None = None  # a dashed line across the panel
+    strip: Strip | None = None
+
+    @property
+    def inner(self) -> tuple[float, float]:
+        """Return the limits without the strip."""
+        assert self.limits is not None
+        low, high = self.limits
+        if self.strip is None:
+            return low, high
+        return (self.strip.high, high) if self.strip.low <= low else (low, self.strip.low)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A panel's place on the page, which rows of the frame it shows, and its axes."""
+
+    row: int
+    col: int
+    panel: int
+    block: int
+    x: Axis
+    y: Axis
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The panels of a page. `heads`: names above panels; `strips`: names of rows, at their right."""
+
+    places: tuple[Place, ...]
+    heads: dict[tuple[int, int], str] = field(default_factory=dict)
+    strips: dict[int, str] = field(default_factory=dict)
+    starts: tuple[int, ...] = (0,)  # the first row of each block; a block shares its vertical axis
+    gaps: dict[int, float] = field(default_factory=dict)  # inches above a row beside the usual ones
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows."""
+        return max(place.row for place in self.places) + 1
+
+    @property
+    def cols(self) -> int:
+        """Return the number of columns."""
+        return max(place.col for place in self.places) + 1
+
+    @classmethod
+    def of_panels(cls, panels: Panels, x: Axis, *ys: Axis) -> Grid:
+        """Return the panels of a view, repeated below each other in one block for each vertical axis."""
+        n = panels.rows
+        heads, strips = dict(panels.heads), {}
+        if not panels.strips:  # each panel has its own name, in each block
+            heads = {(b * n + r, c): text for b in range(len(ys)) for (r, c), text in heads.items()}
+        strips = {b * n + r: text for b in range(len(ys)) for r, text in panels.strips.items()}
+        places = tuple(
+            Place(b * n + r, c, p, b, x, y) for b, y in enumerate(ys) for p, (r, c) in enumerate(panels.where)
+        )
+        starts = tuple(b * n for b in range(len(ys)))
+        return cls(places, heads, strips, starts, dict.fromkeys(starts[1:], 0.12))
+
+
+@dataclass(frozen=True)
+class ColorScale:
+    """What the colors of a map mean. `short`: its name where the bar is too low for the label."""
+
+    low: float
+    high: float
+    log: bool
+    label: str
+    short: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One page of a figure, ready to draw.
+
+    The frame has a row for each mark. Columns that all figures share: `panel` and `block` (which panel it
+    belongs to, as in `Place`), `color` (position in `color.values`), `mean`, `low`, `high` (in the unit of
+    the axis; NaN where there is none) and `mark` (what it is); where the mean is on the vertical axis, `x`,
+    too. Further columns are described by the figure's `compute`.
+    """
+
+    stem: str  # of its files
+    title: str
+    frame: pd.DataFrame
+    grid: Grid
+    color: Levels
+    caption: str
+    warnings: tuple[str, ...] = ()
+    footer: str = ""
+    color_name: str = ""  # what the colors tell apart; empty: no legend of colors
+    signs: frozenset[str] = frozenset()  # names of the marks that the legend explains
+    scale: ColorScale | None = None
+
+    def part(self, place: Place) -> pd.DataFrame:
+        """Return the rows of one panel."""
+        frame = self.frame
+        return frame[(frame["panel"] == place.panel) & (frame["block"] == place.block)]
+
+
+def marks_of(part: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows as named tuples."""
+    yield from part.itertuples(index=False)
+
+
+def marked(parts: dict[str, pd.DataFrame], **columns: Any) -> pd.DataFrame:
+    """Return the parts below each other, with their names in the column `mark`."""
+    import pandas as pd
+
+    tables = [part.assign(mark=name, **columns) for name, part in parts.items() if len(part)]
+    if tables:
+        return pd.concat(tables, ignore_index=True)
+    return pd.DataFrame(columns=list(FRAME))
