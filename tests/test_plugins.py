@@ -17,6 +17,7 @@ import yaml
 from normbench import api, plugins
 from normbench.config import json_schema, parse_config
 from normbench.errors import ConfigError, NormbenchError
+from normbench.models.build import RENAMED
 from normbench.norms import NORMS
 from normbench.planning.plan import make_plan
 
@@ -264,3 +265,12 @@ def test_every_module_that_moved_is_where_it_is_said_to_be(old):
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module(old)
     importlib.import_module(plugins.MOVED[old])
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_layer_with_a_hook_of_an_old_name_is_refused(old, new, tmp_path):
+    """Guards against a layer of 0.1 whose hook is ignored, so that it trains something else."""
+    code = NORM.replace("    def forward(self, x)", f"    {old} = None\n\n    def forward(self, x)")
+    plugins.load_plugins([written(tmp_path, code)])
+    with pytest.raises(NormbenchError, match=rf"Clip.{old} .*is called {new} since version 0.2; rename it"):
+        ids(config(sweep={"model.norm": ["none", "clip"]}))

@@ -7,8 +7,16 @@ import contextlib
 import torch
 from torch import nn
 
+from normbench.errors import PlanError
 from normbench.models.base import Model
 from normbench.seeding import key
+
+# What the engine looks for in a layer by name, as version 0.1 called it.
+RENAMED = {
+    "initialise": "initialize",
+    "reestimate": "precise_bn_batches",
+    "cancels_scale": "scale_invariant",
+}
 
 
 def build_net(
@@ -29,4 +37,15 @@ def build_net(
     place = contextlib.nullcontext() if stored else torch.device("meta")
     with torch.random.fork_rng(devices=[]), place:
         torch.default_generator.manual_seed(key(seed, "build"))
-        return model.build(input_shape, classes)
+        net = model.build(input_shape, classes)
+    _refuse_old_names(net)
+    return net
+
+
+def _refuse_old_names(net: nn.Module) -> None:
+    """Raise a PlanError for a layer that was written for version 0.1; its hooks would be ignored silently."""
+    for name, module in net.named_modules():
+        for old, new in RENAMED.items():
+            if hasattr(module, old):
+                what = f"{type(module).__name__}.{old} (layer {name})"
+                raise PlanError(f"{what} is called {new} since version 0.2; rename it")

@@ -119,7 +119,9 @@ def test_mistakes_in_claims(claim, part):
 
 def test_a_claim_id_is_unique():
     claim = CLAIM.splitlines()[-1]
-    assert "claims[1].id: 'C3' is the id of an earlier claim" in complaint(f"claims:\n{claim}\n{claim}\n")
+    assert "claims[1].id: 'C3' is also the id of an earlier claim" in complaint(
+        f"claims:\n{claim}\n{claim}\n"
+    )
 
 
 def test_all_mistakes_come_at_once_in_the_order_of_the_file():
