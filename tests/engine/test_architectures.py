@@ -101,7 +101,7 @@ def check(
         for step in range(COMPARED):
             images, labels = batch(step)
             updates.zero_grad()
-            with noise(trainer.feed.numbers(run.seed, step)):
+            with noise(trainer.sampler.numbers(run.seed, step)):
                 loss = F.cross_entropy(net.train()(images), labels)
             loss.backward()
             updates.step()

@@ -113,9 +113,7 @@ def test_the_traced_step_equals_the_untraced_one_bit_for_bit(norm, executor, mon
     )
     without_fusion(monkeypatch)
     traced = Trained(runs, executor)
-    monkeypatch.setattr(
-        executors, "traced", lambda key, function, example: trace.Program(torch.enable_grad()(function), ())
-    )
+    monkeypatch.setattr(executors, "traced", lambda key, function, example: torch.enable_grad()(function))
     plain = Trained(runs, executor)
     assert all(traced.same_bits(plain, run.run_id) for run in runs)
 
@@ -149,9 +147,7 @@ def test_the_traced_cnn_equals_the_untraced_one_bit_for_bit(executor, monkeypatc
     runs = odd_runs(model={**CNN, "width": 3, "norm": "batchnorm"}, rates=[0.05, 0.1], steps=8)
     without_fusion(monkeypatch)
     traced = Trained(runs, executor)
-    monkeypatch.setattr(
-        executors, "traced", lambda key, function, example: trace.Program(torch.enable_grad()(function), ())
-    )
+    monkeypatch.setattr(executors, "traced", lambda key, function, example: torch.enable_grad()(function))
     plain = Trained(runs, executor)
     assert all(traced.same_bits(plain, run.run_id) for run in runs)
 
@@ -167,7 +163,7 @@ def test_divergence_is_recorded_at_its_step(executor):
         losses = []
         with torch.no_grad():
             for step in range(60):
-                batch = alone.feed.batch([run.seed] * 2, step)
+                batch = alone.sampler.batch([run.seed] * 2, step)
                 loss, _ = alone.executor.step(alone.state, batch, alone._hypers(step))
                 losses.append(float(loss[0]))
                 if not math.isfinite(losses[-1]):

@@ -36,7 +36,7 @@ def test_means_over_training_batches_and_inference_on_all_parts(executor):
     trained, dataset = Trained([run], executor), data_of(run)
     stack = trainer([run], executor)
     net = PlainNet(run, dataset, {}).double()
-    first, _ = stack.feed.images(run.seed, 0)
+    first, _ = stack.sampler.images(run.seed, 0)
     net.load_state_dict(initial_model(run, dataset.input_shape, dataset.classes, first).state_dict())
     optimizer, losses, right, rows = (
         torch.optim.SGD(net.parameters(), lr=0.1),
@@ -53,7 +53,7 @@ def test_means_over_training_batches_and_inference_on_all_parts(executor):
 
     expected, since = [(None, None, *measured(dataset.val), *measured(dataset.test))], 0
     for step in range(30):
-        x, y = stack.feed.images(run.seed, step)
+        x, y = stack.sampler.images(run.seed, step)
         optimizer.zero_grad()
         logits = net(x)
         loss = torch.nn.functional.cross_entropy(logits, y)
