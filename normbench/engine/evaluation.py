@@ -41,10 +41,31 @@ class Evaluator:
             seeds: of the run in each lane.
             full: whether to use all test images, not only `eval_size` of them.
         """
+        state = self.with_precise_statistics(state, seeds)
+        test = self.dataset.test if full else self._some_test_images
         with torch.no_grad():
-            state = self._with_precise_statistics(state, seeds)
-            val = self._scores(state, self.dataset.val)
-            return val, self._scores(state, self.dataset.test if full else self._some_test_images)
+            return self._scores(state, self.dataset.val), self._scores(state, test)
+
+    def with_precise_statistics(self, state: StackState, seeds: list[int]) -> StackState:
+        """Return the state with new running statistics, for layers that ask for them by `precise_bn_batches`.
+
+        These are means over training batches at the present weights. The training keeps its own statistics.
+        """
+        layers = {
+            f"{name}.momentum": batches
+            for name, layer in self.executor.model.named_modules()
+            if (batches := getattr(layer, "precise_bn_batches", None)) is not None
+        }
+        if not layers:
+            return state
+        buffers = {name: tensor.clone() for name, tensor in state.buffers.items()}
+        state = replace(state, buffers=buffers)
+        with torch.no_grad():
+            for index in range(min(self.sampler.steps_per_epoch, max(layers.values()))):
+                for name in layers:
+                    buffers[name].fill_(1 / (index + 1))  # (1 - 1/k) old + 1/k new: the mean of k batches
+                self.executor.forward(state, self.sampler.batch(seeds, index), training=True)
+        return state
 
     def _scores(self, state: StackState, part: Split | None) -> Scores | None:
         if part is None or not len(part):
@@ -66,23 +87,3 @@ class Evaluator:
             return part
         chosen = torch.randperm(len(part), generator=generator(0, "eval_size"))[:size].to(part.x.device)
         return Split(part.x[chosen], part.y[chosen])
-
-    def _with_precise_statistics(self, state: StackState, seeds: list[int]) -> StackState:
-        """Return the state with new running statistics, for layers that ask for them by `precise_bn_batches`.
-
-        These are means over training batches at the present weights. The training keeps its own statistics.
-        """
-        layers = {
-            f"{name}.momentum": batches
-            for name, layer in self.executor.model.named_modules()
-            if (batches := getattr(layer, "precise_bn_batches", None)) is not None
-        }
-        if not layers:
-            return state
-        buffers = {name: tensor.clone() for name, tensor in state.buffers.items()}
-        state = replace(state, buffers=buffers)
-        for index in range(min(self.sampler.steps_per_epoch, max(layers.values()))):
-            for name in layers:
-                buffers[name].fill_(1 / (index + 1))  # (1 - 1/k) old + 1/k new: the mean of k batches
-            self.executor.forward(state, self.sampler.batch(seeds, index), training=True)
-        return state

@@ -154,7 +154,7 @@ def test_precise_statistics_are_means_over_training_batches_and_do_not_change_tr
         for key, value in other.tensors[its.run_id].items():
             torch.testing.assert_close(one.tensors[mine.run_id][key], value, **close)
     again = trainer(with_it, executor)
-    measured = again._population()
+    measured = again.evaluator.with_precise_statistics(again.state, again._seeds())
     x = data_of(with_it[0]).train.x
     first = again.executor.model.hidden[0].layer
     means = []
