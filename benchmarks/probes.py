@@ -64,8 +64,8 @@ def measurement(made: StackTrainer) -> Callable[[], float]:
     def measure() -> float:
         began = time.perf_counter()
         with torch.no_grad():
-            made._look(0)
-        list(made._tell({}))
+            made._probe(0)
+        list(made._layers({}))
         return (time.perf_counter() - began) / len(made.state.lanes) * 1e3
 
     measure()  # traces

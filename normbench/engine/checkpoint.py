@@ -1,4 +1,4 @@
-"""A checkpoint: the state of a stack as bytes, and back. The launcher says when and where it is written."""
+"""Turns the state of a stack into a checkpoint, and back. The launcher decides when and where to write it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from normbench._version import __version__
 from normbench.engine.state import StackState
 
 FORMAT = b"normbench checkpoint 1"
+# The versions of normbench that train with the same bits, this one included: each continues the checkpoints
+# of the others. A version that changes the numbers of a training must start a new tuple.
+SAME_BITS = ("0.1.0", "0.2.0")
 
 
 class UnfitError(ValueError):
-    """A checkpoint that cannot be gone on from; the text says why."""
+    """A checkpoint that a stack cannot continue from; the text gives the reason."""
 
 
 def dump_state(state: StackState, run_ids: Sequence[str], executor: str) -> bytes:
-    """Return the state as bytes: plain tensors, numbers and names."""
-    data = {"for": _fitting(run_ids, executor, state.tail_loss.device), "state": dict(vars(state))}
+    """Return the state as bytes, with what it was made by."""
+    origin = _origin(run_ids, executor, state.tail_loss.device)
     buffer = io.BytesIO()
-    torch.save(data, buffer)
+    torch.save({"for": origin, "state": dict(vars(state))}, buffer)
     return buffer.getvalue()
 
 
 def seal(state: bytes, lengths: Mapping[str, int]) -> bytes:
-    """Return a checkpoint: the state with the lengths of its part files, behind a checksum (torch has none).
+    """Return a checkpoint: a checksum, the lengths of the part files, and the state of `dump_state`.
 
-    Apart from `dump_state`, since the state may come from a worker, and its parent writes the part files.
+    This is a step of its own because a worker process makes the state and its parent writes the part files.
     """
     body = json.dumps(dict(lengths)).encode() + b"\n" + state
     return b"%s %08x\n" % (FORMAT, zlib.crc32(body)) + body
@@ -41,35 +44,41 @@ def seal(state: bytes, lengths: Mapping[str, int]) -> bytes:
 def load_state(
     data: bytes, run_ids: Sequence[str], executor: str, device: torch.device, *, onto: str | None = None
 ) -> StackState:
-    """Return the state, with its lengths, that a stack of these runs goes on from on this device.
+    """Return the state of a checkpoint, including the lengths of its part files.
 
-    `onto` names another device to load it to, for a look at it.
+    Args:
+        data: the checkpoint as `seal` returned it.
+        run_ids: of the stack that continues from it, in order.
+        executor: of that stack.
+        device: that trains that stack.
+        onto: the device to load the tensors to, if not `device`.
 
-    Raises UnfitError when the bytes are damaged, or belong to other runs, another executor or version: the
-    numbers could then not be those of a training that was never interrupted.
+    Returns:
+        The state, with tensors (R, ...).
+
+    Raises:
+        UnfitError: the bytes are damaged, or were made by other runs, another executor, another type of
+            device or another version. The numbers could then differ from those of an uninterrupted training.
     """
     head, _, body = data.partition(b"\n")
     if not head.startswith(FORMAT) or head != b"%s %08x" % (FORMAT, zlib.crc32(body)):
-        raise UnfitError("it is damaged or no checkpoint of this version")
+        raise UnfitError("it is damaged, or has another format than this version reads")
     try:
         lengths, _, body = body.partition(b"\n")
         stored = torch.load(io.BytesIO(body), map_location=onto or device, weights_only=True)
-        made, state = stored["for"], StackState(**stored["state"])
+        origin, state = dict(stored["for"]), StackState(**stored["state"])
         state.lengths = {str(table): int(size) for table, size in json.loads(lengths).items()}
-        _check(state, len(run_ids))
-    except UnfitError:
-        raise
-    except Exception as error:  # whatever an unpickler makes of bytes that are not ours
+        consistent = _is_consistent(state, len(run_ids))
+    except Exception as error:  # an unpickler may raise anything on bytes that are not ours
         raise UnfitError(f"it cannot be read ({type(error).__name__})") from None
-    for what, value in _fitting(run_ids, executor, device).items():
-        if made.get(what) != value:
-            shown = "" if what == "runs" else f" ({made.get(what)}, now {value})"
-            raise UnfitError(f"it was made for another {what}{shown}".replace("another runs", "other runs"))
+    if not consistent:
+        raise UnfitError("its parts do not belong together")
+    _check_origin(origin, _origin(run_ids, executor, device))
     return state
 
 
-def _fitting(run_ids: Sequence[str], executor: str, device: torch.device) -> dict[str, Any]:
-    """Return what must be the same for the bits to go on as they began."""
+def _origin(run_ids: Sequence[str], executor: str, device: torch.device) -> dict[str, Any]:
+    """Return everything besides the state that the bits of a training depend on."""
     return {
         "runs": list(run_ids),
         "executor": executor,
@@ -79,9 +88,18 @@ def _fitting(run_ids: Sequence[str], executor: str, device: torch.device) -> dic
     }
 
 
-def _check(state: StackState, runs: int) -> None:
+def _check_origin(stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise `UnfitError` if a state of the one origin would continue with other bits under the other."""
+    if stored.get("runs") != now["runs"]:
+        raise UnfitError("it was made by other runs")
+    for what in ("executor", "version of normbench", "version of torch", "device"):
+        if stored.get(what) not in (SAME_BITS if what == "version of normbench" else (now[what],)):
+            raise UnfitError(f"it was made by another {what} ({stored.get(what)}, now {now[what]})")
+
+
+def _is_consistent(state: StackState, runs: int) -> bool:
+    """Return whether the parts of a state fit together and to a stack of this many runs."""
     tensors: list[Mapping[str, Tensor]] = [state.params, state.buffers, *state.optimizer.values()]
     known = set(state.lanes) <= set(range(runs)) and len(set(state.lanes)) == len(state.lanes) > 0
     whole = all(len(tensor) == len(state.padded) for group in tensors for tensor in group.values())
-    if not known or not whole or len(state.seconds) != runs or state.step < 1:
-        raise UnfitError("its parts do not belong together")
+    return known and whole and len(state.seconds) == runs and state.step >= 1

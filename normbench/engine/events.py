@@ -1,4 +1,4 @@
-"""What the engine tells while it trains: evaluations, what probes measured, and a `RunEnd` for each run."""
+"""What a stack reports while it trains: evaluations, measurements of probes, and the end of each run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One row of metrics.csv. Losses are means over images in nats; a part that is not evaluated is None.
+    """One row of metrics.csv.
 
-    `train_*` are means over the training batches since the last evaluation, as trained; `val_*` and `test_*`
-    have inference behaviour. `epoch` is a fraction, `lr` the rate of the last step.
+    Attributes:
+        run_id: of the run.
+        step: number of updates made so far.
+        epoch: the same in epochs; it may be a fraction.
+        lr: learning rate of the last update.
+        train_loss: mean over the training batches since the last evaluation, in training mode, in nats;
+            None before the first update.
+        train_accuracy: mean over the same batches, from 0 to 1.
+        val_loss: mean over the validation images at inference, in nats; None without such images.
+        val_accuracy: share of correct answers on them.
+        test_loss: mean over the test images at inference, in nats; None without such images.
+        test_accuracy: share of correct answers on them.
     """
 
     run_id: str
@@ -27,7 +37,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Layers:
-    """What the probes measured in one run before the update of `step`: rows (layer, quantity, value)."""
+    """What the probes measured in one run.
+
+    Attributes:
+        run_id: of the run.
+        step: number of updates made before the measurement.
+        rows: (layer, quantity, value).
+    """
 
     run_id: str
     step: int
@@ -38,8 +54,17 @@ class Layers:
 class RunEnd:
     """How one run ended.
 
-    `train_seconds` is the run's share of its stack's training time, evaluation left out. `label_entropy` is
-    in nats. `status` is finished, diverged, crashed or interrupted; `error` the traceback of a crashed run.
+    Attributes:
+        run_id: of the run.
+        status: finished, diverged or crashed.
+        steps: number of updates made.
+        diverged_at_step: number of the first update, counted from 1, whose loss was not finite; or None.
+        train_loss_last_tenth: mean training loss over the last tenth of the steps, in nats, if it finished.
+        label_entropy: entropy of the training labels, in nats.
+        parameters: number of parameters of the net.
+        train_seconds: the run's share of the training time of its stack, evaluation excluded.
+        executor: name of the executor that trained it.
+        error: traceback of a crashed run.
     """
 
     run_id: str

@@ -1,7 +1,7 @@
-"""How a stack runs the programs of `step.py`: what the executors have in common.
+"""How a stack runs the programs of `step.py`: what both executors share.
 
-An executor cuts a stack into slots, maps a function of one run over the runs of a slot, and joins the
-results. Each program is traced once for each shape. The executors give the same numbers up to rounding.
+An executor divides the lanes of a stack into slots, maps a function of one run over the lanes of a slot, and
+joins the results. Each program is traced once per shape. The executors agree up to rounding.
 """
 
 from __future__ import annotations
@@ -17,45 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from normbench.engine import step as programs
-from normbench.engine.state import StackState, Tensors
+from normbench.engine.batches import Batch
+from normbench.engine.state import StackState, Tensors, part
 from normbench.engine.step import Data, Key
 from normbench.engine.trace import Program, traced
 from normbench.optimizers.base import Optimizer
 from normbench.probes import Probe
 
 
-@dataclass(frozen=True)
-class Batch:
-    """The inputs of a step. If `shared`, all runs see x (B, ...), otherwise x is (R, B, ...).
-
-    y and the noise likewise.
-    """
-
-    x: Tensor
-    y: Tensor
-    noise: Mapping[str, Tensor]
-    shared: bool
-
-    @property
-    def data(self) -> Data:
-        """Return x, y and noise."""
-        return self.x, self.y, dict(self.noise)
-
-    def of(self, lane: int) -> Batch:
-        """Return one run's batch, without a run axis."""
-        if self.shared:
-            return self
-        return Batch(self.x[lane], self.y[lane], part(self.noise, lane), True)
-
-    def lanes(self, lanes: slice) -> Batch:
-        """Return the batches of some runs."""
-        if self.shared:
-            return self
-        return Batch(self.x[lanes], self.y[lanes], part(self.noise, lanes), False)
-
-
 class Layout:
-    """Groups of named tensors, and the same as one flat list, which is what a trace takes."""
+    """Named groups of tensors together with the flat list that a traced program takes."""
 
     def __init__(self, *groups: Mapping[str, Tensor]) -> None:
         self.names = [list(group) for group in groups]
@@ -67,18 +38,43 @@ class Layout:
         return both
 
     def named(self, tensors: Sequence[Tensor]) -> list[Tensors]:
-        """Return a flat list in this order as the groups."""
+        """Return the groups of a flat list that has the order of `tensors`."""
         left = iter(tensors)
         return [{name: next(left) for name in group} for group in self.names]
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Lanes of a stack that one call of a program computes, with their part of the state, (R, ...) each."""
+    """Lanes that one call of a program computes, with their part of the state.
+
+    Attributes:
+        lanes: their places on the run axis.
+        own: parameters, buffers and the optimizer's tensors, (lanes, ...) each.
+    """
 
     lanes: slice
-    net: Layout  # parameters and buffers
-    whole: Layout  # these, and the optimizer's tensors
+    own: Layout
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a program gets for the lanes of a slot.
+
+    Attributes:
+        params: parameters by name, (lanes, ...).
+        buffers: buffers by name, (lanes, ...).
+        states: the optimizer's tensors by its name for them and by parameter, (lanes, ...).
+        data: x, y and noise, with the axis of the lanes unless `shared`.
+        hyper: the optimizer's numbers, (lanes,) each.
+        shared: whether all lanes see the same batch.
+    """
+
+    params: Tensors
+    buffers: Tensors
+    states: dict[str, Tensors]
+    data: Data
+    hyper: Tensors
+    shared: bool
 
 
 class Executor(ABC):
@@ -87,111 +83,92 @@ class Executor(ABC):
     Args:
         model: the net of one run.
         optimizer: the rule of the update.
-        key: tells apart the nets and options that the traces depend on.
+        key: identifies the net and all options that a trace depends on.
     """
 
     name = ""
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, key: Hashable) -> None:
         self.model, self.optimizer, self.key = model, optimizer, key
-        self._of: tuple[Tensors, Tensors] = {}, {}  # the tensors that slots and programs were made for
+        # The tensors for which slots and programs were made. A state has new ones when a run has left.
+        self._made_for: tuple[Tensors, Tensors] = {}, {}
         self._slots: list[Slot] = []
         self._programs: dict[Hashable, Program] = {}
 
-    # What an executor decides ------------------------------------------------------------------------------
+    # What an executor decides
 
     @abstractmethod
-    def cut(self, state: StackState) -> list[slice]:
+    def slices(self, state: StackState) -> list[slice]:
         """Return the lanes of each slot."""
 
     @abstractmethod
-    def cut_untraced(self, state: StackState) -> list[slice]:
-        """Return the same for programs that are not traced and may need much memory."""
+    def untraced_slices(self, state: StackState) -> list[slice]:
+        """Return the lanes of each slot for programs that are not traced and may need much memory."""
 
     @abstractmethod
     def mapped(self, function: Callable[..., Any], stacked: Sequence[bool]) -> Callable[..., Any]:
-        """Return a function of stacked runs from one of a single run.
+        """Return a function of stacked runs, made from a function of one run.
 
         Args:
             function: takes groups of tensors without a run axis.
-            stacked: for each group whether its tensors get a run axis; one without is the same for all runs.
+            stacked: for each group, whether its tensors have a run axis in the new function. A group without
+                one is the same for all runs.
         """
 
     @abstractmethod
-    def seen(self, batch: Batch, lanes: slice) -> Batch:
-        """Return what these lanes see of a batch, in the memory format that suits the executor."""
+    def batch_of(self, lanes: slice, batch: Batch) -> Batch:
+        """Return the batch of these lanes, in the memory format that suits the executor."""
 
-    # What a stack is asked for -----------------------------------------------------------------------------
+    # What a stack asks for
 
     def step(self, state: StackState, batch: Batch, hyper: Tensors) -> tuple[Tensor, Tensor]:
-        """Make one update; parameters, the optimizer's state and the layers' buffers change in place.
+        """Make one update. Parameters, optimizer state and the layers' buffers change in place.
 
         Args:
             state: of the stack.
             batch: of this step.
-            hyper: the optimizer's numbers for this step, each (R,).
+            hyper: the optimizer's numbers for this step, (R,) each.
 
         Returns:
-            Mean loss and share of correct answers on the batch before the update, (R,).
+            The mean loss in nats and the accuracy on the batch before the update, (R,) each.
         """
 
-        def step(slot: Slot, shared: bool, given: Layout, *tensors: Tensor) -> list[Tensor]:
-            params, buffers, *states, images, numbers, own = (slot.whole + given).named(tensors)
+        def step(runs: Inputs) -> Tensors:
             self.model.train()
-            data = images["x"], images["y"], numbers
-            loss, correct, grads = programs.gradients(self._forward(shared), params, buffers, data)
-            programs.update(
-                self.optimizer, params, grads, dict(zip(state.optimizer, states, strict=True)), own
-            )
-            return [loss, correct]
+            forward = self._forward(runs.shared)
+            loss, correct, grads = programs.gradients(forward, runs.params, runs.buffers, runs.data)
+            programs.update(self.optimizer, runs.params, grads, runs.states, runs.hyper)
+            return {"loss": loss, "correct": correct}
 
-        results = []
-        for slot, seen in self._each(state, batch):
-            given = Layout({"x": seen.x, "y": seen.y}, seen.noise, part(hyper, slot.lanes))
-            run = partial(step, slot, seen.shared, given)
-            inputs = [*slot.whole.tensors, *given.tensors]
-            results.append(self._program(run, inputs, "step", seen.shared, *hyper)(*inputs))
-        return self._join(state, results)
+        return _losses(state, list(self._traced(("step",), step, state, batch, hyper)))
 
-    def gradients(self, state: StackState, batch: Batch) -> Sequence[Tensor]:
-        """Return the gradients of the runs in the last slot; those of all are computed, to take the time."""
+    def gradients(self, state: StackState, batch: Batch) -> None:
+        """Compute the gradients of all runs and discard them, so that the time can be taken."""
 
-        def gradients(slot: Slot, shared: bool, given: Layout, *tensors: Tensor) -> list[Tensor]:
-            params, buffers, images, numbers = (slot.net + given).named(tensors)
+        def gradients(runs: Inputs) -> Tensors:
             self.model.train()
-            data = images["x"], images["y"], numbers
-            return programs.gradients(self._forward(shared), params, buffers, data)[2]
+            forward = self._forward(runs.shared)
+            _, _, grads = programs.gradients(forward, runs.params, runs.buffers, runs.data)
+            return dict(zip(runs.params, grads, strict=True))
 
-        grads: Sequence[Tensor] = []
-        for slot, seen in self._each(state, batch):
-            given = Layout({"x": seen.x, "y": seen.y}, seen.noise)
-            inputs = [*slot.net.tensors, *given.tensors]
-            run = partial(gradients, slot, seen.shared, given)
-            grads = self._program(run, inputs, "gradients", seen.shared)(*inputs)
-        return grads
+        for _ in self._traced(("gradients",), gradients, state, batch):
+            pass
 
     def forward(self, state: StackState, batch: Batch, training: bool) -> tuple[Tensor, Tensor]:
-        """Return mean loss and share of correct answers, (R,), without an update.
+        """Return the mean loss in nats and the accuracy on a batch, (R,) each, without an update.
 
-        With `training` the nets behave as in training, so that the layers' buffers change in place.
+        With `training` the nets behave as in training, so the layers' buffers change in place.
         """
 
-        def forward(slot: Slot, shared: bool, given: Layout, *tensors: Tensor) -> list[Tensor]:
-            params, buffers, images, numbers = (slot.net + given).named(tensors)
+        def forward(runs: Inputs) -> Tensors:
             self.model.train(training)
-            return list(self._forward(shared)(params, buffers, (images["x"], images["y"], numbers)))
+            loss, correct = self._forward(runs.shared)(runs.params, runs.buffers, runs.data)
+            return {"loss": loss, "correct": correct}
 
-        results = []
-        for slot, seen in self._each(state, batch):
-            given = Layout({"x": seen.x, "y": seen.y}, seen.noise)
-            inputs = [*slot.net.tensors, *given.tensors]
-            run = partial(forward, slot, seen.shared, given)
-            what = ("forward", training, seen.shared, seen.x.shape)
-            results.append(self._program(run, inputs, *what)(*inputs))
-        return self._join(state, results)
+        return _losses(state, list(self._traced(("forward", training), forward, state, batch)))
 
     def evaluate(self, state: StackState, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sums over the images of loss and of correct answers, (R,), at inference."""
+        """Return the sums of loss and of correct answers over the images at inference, (R,) each."""
         loss, correct = self.forward(state, Batch(x, y, {}, True), training=False)
         dtype = state.train_loss.dtype
         return loss.to(dtype) * len(y), correct.to(dtype) * len(y)
@@ -204,17 +181,17 @@ class Executor(ABC):
         batches: Mapping[int, Batch],
         hyper: Tensors,
     ) -> dict[Key, Tensor]:
-        """Return what the probes measure before the update of `step`; the state stays as it is.
+        """Return what the probes measure before the update of `step`. The state does not change.
 
         Args:
             probes: which measure; the cheap ones share one traced program.
             state: of the stack.
-            step: the number of updates made so far.
+            step: number of updates made so far.
             batches: those that the probes ask for, by step.
-            hyper: the optimizer's numbers for this step, each (R,).
+            hyper: the optimizer's numbers for this step, (R,) each.
 
         Returns:
-            By layer and quantity a number for each run, (R,).
+            By layer and quantity one value per lane; an idle lane may be left out.
         """
         cheap = [probe for probe in probes if probe.cheap]
         others = [probe for probe in probes if not probe.cheap]
@@ -223,16 +200,16 @@ class Executor(ABC):
             values.update(self._measure_traced(cheap, state, step, batches[step], hyper))
         if others:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # vmap's, on operations that it runs one run after the other
+                warnings.simplefilter("ignore")  # vmap warns of operations that it cannot batch
                 values.update(self._measure_untraced(others, state, step, batches, hyper))
         return values
 
     def saved_bytes(self, state: StackState, batch: Batch) -> int:
-        """Return the bytes that one run's forward pass keeps for its backward pass, weights left out."""
+        """Return how many bytes the forward pass of one run keeps for its backward pass, weights excluded."""
         params, buffers = part(state.params, 0), part(state.buffers, 0)
         return programs.saved_bytes(self.model, params, buffers, batch.of(0).data)
 
-    # How --------------------------------------------------------------------------------------------------
+    # How it is done
 
     def _forward(self, shared: bool) -> Callable[..., Any]:
         """Return the forward pass of stacked runs."""
@@ -246,21 +223,12 @@ class Executor(ABC):
     def _measure_traced(
         self, probes: Sequence[Probe], state: StackState, step: int, batch: Batch, hyper: Tensors
     ) -> dict[Key, Tensor]:
-        def measure(slot: Slot, shared: bool, given: Layout, *tensors: Tensor) -> dict[Key, Tensor]:
-            params, buffers, *states, images, numbers, own = (slot.whole + given).named(tensors)
-            data = {step: (images["x"], images["y"], numbers)}
-            own_states = dict(zip(state.optimizer, states, strict=True))
-            return self._measure(probes, step, shared)(params, buffers, own_states, own, data)
+        def measure(runs: Inputs) -> dict[Key, Tensor]:
+            measured = self._measure(probes, step, runs.shared)
+            return measured(runs.params, runs.buffers, runs.states, runs.hyper, {step: runs.data})
 
         what = ("probes", *(probe.model_dump_json() for probe in probes))
-        results = []
-        for slot, seen in self._each(state, batch):
-            given = Layout({"x": seen.x, "y": seen.y}, seen.noise, part(hyper, slot.lanes))
-            inputs = [*slot.whole.tensors, *given.tensors]
-            run = partial(measure, slot, seen.shared, given)
-            program = self._program(run, inputs, *what, seen.shared, *hyper)
-            results.append(dict(zip(program.keys, program(*inputs), strict=True)))
-        return _joined(results)
+        return _joined(list(self._traced(what, measure, state, batch, hyper)))
 
     def _measure_untraced(
         self,
@@ -271,59 +239,90 @@ class Executor(ABC):
         hyper: Tensors,
     ) -> dict[Key, Tensor]:
         results = []
-        for lanes in self.cut_untraced(state):
-            seen = {at: self.seen(batch, lanes) for at, batch in batches.items()}
-            states = {name: part(tensors, lanes) for name, tensors in state.optimizer.items()}
+        for lanes in self.untraced_slices(state):
+            own = {at: self.batch_of(lanes, batch) for at, batch in batches.items()}
             results.append(
-                self._measure(probes, step, seen[step].shared)(
+                self._measure(probes, step, own[step].shared)(
                     part(state.params, lanes),
                     part(state.buffers, lanes),
-                    states,
+                    {name: part(tensors, lanes) for name, tensors in state.optimizer.items()},
                     part(hyper, lanes),
-                    {at: one.data for at, one in seen.items()},
+                    {at: one.data for at, one in own.items()},
                 )
             )
         return _joined(results)
 
-    def _cut(self, state: StackState) -> list[Slot]:
-        """Return the slots. They stay until a run leaves the stack, for which the state has new tensors."""
-        params, buffers = self._of
+    def _traced(
+        self,
+        what: tuple[Hashable, ...],
+        function: Callable[[Inputs], Mapping[Any, Tensor]],
+        state: StackState,
+        batch: Batch,
+        hyper: Mapping[str, Tensor] | None = None,
+    ) -> Iterator[dict[Any, Tensor]]:
+        """Run a function on every slot, traced, and yield what it returns for each.
+
+        Args:
+            what: identifies the function among those of this stack.
+            function: returns tensors with the axis of the lanes.
+            state: of the stack.
+            batch: of all lanes.
+            hyper: the optimizer's numbers, (R,) each, if the function needs them.
+        """
+        hyper = hyper or {}
+        slots = self._slots_of(state)
+        shared = self.batch_of(slots[0].lanes, batch) if batch.shared else None  # prepared once
+        for slot in slots:
+            own = shared or self.batch_of(slot.lanes, batch)
+            layout = slot.own + Layout({"x": own.x, "y": own.y}, own.noise, part(hyper, slot.lanes))
+            name = (*what, own.shared, own.x.shape, *hyper)
+            if name not in self._programs:
+                flat = _flat(function, layout, list(state.optimizer), own.shared)
+                self._programs[name] = traced(self._key(name, layout), flat, layout.tensors)
+            yield self._programs[name](*layout.tensors)
+
+    def _key(self, name: Hashable, layout: Layout) -> Hashable:
+        """Return what identifies a program among those of all stacks."""
+        first = layout.tensors[0]
+        shapes = tuple(tensor.shape for tensor in layout.tensors)
+        return self.name, self.key, name, shapes, first.dtype, first.device
+
+    def _slots_of(self, state: StackState) -> list[Slot]:
+        """Return the slots of a state; they and their programs are kept while it has the same tensors."""
+        params, buffers = self._made_for
         if params is not state.params or buffers is not state.buffers:
-            self._of, self._programs = (state.params, state.buffers), {}
-            self._slots = [self._slot(state, lanes) for lanes in self.cut(state)]
+            self._made_for, self._programs = (state.params, state.buffers), {}
+            groups = (state.params, state.buffers, *state.optimizer.values())
+            self._slots = [
+                Slot(lanes, Layout(*(part(group, lanes) for group in groups))) for lanes in self.slices(state)
+            ]
         return self._slots
 
-    def _each(self, state: StackState, batch: Batch) -> Iterator[tuple[Slot, Batch]]:
-        """Yield each slot with what it sees of the batch; a shared batch is prepared once."""
-        slots = self._cut(state)
-        shared = self.seen(batch, slots[0].lanes) if batch.shared else None
-        for slot in slots:
-            yield slot, shared or self.seen(batch, slot.lanes)
 
-    def _slot(self, state: StackState, lanes: slice) -> Slot:
-        net = Layout(part(state.params, lanes), part(state.buffers, lanes))
-        return Slot(lanes, net, net + Layout(*(part(group, lanes) for group in state.optimizer.values())))
+def _flat(
+    function: Callable[[Inputs], Mapping[Any, Tensor]], layout: Layout, states: Sequence[str], shared: bool
+) -> Callable[..., Mapping[Any, Tensor]]:
+    """Return a function of the flat tensors of a layout; `states` names its groups of the optimizer."""
 
-    def _program(self, function: Callable[..., Any], inputs: Sequence[Tensor], *what: Hashable) -> Program:
-        """Return the traced function; `what` tells it from the others of this stack."""
-        if what not in self._programs:
-            shapes = tuple(tensor.shape for tensor in inputs)
-            key = (self.name, self.key, what, shapes, inputs[0].dtype, inputs[0].device)
-            self._programs[what] = traced(key, function, inputs)
-        return self._programs[what]
+    def flat(*tensors: Tensor) -> Mapping[Any, Tensor]:
+        params, buffers, *groups, images, noise, hyper = layout.named(tensors)
+        optimizer = dict(zip(states, groups, strict=True))
+        return function(Inputs(params, buffers, optimizer, (images["x"], images["y"], noise), hyper, shared))
 
-    def _join(self, state: StackState, results: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
-        """Return loss and share of correct answers of all lanes from those of the slots."""
-        loss, correct = results[0] if len(results) == 1 else map(torch.cat, zip(*results, strict=True))
-        return state.filled(loss), state.filled(correct)
+    return flat
+
+
+def _losses(state: StackState, results: Sequence[Mapping[str, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return loss and accuracy of all lanes, (R,) each, from those of the slots."""
+
+    def joined(name: str) -> Tensor:
+        values = [one[name] for one in results]
+        return state.filled(values[0] if len(values) == 1 else torch.cat(values))
+
+    return joined("loss"), joined("correct")
 
 
 def _joined(results: Sequence[Mapping[Key, Tensor]]) -> dict[Key, Tensor]:
-    """Return the values of all slots, (R,) each, as copies: a value may be a view of the state."""
+    """Return the values of all slots as copies, because a value may be a view of the state."""
     stacked = torch.cat([torch.stack(list(one.values())) for one in results], 1)
     return dict(zip(results[0], stacked.unbind(0), strict=True))
-
-
-def part(tensors: Mapping[str, Tensor], lanes: slice | int) -> Tensors:
-    """Return these lanes' part of stacked tensors; for a single number, without the run axis."""
-    return {name: tensor[lanes] for name, tensor in tensors.items()}

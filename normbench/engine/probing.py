@@ -1,4 +1,4 @@
-"""When the probes of a stack are due, and what they measured since it was last told."""
+"""Measures a stack with probes when they are due, and keeps the values until they are reported."""
 
 from __future__ import annotations
 
@@ -9,18 +9,25 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from normbench.engine.batches import Batch
 from normbench.engine.events import Layers
-from normbench.engine.executor import Batch, Executor
+from normbench.engine.executor import Executor
 from normbench.engine.state import StackState, Tensors
 from normbench.engine.step import Key
 from normbench.probes import Probe, Stopwatch
 
 
 class Probing:
-    """Measures a stack between its updates. What it does reaches neither the state nor the training time.
+    """Measures a stack between its updates. It changes neither the state nor the training time.
+
+    Args:
+        executor: runs the nets.
+        probes: those that can be measured in this net.
+        last: number of steps of the training.
+        evaluations: the steps at which the stack is evaluated.
 
     Attributes:
-        seconds: what measuring took, to be left out of the training time.
+        seconds: time spent on measuring, to be subtracted from the training time.
     """
 
     def __init__(
@@ -34,14 +41,21 @@ class Probing:
                 self._due.setdefault(step, []).append(probe)
         self._measured: list[tuple[int, dict[Key, Tensor | float]]] = []
 
-    def look(
+    def measure(
         self,
         state: StackState,
         step: int,
         batch: Callable[[int], Batch],
         hyper: Callable[[], Tensors],
     ) -> None:
-        """Measure what is due before the update of `step`."""
+        """Measure what is due before the update of `step`.
+
+        Args:
+            state: of the stack.
+            step: number of updates made so far.
+            batch: returns the batch of a step.
+            hyper: returns the optimizer's numbers for this step, (R,) each.
+        """
         probes = self._due.get(step)
         if not probes:
             return
@@ -60,11 +74,14 @@ class Probing:
         wait(state.train_loss.device)
         self.seconds += time.perf_counter() - began
 
-    def tell(self, runs: Sequence[str], ends: Mapping[int, int]) -> Iterator[Layers]:
-        """Yield what was measured since the last call; `runs` are the ids of the lanes.
+    def layers(self, runs: Sequence[str], ends: Mapping[int, int]) -> Iterator[Layers]:
+        """Yield what was measured since the last call.
 
-        `ends`: for lanes whose loss was not finite, the number of that update; what came after it says
-        nothing, and how much there is depends on when the engine looked.
+        Args:
+            runs: the id of the run in each lane.
+            ends: for each lane that diverged, the number of the update whose loss was not finite. Later
+                measurements are dropped: they say nothing, and their number depends on when the engine
+                checked the losses.
         """
         for step, values in self._measured:
             columns = [
@@ -78,7 +95,7 @@ class Probing:
         self._measured = []
 
     def _stopwatch(self, state: StackState, batch: Batch, hyper: Tensors) -> Stopwatch:
-        """Return the parts of a training step to take the time of, on copies of the state."""
+        """Return the parts of a training step, to be timed on copies of the state."""
 
         def copied(tensors: Tensors) -> Tensors:
             return {name: tensor.clone() for name, tensor in tensors.items()}
@@ -98,7 +115,7 @@ class Probing:
 
 
 def wait(device: torch.device) -> None:
-    """Wait until a card has done what it was given."""
+    """Wait until a GPU has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,4 +1,4 @@
-"""Keeps hidden random numbers out of a stack: they would depend on the run's neighbours."""
+"""Refuses random numbers from torch's global generator, which would depend on the other runs of a stack."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from normbench.errors import NormbenchError
 
-# functions that draw only with training=True, by the place of that argument
+# Functions that draw only if `training` is true, with the position of that argument.
 _IN_TRAINING: dict[Callable[..., Any], int] = {
     F.dropout: 2,
     F.dropout1d: 2,
@@ -21,6 +21,7 @@ _IN_TRAINING: dict[Callable[..., Any], int] = {
     F.feature_alpha_dropout: 2,
     F.rrelu: 3,
 }
+# Functions that always draw.
 _ALWAYS: set[Any] = {
     torch.rand,
     torch.rand_like,
@@ -47,7 +48,7 @@ _ALWAYS: set[Any] = {
 
 
 class NoHiddenRandomness(TorchFunctionMode):
-    """Raises where a layer draws from torch's own generator, whose numbers no seed of a run decides."""
+    """Raises `NormbenchError` if a layer draws from torch's global generator instead of a run's seed."""
 
     def __torch_function__(
         self,
@@ -61,14 +62,15 @@ class NoHiddenRandomness(TorchFunctionMode):
             name = getattr(func, "__name__", str(func))
             raise NormbenchError(
                 f"a layer calls torch's '{name}', whose random numbers would depend on the other runs of "
-                "its stack; use normbench.nn.layers.Dropout, or derive your layer from "
-                "normbench.nn.layers.Noisy: its uniform(x) draws from the run's seed, the step and "
-                "the layer's place"
+                "its stack; use normbench.nn.layers.Dropout, or derive the layer from "
+                "normbench.nn.layers.Noisy, whose uniform(x) depends only on the run's seed, the step and "
+                "the layer's place in the net"
             )
         return func(*args, **kwargs)
 
 
 def _draws(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether a call of a function in `_IN_TRAINING` draws."""
     place = _IN_TRAINING[func]
     default = func is F.dropout or func.__name__ in ("dropout1d", "dropout2d", "dropout3d")
     return bool(args[place] if len(args) > place else kwargs.get("training", default))

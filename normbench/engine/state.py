@@ -1,8 +1,8 @@
-"""The whole state of a stack in one plain structure: what a checkpoint writes, and nothing else is needed."""
+"""The state of a stack: everything that changes while it trains, and all that a checkpoint needs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,21 +20,24 @@ Tensors = dict[str, Tensor]
 
 @dataclass
 class StackState:
-    """Everything that changes while a stack trains.
+    """Everything that changes while a stack trains. The first axis of every tensor is the run axis.
 
-    The first axis of every tensor is the run axis. `lanes` names the runs still in the stack, in order; when
-    one is left the tensors have a second, idle lane, since torch takes other kernels for a stack of one.
+    A lane is a place on the run axis. Each run that is still in the stack has one. If one run is left, the
+    tensors keep a second, idle lane with a copy of that run, because torch uses other kernels, with other
+    bits, for a stack of one. So R is the number of runs left, and at least 2.
 
     Attributes:
-        step: updates made so far.
-        lanes: index, in the stack's list of runs, of the run in each lane.
-        params, buffers: the model's, (R, ...).
-        optimizer: the optimiser's tensors by name and parameter.
-        train_loss, train_correct: sums over the batches since the last evaluation, (R,), float64
-            (float32 on mps, which has no float64).
-        since: batches in these sums.
-        tail_loss: sum of the losses of the last tenth of the steps, (R,), likewise.
-        seconds: training time of each run of the stack so far, its share of the stack's, (all runs,).
+        step: number of updates made so far.
+        lanes: for each run that is left, its index in the stack's list of runs, in the order of the run axis.
+        params: parameters of the nets by name, (R, ...).
+        buffers: buffers of the nets by name, (R, ...).
+        optimizer: tensors of the optimizer by its name for them and by parameter, (R, ...).
+        train_loss: sum of the batches' mean losses since the last evaluation, (R,), float64 (float32 on mps,
+            which has no float64).
+        train_correct: sum of the batches' accuracies since the last evaluation, (R,), likewise.
+        since: number of batches in these two sums.
+        tail_loss: sum of the losses over the last tenth of the steps, (R,), likewise.
+        seconds: share of the training time that each run of the stack has used, for all runs it began with.
         lengths: bytes of each part file that belong to this state.
     """
 
@@ -52,20 +55,35 @@ class StackState:
 
     @property
     def width(self) -> int:
-        """Return the number of lanes, the idle one included."""
+        """Return R, the number of lanes including an idle one."""
         return self.train_loss.shape[0]
 
     @property
     def padded(self) -> list[int]:
-        """Return the run in each lane; the idle one repeats the only run."""
+        """Return the run in each of the R lanes; an idle lane repeats the only run."""
         return _padded(self.lanes)
 
     def filled(self, values: Tensor) -> Tensor:
-        """Return one value for each lane from one for each run, (R,)."""
+        """Return values of the R lanes from those of the runs; an idle lane repeats the only value."""
         return values if len(values) == self.width else values[_padded(range(len(values)))]
 
+    def count(self, loss: Tensor, correct: Tensor, *, in_tail: bool) -> None:
+        """Count one update and add what it measured, (R,) each, to the sums."""
+        self.train_loss.add_(loss)
+        self.train_correct.add_(correct)
+        if in_tail:
+            self.tail_loss.add_(loss)
+        self.step += 1
+        self.since += 1
+
+    def restart_means(self) -> None:
+        """Restart the sums of the training batches, after an evaluation has reported them."""
+        self.train_loss.zero_()
+        self.train_correct.zero_()
+        self.since = 0
+
     def keep(self, positions: Sequence[int]) -> None:
-        """Let all runs but those at these positions leave; they cost nothing from here on."""
+        """Keep only the runs at these positions, at least one. The others take no more time or memory."""
         self.lanes = [self.lanes[position] for position in positions]
         chosen = torch.tensor(_padded(positions), device=self.train_loss.device)
 
@@ -79,16 +97,21 @@ class StackState:
         self.tail_loss = self.tail_loss.index_select(0, chosen)
 
     def of(self, positions: Sequence[int]) -> StackState:
-        """Return the state of a stack that has the runs at these positions alone, in this order."""
-        part = replace(self)
-        part.keep(positions)
-        part.seconds = [self.seconds[run] for run in part.lanes]
-        part.lanes, part.lengths = list(range(len(positions))), {}
-        return part
+        """Return the state of a new stack made of the runs at these positions, in this order."""
+        subset = replace(self)
+        subset.keep(positions)
+        subset.seconds = [self.seconds[run] for run in subset.lanes]
+        subset.lanes, subset.lengths = list(range(len(positions))), {}
+        return subset
+
+
+def part(tensors: Mapping[str, Tensor], lanes: slice | int) -> Tensors:
+    """Return the part of stacked tensors for these lanes; a single lane has no run axis."""
+    return {name: tensor[lanes] for name, tensor in tensors.items()}
 
 
 def holds(state: StackState, model: nn.Module) -> bool:
-    """Say whether the state has the parameters and buffers of this net."""
+    """Return whether the state has exactly the parameters and buffers of this net."""
     parts = [(state.params, model.named_parameters()), (state.buffers, model.named_buffers())]
     return all(
         {name: tensor.shape[1:] for name, tensor in tensors.items()} == {name: t.shape for name, t in named}
@@ -97,12 +120,22 @@ def holds(state: StackState, model: nn.Module) -> bool:
 
 
 def _padded(lanes: Sequence[int]) -> list[int]:
-    """Return the lanes, a single one twice: torch takes other kernels for a stack of one."""
+    """Return the lanes, and a single one twice."""
     return list(lanes) * 2 if len(lanes) == 1 else list(lanes)
 
 
 def initial_model(run: RunSpec, input_shape: tuple[int, ...], classes: int, batch: Tensor) -> nn.Module:
-    """Return the run's untrained net in the dtype of its first batch."""
+    """Return the untrained net of a run.
+
+    Args:
+        run: its settings and seed.
+        input_shape: of one image, (C, H, W).
+        classes: number of classes.
+        batch: images of the first step, (B, C, H, W), which some normalizations look at.
+
+    Returns:
+        The net on the CPU, in the dtype of the batch.
+    """
     options = run.settings.model
     model = build_net(options, input_shape, classes, seed=run.seed)
     initialize(model, options.init, run.seed)
@@ -112,26 +145,21 @@ def initial_model(run: RunSpec, input_shape: tuple[int, ...], classes: int, batc
 
 
 def initial_state(models: Sequence[nn.Module], runs: Sequence[RunSpec], device: torch.device) -> StackState:
-    """Stack the nets of all runs into the state before the first step."""
+    """Return the state before the first step: the nets of all runs, in order, stacked on the device."""
     lanes = list(range(len(runs)))
     padded = _padded(lanes)
-    params = {
-        name: torch.stack([dict(models[lane].named_parameters())[name].detach() for lane in padded]).to(
-            device
-        )
-        for name, _ in models[0].named_parameters()
-    }
-    buffers = {
-        name: torch.stack([dict(models[lane].named_buffers())[name] for lane in padded]).to(device)
-        for name, _ in models[0].named_buffers()
-    }
+
+    def stacked(named: Sequence[Tensors]) -> Tensors:
+        return {name: torch.stack([named[lane][name] for lane in padded]).to(device) for name in named[0]}
+
+    params = stacked([{name: p.detach() for name, p in net.named_parameters()} for net in models])
     precise = torch.float32 if device.type == "mps" else torch.float64
     sums = [torch.zeros(len(padded), dtype=precise, device=device) for _ in range(3)]
     return StackState(
         step=0,
         lanes=lanes,
         params=params,
-        buffers=buffers,
+        buffers=stacked([dict(net.named_buffers()) for net in models]),
         optimizer=runs[0].settings.optimizer.state(params),
         train_loss=sums[0],
         train_correct=sums[1],

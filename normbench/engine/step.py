@@ -1,7 +1,7 @@
-"""The programs of one run: forward pass, gradients, update, measurement. Each stands here once.
+"""The programs of one run: forward pass, gradients, update, measurement. Each is defined once, here.
 
-A stack has many such runs. An executor makes a function of stacked runs, whose tensors have the run axis in
-front, from a function of one run. Nothing here knows how many runs there are.
+A stack has many runs. An executor turns a function of one run into a function of stacked runs, whose tensors
+have the run axis R in front. Nothing here depends on the number of runs.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ Mapped = Callable[..., Any]
 
 
 def forward(net: nn.Module, params: Tensors, buffers: Tensors, data: Data) -> tuple[Tensor, Tensor]:
-    """Run the net of one run on a batch; buffers are changed in place, as the layers do.
+    """Run the net of one run on a batch. Its layers may change their buffers in place.
 
     Args:
         net: the module, in training or inference mode.
-        params, buffers: its tensors, without a run axis.
+        params: its parameters by name, without a run axis.
+        buffers: its buffers by name, without a run axis.
         data: x (B, ...), y (B,) and noise.
 
     Returns:
-        The mean loss in nats and the share of correct answers, without dimensions.
+        The mean loss in nats and the accuracy, 0-dimensional.
     """
     x, y, numbers = data
     with noise(numbers), NoHiddenRandomness():
@@ -46,16 +47,20 @@ def forward(net: nn.Module, params: Tensors, buffers: Tensors, data: Data) -> tu
 def gradients(
     forward: Mapped, params: Tensors, buffers: Tensors, data: Data
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Return loss (R,), share of correct answers (R,) and the gradients of all parameters, (R, ...) each.
+    """Run the forward and the backward pass of stacked runs.
 
     Args:
-        forward: of stacked runs.
-        params, buffers: stacked, (R, ...).
-        data: stacked, or without a run axis where all runs see the same batch.
+        forward: the forward pass of stacked runs.
+        params: parameters by name, (R, ...).
+        buffers: buffers by name, (R, ...).
+        data: x, y and noise, (R, ...) each, or without a run axis if all runs see the same batch.
+
+    Returns:
+        Loss and accuracy, (R,) each, and the gradients in the order of the parameters, (R, ...) each.
     """
     leaves = {name: param.detach().requires_grad_() for name, param in params.items()}
     loss, correct = forward(leaves, buffers, data)
-    # Runs share no tensor that needs a gradient, so the sum keeps their gradients apart.
+    # The gradient of the sum holds the gradients of the runs, because runs share no parameter.
     grads = torch.autograd.grad(loss.sum(), list(leaves.values()))
     return loss.detach(), correct.detach(), list(grads)
 
@@ -63,14 +68,14 @@ def gradients(
 def update(
     optimizer: Optimizer, params: Tensors, grads: Sequence[Tensor], states: dict[str, Tensors], hyper: Tensors
 ) -> None:
-    """Make one update of the parameters and of the optimizer's state, in place.
+    """Update the parameters and the optimizer's state of stacked runs in place.
 
     Args:
-        optimizer: the rule, which works on stacked runs.
-        params: stacked, (R, ...).
-        grads: in the order of the parameters.
-        states: the optimizer's tensors by name and parameter, (R, ...).
-        hyper: its numbers for this step, such as `lr`, each (R,).
+        optimizer: the rule; it works on stacked runs.
+        params: parameters by name, (R, ...).
+        grads: gradients in the order of the parameters, (R, ...).
+        states: the optimizer's tensors by its name for them and by parameter, (R, ...).
+        hyper: its numbers for this step, such as `lr`, (R,) each.
     """
     with torch.no_grad():
         optimizer.apply(params, dict(zip(params, grads, strict=True)), states, hyper)
@@ -87,38 +92,43 @@ def measure(
     hyper: Tensors,
     batches: Mapping[int, Data],
 ) -> dict[Key, Tensor]:
-    """Return what the probes measure in one run before the update of `step`. The run stays as it is.
+    """Return what the probes measure in one run before the update of `step`. The run does not change.
 
     Args:
-        net, optimizer: of the run.
+        net: of the run.
+        optimizer: of the run.
         probes: which measure.
-        step: the number of updates made so far.
-        params, buffers, states, hyper: of the run, without a run axis.
+        step: number of updates made so far.
+        params: parameters by name, without a run axis.
+        buffers: buffers by name, without a run axis.
+        states: the optimizer's tensors, without a run axis.
+        hyper: the optimizer's numbers for this step, 0-dimensional.
         batches: those that the probes ask for, by step.
 
     Returns:
-        By layer and quantity a number without dimensions, in the dtype of the rate.
+        The values by layer and quantity, 0-dimensional, in the dtype of the learning rate.
     """
     views = {at: OneBatch(*data) for at, data in batches.items()}
     run = RunView(net, step, params, buffers, views, optimizer, states, hyper)
     values: dict[Key, Tensor] = {}
     for probe in probes:
         values.update(probe.measure(run))
-    return {key: value.to(run.rate.dtype) for key, value in values.items()}
+    return {key: value.to(hyper["lr"].dtype) for key, value in values.items()}
 
 
 def saved_bytes(net: nn.Module, params: Tensors, buffers: Tensors, data: Data) -> int:
-    """Return the bytes that one run's forward pass keeps for its backward pass, without the weights.
+    """Return how many bytes the forward pass of one run keeps for its backward pass, weights excluded.
 
     Args:
-        net: the module of one run.
-        params, buffers: its tensors, without a run axis; they stay as they are.
+        net: of the run.
+        params: parameters by name, without a run axis.
+        buffers: buffers by name, without a run axis.
         data: x (B, ...), y (B,) and noise.
     """
     params = {name: param.clone().requires_grad_() for name, param in params.items()}
     buffers = {name: buffer.clone() for name, buffer in buffers.items()}
     weights = {param.data_ptr() for param in params.values()}
-    kept: dict[int, int] = {}
+    kept: dict[int, int] = {}  # bytes by address; several saved tensors may share one storage
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -131,5 +141,5 @@ def saved_bytes(net: nn.Module, params: Tensors, buffers: Tensors, data: Data) -
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         own = {place: values.clone() for place, values in numbers.items()}
         loss, _ = forward(net, params, buffers, (x.clone(), y.clone(), own))
-    del loss
+    del loss  # it holds the graph, and so the storages, until here
     return sum(kept.values())

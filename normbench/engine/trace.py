@@ -1,8 +1,8 @@
-"""From a function over modules to a flat list of tensor operations.
+"""Turns a function over modules into a flat list of tensor operations.
 
-Running a net through `vmap`, `functional_call` and the autograd engine costs milliseconds of Python for each
-step, as much as the arithmetic of a small stack. So the step is run once under a tracer, which writes down
-the tensor operations that it makes; from then on these are called one after the other, with the same bits.
+Running a net through `vmap`, `functional_call` and the autograd engine takes milliseconds of Python per step,
+as long as the arithmetic of a small stack. So a step runs once under a tracer, which records its tensor
+operations. From then on the recorded operations are called one after the other, with the same bits.
 """
 
 from __future__ import annotations
@@ -19,24 +19,22 @@ from torch.fx import GraphModule, Node
 
 from normbench.nn.torch_private import DIRECT, MAYBE_VIEWS, RESHAPES, SAME, OpOverload, aten, make_fx
 
-FlatFunction = Callable[..., Sequence[Tensor]]
-
 
 @dataclass(frozen=True)
 class Program:
-    """A traced function: flat tensors in, flat tensors out.
+    """A traced function. It takes flat tensors and returns tensors by key, as the function did.
 
     Attributes:
-        run: the list of operations as a function.
-        keys: of a function that returns a mapping, the keys of its outputs, in order; otherwise empty.
+        run: the recorded operations as a function, which returns the tensors alone.
+        keys: of the returned tensors, in their order.
     """
 
-    run: FlatFunction
+    run: Callable[..., Sequence[Tensor]]
     keys: tuple[Any, ...]
 
-    def __call__(self, *tensors: Tensor) -> Sequence[Tensor]:
-        """Return the outputs."""
-        return self.run(*tensors)
+    def __call__(self, *tensors: Tensor) -> dict[Any, Tensor]:
+        """Run the operations on these inputs."""
+        return dict(zip(self.keys, self.run(*tensors), strict=True))
 
 
 _KEPT = 64  # traced functions; each is a few hundred lines of generated code
@@ -44,48 +42,43 @@ _cache: OrderedDict[Hashable, Program] = OrderedDict()
 
 
 def traced(
-    key: Hashable,
-    function: Callable[..., Sequence[Tensor] | Mapping[Any, Tensor]],
-    example: Sequence[Tensor],
+    key: Hashable, function: Callable[..., Mapping[Any, Tensor]], example: Sequence[Tensor]
 ) -> Program:
     """Return the function as a list of operations, traced on copies of the example inputs.
 
-    `key` must tell apart all that the trace depends on: the net, shapes, dtype, mode, number of runs.
+    The key must identify everything that the trace depends on: net, shapes, dtype, mode, number of runs.
     """
     if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]
-    copies = [
-        tensor.clone() for tensor in example
-    ]  # tracing runs the function, which may write to its inputs
-    keys: list[Any] = []
+    copies = [tensor.clone() for tensor in example]  # tracing runs the function, which may change its inputs
+    keys: tuple[Any, ...] = ()
 
-    def flat(*tensors: Tensor) -> list[Tensor]:
+    def values(*tensors: Tensor) -> list[Tensor]:
+        nonlocal keys
         outputs = function(*tensors)
-        if isinstance(outputs, Mapping):
-            keys[:] = outputs
-            return list(outputs.values())
-        return list(outputs)
+        keys = tuple(outputs)
+        return list(outputs.values())
 
     with torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a tracer's notes on its own internals are not for our users
-        graph = make_fx(flat)(*copies)
+        warnings.simplefilter("ignore")  # the tracer warns about its own internals
+        graph = make_fx(values)(*copies)
     _simplify(graph)
     _fuse_updates(graph)
-    # torch's recurrent kernel keeps what its backward needs only where gradients are on; the inputs need none
+    # torch's recurrent kernel keeps what its backward pass needs only while gradients are enabled
     kernel = any(node.target is aten.mkldnn_rnn_layer.default for node in graph.graph.nodes)
     for node in graph.graph.nodes:
-        node.meta.clear()  # the tracer's notes would keep its tensors alive
+        node.meta.clear()  # the tracer's metadata would keep its tensors alive
     _bind(graph)
     graph.recompile()
-    _cache[key] = Program(torch.enable_grad()(graph.forward) if kernel else graph.forward, tuple(keys))
+    _cache[key] = Program(torch.enable_grad()(graph.forward) if kernel else graph.forward, keys)
     if len(_cache) > _KEPT:
         _cache.popitem(last=False)
     return _cache[key]
 
 
 def _simplify(graph: GraphModule) -> None:
-    """Take out the operations that return their input as it is: autograd and vmap leave about 100 of them."""
+    """Remove operations that return their input unchanged. Autograd and vmap leave about 100 of them."""
     for node in list(graph.graph.nodes):
         if node.op == "call_function" and _is_noop(node):
             node.replace_all_uses_with(node.args[0])
@@ -93,30 +86,31 @@ def _simplify(graph: GraphModule) -> None:
 
 
 def _fuse_updates(graph: GraphModule) -> None:
-    """Add a weight's gradient to the weight in the matrix product that makes it.
+    """Update a weight in the matrix product that computes its gradient.
 
-    w <- w - lr (a @ b), with lr (R, 1, 1), becomes w <- w - (lr a) @ b: the gradient, the largest tensor of
-    a step, is neither written nor read. Of c v + a @ b (weight normalization) w <- w - (lr c) v goes before.
-    Done where nothing else uses it and its factors are still there.
+    w <- w - lr (a @ b), with lr (R, 1, 1), becomes w <- w - (lr a) @ b. This neither writes nor reads the
+    gradient, which is the largest tensor of a step. If the gradient is c v + a @ b (weight normalization),
+    w <- w - (lr c) v comes first. An update stays as it is if something else uses the gradient, or if one of
+    the factors is overwritten before the update.
     """
     order = {node: place for place, node in enumerate(graph.graph.nodes)}
     written = [(order[node], _origin(node)) for node in order if _writes(node)]
     for update in list(order):
         if update.target is not aten.addcmul_.default or update.kwargs != {"value": -1}:
             continue
-        weight, gradient, rate = cast("tuple[Node, Node, Node]", update.args)
+        weight, gradient, lr = cast("tuple[Node, Node, Node]", update.args)
         terms = _terms(gradient)
         if terms is None:
             continue
-        gone = [node for node, _ in terms]
+        replaced = [node for node, _ in terms]
         factors = {_origin(factor) for _, pair in terms for factor in pair}
-        began = min(order[node] for node in gone)
+        began = min(order[node] for node in replaced)
         if any(began < place < order[update] and origin in factors for place, origin in written):
             continue
         fused = weight
         with graph.graph.inserting_before(update):
             for node, (one, other) in terms:
-                scaled = graph.graph.call_function(aten.mul.Tensor, (one, rate))
+                scaled = graph.graph.call_function(aten.mul.Tensor, (one, lr))
                 if node.target is aten.mul.Tensor:
                     args: tuple[Any, ...] = (aten.addcmul_.default, (fused, other, scaled), {"value": -1})
                 else:
@@ -124,14 +118,15 @@ def _fuse_updates(graph: GraphModule) -> None:
                 fused = graph.graph.call_function(*args)
         update.replace_all_uses_with(fused)
         graph.graph.erase_node(update)
-        for node in reversed(gone):
+        for node in reversed(replaced):
             graph.graph.erase_node(node)
 
 
 def _terms(gradient: Node) -> list[tuple[Node, tuple[Node, Node]]] | None:
-    """Return the operations whose results add up to a gradient, each with its factors, the small one first.
+    """Return the operations whose results add up to a gradient, each with its two factors.
 
-    None for what is not a product of matrices, or that plus a multiple of a tensor, or is used elsewhere.
+    Return None if the gradient is neither a matrix product nor the sum of one and a scaled tensor, or if
+    something else uses it. The first factor of each operation is the one to multiply by the learning rate.
     """
     if gradient.target not in (aten.bmm.default, aten.baddbmm.default):
         return None
@@ -152,12 +147,12 @@ def _terms(gradient: Node) -> list[tuple[Node, tuple[Node, Node]]] | None:
 
 
 def _writes(node: Node) -> bool:
-    """Say whether an operation writes to its first argument."""
+    """Return whether an operation writes to its first argument."""
     return isinstance(node.target, OpOverload) and node.target._schema.name.endswith("_")
 
 
 def _origin(node: Node) -> Node:
-    """Return the operation or input that made the memory of this tensor, which may be a view."""
+    """Return the operation or input that allocated the memory of this tensor, which may be a view."""
     while isinstance(node.target, OpOverload) and (
         node.target._schema.returns[0].alias_info is not None or node.target in MAYBE_VIEWS
     ):
@@ -166,13 +161,14 @@ def _origin(node: Node) -> Node:
 
 
 def _bind(graph: GraphModule) -> None:
-    """Call operations by torch's own functions where there are any."""
+    """Replace operations by torch's functions of the same name, which are faster to call."""
     for node in graph.graph.nodes:
         if node.op == "call_function":
             node.target = DIRECT.get(node.target, node.target)
 
 
 def _is_noop(node: Node) -> bool:
+    """Return whether an operation returns its input unchanged."""
     if node.target in SAME:
         return True
     if node.target not in RESHAPES:
@@ -186,6 +182,7 @@ def _is_noop(node: Node) -> bool:
 
 
 def _shape(node: Any) -> tuple[int, ...] | None:
+    """Return the shape that the tracer noted for a tensor, or None."""
     meta = node.meta.get("tensor_meta")
     if meta is not None:
         return tuple(meta.shape)

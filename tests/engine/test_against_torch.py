@@ -1,4 +1,4 @@
-"""Runs in a stack of 32 with other rates and seeds against torch.nn and torch.optim, in float64."""
+"""Runs in stacks of up to 32 agree with torch.nn and torch.optim in float64."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVERY = 5  # steps between evaluations
 
 
 def check(executor, rate, seeds, rates, **parts):
-    """Train the stack, then its runs of this rate (of two seeds at most) plainly; all must agree."""
+    """Train a stack, then its runs of this learning rate (at most two) in plain torch; all must agree."""
     parts.setdefault("optimizer", {"momentum": 0.5, "weight_decay": 0.001})
     parts["train"] = {"dtype": "float64", "steps": 100, "eval_every": EVERY}
     runs = runs_of(seeds=seeds, sweep={"optimizer.lr": rates}, **parts)
@@ -79,9 +79,9 @@ FLAT |= {"weight_standardization": 0.05, "scaled_weight_standardization": 0.05}
 
 
 def check_cnn(executor, norm, rate, seeds, rates, **model):
-    """With augmentation; the flat head where the average one learns too slowly in 100 steps."""
+    """Check with augmentation, and with the flat head where the averaging one learns too slowly."""
     head = "flatten" if norm in FLAT else "average"
-    # weights of sum 0 give 0 for a patch of equal pixels, up to rounding: with ReLU that decides the gradient
+    # Weights of sum 0 map equal pixels to 0 up to rounding. With ReLU, that rounding decides the gradient.
     activation = "tanh" if norm in ("scaled_weight_standardization", "dynamic_tanh") else "relu"
     model = {
         **CNN,

@@ -1,7 +1,7 @@
-"""Architectures with the normalizations that they take: they learn digits, and a stack is its runs apart.
+"""Every architecture learns digits with every normalization it takes, and as in a plain loop.
 
-Each run of a stack against the same net in a plain loop of autograd and torch.optim, in float64; that the
-nets are what their formulas say is held in tests/models. The suite tries some pairs, `make pairs` all.
+Each run of a stack is compared with the same net in a plain loop of autograd and torch.optim, in float64.
+tests/models compares the nets with their formulas. The suite trains some pairs, `make pairs` trains all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from normbench.planning.runs import RunSpec
 from normbench.planning.stacks import choose_executor, stack_key
 
 EVERY = 8  # steps between evaluations
-COMPARED = 24  # steps; then Adam has scaled the rounding of small gradients up to something that is seen
+COMPARED = 24  # steps; later, Adam has amplified the rounding of small gradients too much
 SMALL = {
     "resnet": {"depth": 8, "width": 4},
     "highway": {"depth": 3, "width": 24, "gate_bias": -1.0},
@@ -59,7 +59,7 @@ IN_SUITE = {
 
 
 def dataset_of(run) -> Dataset:
-    """The digits, with a border where an architecture needs larger images."""
+    """Return the digits, with a border if the architecture needs larger images."""
     dataset = data_of(run)
     if run.settings.model.name != "allconv":
         return dataset
@@ -76,7 +76,7 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 def check(
     model, norm, lr, steps, executor=None, optimizer="adam", falls_to=0.7, dtype="float64", rel=1e-6, **fields
 ):
-    """Train a stack of two seeds, then its runs apart: the losses agree, and fall by 30 %."""
+    """Train a stack of two seeds, then each run in a plain loop: the losses agree, and fall by 30 %."""
     config = {
         "name": "test",
         "data": {"name": "digits", "train_size": 300, "test_size": 20, "batch_size": 20},
@@ -84,7 +84,7 @@ def check(
         "optimizer": {"name": optimizer, "lr": lr},
         "train": {"steps": steps, "eval_every": EVERY, "dtype": dtype},
     }
-    settings = parse_config(yaml.safe_dump(config)).settings  # not by a plan: the images get a border
+    settings = parse_config(yaml.safe_dump(config)).settings  # no plan, because the images get a border
     runs = [RunSpec(f"{seed}", seed, settings, {}) for seed in (0, 1)]
     dataset = dataset_of(runs[0])
     chosen = executor or choose_executor(settings, "cpu")
@@ -101,7 +101,7 @@ def check(
         for step in range(COMPARED):
             images, labels = batch(step)
             updates.zero_grad()
-            with noise(trainer.feed.numbers(run.seed, step)):
+            with noise(trainer.sampler.numbers(run.seed, step)):
                 loss = F.cross_entropy(net.train()(images), labels)
             loss.backward()
             updates.step()
@@ -119,7 +119,7 @@ def check(
 def learns(model, norm):
     steps = {"highway": COMPARED, "deep_linear": COMPARED, "allconv": 96}.get(model, 56)
     if model == "lstm" and norm in ("dynamic_tanh", "weight_standardization"):
-        steps = 120  # they begin more slowly
+        steps = 120  # these learn more slowly at first
     check(model, norm, LR.get(model, 0.02), steps)
 
 
@@ -128,13 +128,13 @@ def test_the_pairs_of_the_suite_are_there():
 
 
 @pytest.mark.parametrize(("model", "norm"), [pair for pair in PAIRS if pair[1] in IN_SUITE[pair[0]]])
-def test_pairs_learn_and_a_stack_is_its_runs_apart(model, norm):
+def test_pairs_learn_as_in_a_plain_loop(model, norm):
     learns(model, norm)
 
 
 @pytest.mark.pairs
 @pytest.mark.parametrize(("model", "norm"), [pair for pair in PAIRS if pair[1] not in IN_SUITE[pair[0]]])
-def test_the_other_pairs_learn_and_a_stack_is_its_runs_apart(model, norm):
+def test_the_other_pairs_learn_as_in_a_plain_loop(model, norm):
     learns(model, norm)
 
 
@@ -164,7 +164,7 @@ def test_other_options(model, fields):
 @pytest.mark.parametrize(
     ("model", "executor"), [("lstm", "vectorized"), ("rnn", "looped"), ("resnet", "vectorized")]
 )
-def test_the_executor_that_the_plan_would_not_choose(model, executor):
+def test_the_executor_that_a_plan_does_not_choose(model, executor):
     check(model, "none", lr=0.04 if model != "resnet" else 0.02, steps=56, executor=executor)
 
 
@@ -179,13 +179,13 @@ def test_the_executor_that_the_plan_would_not_choose(model, executor):
     ],
 )
 def test_updates_by_plain_sgd(model, norm, executor):
-    """Whose products are put into the weights at once, but where a weight has several of them in a step."""
+    """Plain SGD fuses gradients into the weights, except where a weight has several gradients in a step."""
     check(model, norm, lr=0.05, steps=COMPARED, executor=executor, optimizer="sgd", falls_to=1.0)
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 def test_torchs_lstm_kernel_in_a_traced_step(monkeypatch):
-    """Its backward needs what it keeps only where gradients are on, which a replay else has off."""
+    """Its backward pass needs tensors that it keeps only while gradients are enabled, also in a replay."""
     monkeypatch.setattr(trace, "_cache", OrderedDict())
     check("lstm", "none", lr=0.04, steps=56, executor="looped", dtype="float32", rel=1e-4)
     code = [

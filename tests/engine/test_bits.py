@@ -1,8 +1,8 @@
-"""A run's bits do not depend on its neighbours; twice the same gives the same; tracing changes nothing.
+"""The bits of a run do not depend on the other runs of its stack, on repetition, or on tracing.
 
-In eager vectorised float32 every normalization and activation gives a run the same bits alone (padded to a
-stack of two) and in any stack. That needs `MKL_CBWR`, which `normbench/__init__.py` sets before the first
-matrix product. The looped executor has no neighbours at all: each run has its own kernels.
+In vectorized float32, every normalization and activation gives a run the same bits alone (padded to a stack
+of two) as in any stack. This needs `MKL_CBWR`, which `normbench/__init__.py` sets before the first matrix
+product. In the looped executor each run has its own kernels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from normbench.engine import trace
 from normbench.engine.events import RunEnd
 from normbench.nn.layers import ACTIVATIONS
 
-# sizes that fill no vector register, so that every kernel has a rest at its end
+# Sizes that are no multiple of a vector register, so that every kernel has a remainder.
 ODD = {"data": {"batch_size": 21, "test_size": 39}, "model": {"width": 15}}
 RATES = [0.01, 0.05, 0.1, 0.2, 1e6]
 
@@ -35,8 +35,8 @@ def odd_runs(seeds=2, rates=RATES, model=None, steps=40, optimizer=None, **train
     )
 
 
-def check_neighbours(runs, executor="vectorized"):
-    """Train all, then some apart: no bit of a healthy run may differ."""
+def check_neighbors(runs, executor="vectorized"):
+    """Train all runs in one stack, then some of them in another: no bit of a healthy run may differ."""
     everyone = Trained(runs, executor)
     healthy = [run for run in runs if run.settings.optimizer.lr < 1]
     assert all(everyone.ends[run.run_id].status == "finished" for run in healthy)
@@ -48,22 +48,22 @@ def check_neighbours(runs, executor="vectorized"):
 
 
 @pytest.mark.parametrize("norm", takes(MLP))
-def test_neighbours_change_no_bit(norm):
-    """They are absent, or diverge at a rate of 1e6 and leave; runs of one seed also come to share a batch."""
-    everyone = check_neighbours(odd_runs(model={"norm": norm_of(norm, groups=3)}))
-    if norm not in ("batchnorm", "rmsnorm", "dynamic_tanh"):  # whose loss stays finite at any rate
+def test_neighbors_change_no_bit(norm):
+    """Other runs are absent, or diverge at a learning rate of 1e6. Runs of one seed share a batch."""
+    everyone = check_neighbors(odd_runs(model={"norm": norm_of(norm, groups=3)}))
+    if norm not in ("batchnorm", "rmsnorm", "dynamic_tanh"):  # their loss stays finite at any learning rate
         assert "diverged" in {end.status for end in everyone.ends.values()}
 
 
 @pytest.mark.parametrize("activation", sorted(set(ACTIVATIONS) - {"relu", "identity"}))
-def test_neighbours_change_no_bit_with_any_activation(activation):
-    check_neighbours(odd_runs(model={"activation": activation, "norm": "none"}))
+def test_neighbors_change_no_bit_with_any_activation(activation):
+    check_neighbors(odd_runs(model={"activation": activation, "norm": "none"}))
 
 
 @pytest.mark.parametrize("placement", ["input", "before_norm", "classifier"])
-def test_neighbours_change_no_bit_with_dropout(placement):
+def test_neighbors_change_no_bit_with_dropout(placement):
     dropout = {"rate": 0.2, "placement": placement}
-    check_neighbours(odd_runs(model={"norm": "layernorm", "dropout": dropout}))
+    check_neighbors(odd_runs(model={"norm": "layernorm", "dropout": dropout}))
 
 
 @pytest.mark.parametrize(
@@ -75,16 +75,16 @@ def test_neighbours_change_no_bit_with_dropout(placement):
         ("rnn", "layernorm", {"pooling": 2}),
     ],
 )
-def test_neighbours_change_no_bit_in_other_architectures(name, norm, more):
+def test_neighbors_change_no_bit_in_other_architectures(name, norm, more):
     model = {"name": name, "width": 15, "norm": norm, **more}
-    check_neighbours(odd_runs(model=model, rates=[0.05, 0.1, 1e6], steps=20))
+    check_neighbors(odd_runs(model=model, rates=[0.05, 0.1, 1e6], steps=20))
 
 
 @pytest.mark.parametrize("norm", ["none", "batchnorm", "weightnorm"])
-def test_neighbours_change_no_bit_in_the_looped_executor(norm):
-    check_neighbours(odd_runs(model={"norm": norm}, rates=[0.05, 0.1, 1e6]), "looped")
+def test_neighbors_change_no_bit_in_the_looped_executor(norm):
+    check_neighbors(odd_runs(model={"norm": norm}, rates=[0.05, 0.1, 1e6]), "looped")
     model = {**CNN, "norm": norm, "width": 3}
-    check_neighbours(odd_runs(model=model, rates=[0.02, 0.05, 1e6], steps=20), "looped")
+    check_neighbors(odd_runs(model=model, rates=[0.02, 0.05, 1e6], steps=20), "looped")
 
 
 @pytest.mark.parametrize("executor", ["vectorized", "looped"])
@@ -96,7 +96,7 @@ def test_the_same_twice_gives_equal_bits(executor):
 
 
 def without_fusion(monkeypatch):
-    """Trace anew, and leave the updates of the weights as they are."""
+    """Empty the cache of traces, and trace without fusing updates into matrix products."""
     monkeypatch.setattr(trace, "_cache", OrderedDict())
     monkeypatch.setattr(trace, "_fuse_updates", lambda graph: None)
 
@@ -113,9 +113,7 @@ def test_the_traced_step_equals_the_untraced_one_bit_for_bit(norm, executor, mon
     )
     without_fusion(monkeypatch)
     traced = Trained(runs, executor)
-    monkeypatch.setattr(
-        executors, "traced", lambda key, function, example: trace.Program(torch.enable_grad()(function), ())
-    )
+    monkeypatch.setattr(executors, "traced", lambda key, function, example: torch.enable_grad()(function))
     plain = Trained(runs, executor)
     assert all(traced.same_bits(plain, run.run_id) for run in runs)
 
@@ -130,7 +128,7 @@ def test_the_traced_step_equals_the_untraced_one_bit_for_bit(norm, executor, mon
     ],
 )
 @pytest.mark.parametrize("norm", ["none", "batchnorm", "weightnorm"])
-def test_updates_fused_into_the_matrix_product_change_rounding_alone(norm, optimizer, monkeypatch):
+def test_updates_fused_into_the_matrix_product_change_only_the_rounding(norm, optimizer, monkeypatch):
     runs = odd_runs(model={"norm": norm}, rates=[0.05, 0.1], steps=30, dtype="float64", optimizer=optimizer)
     monkeypatch.setattr(trace, "_cache", OrderedDict())
     fused = Trained(runs, "vectorized")
@@ -149,16 +147,14 @@ def test_the_traced_cnn_equals_the_untraced_one_bit_for_bit(executor, monkeypatc
     runs = odd_runs(model={**CNN, "width": 3, "norm": "batchnorm"}, rates=[0.05, 0.1], steps=8)
     without_fusion(monkeypatch)
     traced = Trained(runs, executor)
-    monkeypatch.setattr(
-        executors, "traced", lambda key, function, example: trace.Program(torch.enable_grad()(function), ())
-    )
+    monkeypatch.setattr(executors, "traced", lambda key, function, example: torch.enable_grad()(function))
     plain = Trained(runs, executor)
     assert all(traced.same_bits(plain, run.run_id) for run in runs)
 
 
 @pytest.mark.parametrize("executor", ["vectorized", "looped"])
 def test_divergence_is_recorded_at_its_step(executor):
-    """The step is the first whose loss is not finite, counted from 1; rows measured before it stay."""
+    """The recorded step, counted from 1, is the first whose loss is not finite. Earlier rows are kept."""
     runs = odd_runs(rates=[0.1, 30.0, 1e6], model={"activation": "relu", "depth": 4}, steps=60)
     trained = Trained(runs, executor)
     seen = set()
@@ -167,7 +163,7 @@ def test_divergence_is_recorded_at_its_step(executor):
         losses = []
         with torch.no_grad():
             for step in range(60):
-                batch = alone.feed.batch([run.seed] * 2, step)
+                batch = alone.sampler.batch([run.seed] * 2, step)
                 loss, _ = alone.executor.step(alone.state, batch, alone._hypers(step))
                 losses.append(float(loss[0]))
                 if not math.isfinite(losses[-1]):
@@ -185,14 +181,14 @@ def test_divergence_is_recorded_at_its_step(executor):
 
 @pytest.mark.parametrize("executor", ["vectorized", "looped"])
 @pytest.mark.parametrize("optimizer", [{"name": "sgd", "momentum": 0.9}, {"name": "adam", "lr": 0.01}])
-def test_a_stored_state_goes_on_as_if_never_stopped(optimizer, executor, tmp_path):
+def test_a_stored_state_continues_as_if_never_stopped(optimizer, executor, tmp_path):
     dropout = {"rate": 0.2, "placement": "after_norm"}
     runs = runs_of(
         seeds=2,
         model={"norm": "batchnorm", "dropout": dropout, "width": 15},
         optimizer=optimizer,
         train={"steps": 70, "eval_every": 30},
-        sweep={"optimizer.lr": [0.01, 0.05, 1e30]},  # these diverge and are gone before the stop
+        sweep={"optimizer.lr": [0.01, 0.05, 1e30]},  # 1e30 diverges, and leaves before the stop
     )
     undisturbed = [strip(event) for event in trainer(runs, executor).events()]
     first = trainer(runs, executor)
@@ -208,7 +204,7 @@ def test_a_stored_state_goes_on_as_if_never_stopped(optimizer, executor, tmp_pat
 
 
 def strip(event):
-    """The event as text, without its time."""
+    """Return the event as text, without its time."""
     fields = dict(vars(event))
     if isinstance(event, RunEnd):
         assert fields.pop("train_seconds") > 0

@@ -1,4 +1,4 @@
-"""What the engine tells: when it evaluates, on what, and how the means are formed."""
+"""What a stack reports: when it evaluates, on which images, and how it forms means."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_tail_is_the_last_tenth_and_at_least_one_step():
 
 @pytest.mark.parametrize("executor", ["vectorized", "looped"])
 def test_means_over_training_batches_and_inference_on_all_parts(executor):
-    """Counted by hand: losses and answers of each batch, as trained, then means since the last evaluation."""
+    """The test sums losses and answers of each batch itself, and takes means since the last evaluation."""
     (run,) = runs_of(
         data={"val_size": 50},
         model={"activation": "tanh"},
@@ -36,7 +36,7 @@ def test_means_over_training_batches_and_inference_on_all_parts(executor):
     trained, dataset = Trained([run], executor), data_of(run)
     stack = trainer([run], executor)
     net = PlainNet(run, dataset, {}).double()
-    first, _ = stack.feed.images(run.seed, 0)
+    first, _ = stack.sampler.images(run.seed, 0)
     net.load_state_dict(initial_model(run, dataset.input_shape, dataset.classes, first).state_dict())
     optimizer, losses, right, rows = (
         torch.optim.SGD(net.parameters(), lr=0.1),
@@ -53,7 +53,7 @@ def test_means_over_training_batches_and_inference_on_all_parts(executor):
 
     expected, since = [(None, None, *measured(dataset.val), *measured(dataset.test))], 0
     for step in range(30):
-        x, y = stack.feed.images(run.seed, step)
+        x, y = stack.sampler.images(run.seed, step)
         optimizer.zero_grad()
         logits = net(x)
         loss = torch.nn.functional.cross_entropy(logits, y)
@@ -82,7 +82,7 @@ def test_means_over_training_batches_and_inference_on_all_parts(executor):
     assert (end.status, end.steps, end.executor) == ("finished", 30, executor)
 
 
-def test_eval_size_takes_part_of_the_test_images_in_between_and_all_at_the_end():
+def test_eval_size_limits_the_test_images_except_at_the_end():
     parts = {"train": {"steps": 20, "eval_every": 10, "eval_size": 7, "dtype": "float64"}}
     (some,), (every,) = runs_of(**parts), runs_of(train={**parts["train"], "eval_size": None})
     few, full = Trained([some]).rows[some.run_id], Trained([every]).rows[every.run_id]
@@ -93,7 +93,7 @@ def test_eval_size_takes_part_of_the_test_images_in_between_and_all_at_the_end()
     assert [row.train_loss for row in few] == [row.train_loss for row in full]
 
 
-def test_rates_follow_the_schedule_and_progress_counts_every_step():
+def test_learning_rates_follow_the_schedule_and_progress_counts_every_step():
     counted = []
     runs = runs_of(
         optimizer={"schedule": {"name": "linear", "final": 0.5}},
@@ -101,7 +101,7 @@ def test_rates_follow_the_schedule_and_progress_counts_every_step():
         sweep={"optimizer.lr": [0.1, 0.2, 1e9]},
     )
     trained = Trained(runs, advance=counted.append)
-    assert sum(counted) == 60  # the steps of runs that diverge count as done
+    assert sum(counted) == 60  # steps after a divergence count as settled
     rows = trained.rows[runs[1].run_id]
     assert [row.lr for row in rows] == pytest.approx(
         [0.2, 0.2 * (1 - 0.5 * 9 / 20), 0.2 * (1 - 0.5 * 19 / 20)]
@@ -110,7 +110,7 @@ def test_rates_follow_the_schedule_and_progress_counts_every_step():
 
 
 def test_each_lane_has_its_own_hyper_parameters():
-    """Momentum, decay, dropout rate and the gain of the initial weights differ within one stack."""
+    """Momentum, weight decay, dropout rate and initial gain differ within one stack."""
     runs = runs_of(
         model={"dropout": {"rate": 0.1, "placement": "classifier"}},
         train={"steps": 15, "eval_every": 5},

@@ -1,4 +1,4 @@
-"""Small stacks on the embedded digits, and the same nets in plain torch to hold them against."""
+"""Small stacks on the embedded digits, and the same nets in plain torch to compare with."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CNN = {"name": "cnn", "depth": 2, "width": 8}
 
 
 def takes(model: dict) -> list[str]:
-    """The normalizations that do not refuse this net."""
+    """Return the normalizations that do not refuse this net."""
 
     def made(name: str) -> Any:
         return MODELS[model["name"]].model_validate({**model, "norm": norm_of(name)})
@@ -39,10 +39,10 @@ def takes(model: dict) -> list[str]:
 
 
 def norm_of(name: str, groups: int = 2) -> dict:
-    """The section of a normalization with options that suit small nets and batches.
+    """Return the config section of a normalization, with options that suit small nets and batches.
 
-    Groups of few features, and covariances of nearly as many features as images, make training chaotic:
-    a difference in rounding grows from step to step.
+    Groups of few features make training chaotic, and so do covariances of almost as many features as there
+    are images: a difference in rounding then grows from step to step.
     """
     wanted = {"groups": groups, "group_size": 4}
     return {"name": name, **{key: wanted[key] for key in wanted.keys() & NORMS[name].model_fields.keys()}}
@@ -57,7 +57,7 @@ def plan_of(
     sweep: dict | None = None,
     executor: str = "auto",
 ) -> Plan:
-    """The plan of a small config; each part changes the defaults."""
+    """Return the plan of a small config; each argument changes the defaults of its section."""
     config = {
         "name": "test",
         "seeds": seeds,
@@ -72,7 +72,7 @@ def plan_of(
 
 
 def runs_of(**parts: Any) -> list[RunSpec]:
-    """The runs of a plan that must form one stack."""
+    """Return the runs of a plan, which must form one stack."""
     (stack,) = plan_of(**parts).stacks
     return list(stack.runs)
 
@@ -86,7 +86,7 @@ def trainer(runs: list[RunSpec], executor: str = "vectorized", **options: Any) -
 
 
 class Trained:
-    """A stack trained to its end: rows and end of each run, and the weights and buffers that it ends with."""
+    """A stack trained to its end, with the rows, the end and the final tensors of each run."""
 
     def __init__(self, runs: list[RunSpec], executor: str = "vectorized", **options: Any) -> None:
         stack = trainer(runs, executor, **options)
@@ -112,11 +112,11 @@ class Trained:
         return same and repr(self.rows[run_id]) == repr(other.rows[run_id])
 
 
-# The plain nets: torch.nn's modules under the names that the engine's parts have.
+# Plain nets of torch.nn modules, under the names that normbench's nets use.
 
 
 class PlainDropout(nn.Module):
-    """Takes the mask that the seeding says for this run, step and place."""
+    """Draws its mask from the run's seed, the step and its place, as `normbench.seeding` defines it."""
 
     def __init__(self, rate: float, place: str, alpha: bool, clock: dict[str, int]) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class PlainNet(nn.Module):
         return self.classifier(self.late(x.mean((2, 3)) if self.average else x.flatten(1)))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Parameters and buffers under the engine's names."""
+        """Return parameters and buffers under the names of normbench."""
         names = {"parametrizations.weight.original0": "gain", "parametrizations.weight.original1": "weight"}
         found = {}
         for key, value in (*self.named_parameters(), *self.named_buffers()):
@@ -197,7 +197,7 @@ class PlainNet(nn.Module):
 
 
 def cropped(x: Tensor, pad: int, seed: int, step: int, flip: bool) -> Tensor:
-    """Pad, crop and mirror image by image."""
+    """Return the images of a step, each padded, cropped and mirrored by itself."""
     from normbench.data import Augment
 
     draws = draw(Augment(pad=pad, flip=flip), seed, step, len(x))
@@ -210,7 +210,7 @@ def cropped(x: Tensor, pad: int, seed: int, step: int, flip: bool) -> Tensor:
 
 
 def batches_of(run: RunSpec, dataset: Dataset) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """The batch of each step, counted from 0, as the seeding says for this run."""
+    """Return a function that gives the batch of a step, counted from 0, from the run's seed."""
     settings, x, y = run.settings, dataset.train.x, dataset.train.y
     size, per_epoch = settings.data.batch_size, len(x) // settings.data.batch_size
 
@@ -227,7 +227,7 @@ def batches_of(run: RunSpec, dataset: Dataset) -> Callable[[int], tuple[Tensor, 
 
 
 def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Tensor]]:
-    """Train one run with torch.nn and torch.optim; return train and test losses by step, and the tensors."""
+    """Train one run with torch.nn and torch.optim; return the losses by step and the final tensors."""
     dataset, settings, clock = data_of(run), run.settings, {"seed": run.seed, "step": 0}
     batch = batches_of(run, dataset)
     net = PlainNet(run, dataset, clock).to(dataset.train.x.dtype)

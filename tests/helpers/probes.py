@@ -53,10 +53,10 @@ class Plain:
         self.params = {name: value[index].clone() for name, value in state.params.items()}
         self.buffers = {name: value[index].clone() for name, value in state.buffers.items()}
         self.rate = runs[index].settings.optimizer.lr
-        self.x, self.y = self.trainer.feed.images(self.seed, step)
+        self.x, self.y = self.trainer.sampler.images(self.seed, step)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        return self.trainer.feed.images(self.seed, step)
+        return self.trainer.sampler.images(self.seed, step)
 
     def logits(self, params: dict[str, Tensor], x: Tensor | None = None, training: bool = True) -> Tensor:
         self.net.train(training)

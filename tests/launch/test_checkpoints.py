@@ -2,13 +2,15 @@
 
 import errno
 import os
+import re
 
 import pytest
 import torch
 from helpers.launch import CNN, MLP, SPLIT, Heard, after, records, sessions, train
 
+from normbench._version import __version__
 from normbench.engine import loop
-from normbench.engine.checkpoint import UnfitError, dump_state, load_state, seal
+from normbench.engine.checkpoint import SAME_BITS, UnfitError, dump_state, load_state, seal
 from normbench.engine.state import StackState
 from normbench.errors import RecordsError
 from normbench.launch.checkpoints import Schedule
@@ -74,7 +76,7 @@ def state_of(runs=3):
     )
 
 
-def test_a_state_comes_back_as_it_was_and_only_for_its_own_stack(monkeypatch):
+def test_a_state_comes_back_as_it_was_and_only_for_its_own_stack():
     state = state_of()
     data = seal(dump_state(state, ["a", "b", "c"], "looped"), {"metrics": 70})
     state.lengths = {"metrics": 70}
@@ -87,9 +89,22 @@ def test_a_state_comes_back_as_it_was_and_only_for_its_own_stack(monkeypatch):
     ):
         with pytest.raises(UnfitError, match=what):
             load_state(data, runs, executor, CPU)
-    monkeypatch.setattr("normbench.engine.checkpoint.__version__", "another")
-    with pytest.raises(UnfitError, match="version of normbench"):
-        load_state(data, ["a", "b", "c"], "looped", CPU)
+
+
+def test_a_checkpoint_is_continued_by_all_versions_that_train_with_the_same_bits(monkeypatch):
+    def made_by(version):
+        monkeypatch.setattr("normbench.engine.checkpoint.__version__", version)
+        data = seal(dump_state(state_of(), ["a", "b", "c"], "looped"), {"metrics": 70})
+        monkeypatch.undo()
+        return load_state(data, ["a", "b", "c"], "looped", CPU)
+
+    assert {"0.1.0", __version__} <= set(SAME_BITS), (
+        "say in SAME_BITS whose checkpoints this version continues"
+    )
+    for version in SAME_BITS:
+        assert repr(made_by(version).params) == repr(state_of().params)
+    with pytest.raises(UnfitError, match=rf"version of normbench \(0\.0\.9, now {re.escape(__version__)}\)"):
+        made_by("0.0.9")
 
 
 def test_a_part_of_a_state_is_the_state_of_its_runs():

@@ -154,12 +154,12 @@ def test_precise_statistics_are_means_over_training_batches_and_do_not_change_tr
         for key, value in other.tensors[its.run_id].items():
             torch.testing.assert_close(one.tensors[mine.run_id][key], value, **close)
     again = trainer(with_it, executor)
-    measured = again._population()
+    measured = again.evaluator.with_precise_statistics(again.state, again._seeds())
     x = data_of(with_it[0]).train.x
     first = again.executor.model.hidden[0].layer
     means = []
     for step in range(3):
-        images, _ = again.feed.images(with_it[0].seed, step)
+        images, _ = again.sampler.images(with_it[0].seed, step)
         means.append((images.flatten(1) @ again.state.params["hidden.0.layer.weight"][0].T).mean(0))
     assert x.dtype == F64
     assert first.bias is None
