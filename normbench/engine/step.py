@@ -104,7 +104,7 @@ def measure(
     values: dict[Key, Tensor] = {}
     for probe in probes:
         values.update(probe.measure(run))
-    return {key: value.to(run.rate.dtype) for key, value in values.items()}
+    return {key: value.to(run.lr.dtype) for key, value in values.items()}
 
 
 def saved_bytes(net: nn.Module, params: Tensors, buffers: Tensors, data: Data) -> int:

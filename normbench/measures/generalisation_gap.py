@@ -10,8 +10,8 @@ from normbench.measures.base import Comparison, RunMeasure, Sample, known
 from normbench.stats.intervals import Span
 
 
-class GeneralisationGap(RunMeasure):
-    """Generalisation gap at the end: training minus test accuracy, or test minus training loss (nats).
+class GeneralizationGap(RunMeasure):
+    """Generalization gap at the end: training minus test accuracy, or test minus training loss (nats).
 
     The training values are means over the batches since the evaluation before, as trained (with dropout and
     the batches' statistics), so a gap can be negative. A diverged run has none.

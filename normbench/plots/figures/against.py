@@ -17,6 +17,7 @@ from normbench.plots.probed import (
     chosen_quantities,
     chosen_steps,
     named,
+    over_steps,
     page_name,
     probe_view,
     rows,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 
 USUAL = ("ics.norm", "weights.v_norm", "weights.effective_rate", "gradient_noise.variance")
-AT_END = "weights."  # these have a history: the last measurement counts, of all others the mean
 
 
 def applies(tables: Tables) -> bool:
@@ -67,7 +67,7 @@ def _values(table: pd.DataFrame, request: Request, quantity: str) -> tuple[pd.Se
     if request.steps:
         steps = chosen_steps(table, request, 1)[:1]
         return table[table["step"].isin(steps)].set_index("run")["value"], f"at step {steps[0]:,}"
-    if quantity.startswith(AT_END):
+    if over_steps(quantity) == "last":
         return table.sort_values("step").groupby("run")["value"].last(), "at the last measurement"
     return table.groupby("run")["value"].mean(), "mean over the measured steps"
 
