@@ -14,11 +14,11 @@ from typing import Any
 
 from normbench.analysis.comparison import FEWEST_SEEDS
 from normbench.analysis.judge import Verdict, judge_all
-from normbench.analysis.pairing import Cell, Group, matching, read
+from normbench.analysis.pairing import Cell, Group, Records, matching, read
 from normbench.analysis.tables import Tables, in_order, load_tables, setting
 from normbench.analysis.variants import label, number
 from normbench.errors import NormbenchError
-from normbench.measures import MEASURES, Measure, Rows
+from normbench.measures import MEASURES, Measure
 from normbench.names import RATE
 from normbench.records import experiments_in
 from normbench.records.orphans import NEUTRAL, flatten
@@ -180,7 +180,7 @@ def _differences(name: str, joined: Sequence[Tables]) -> list[Difference]:
     """Return the difference of each measure in each cell that both have."""
     keys = joined[0].swept
     varied = [key for key in keys if any(own.runs[key].nunique(dropna=False) > 1 for own in joined)]
-    none = Rows(joined[0].metrics[:0])
+    records = [Records(own) for own in joined]
     found = []
     for kind, options, margin in MARGINS:
         measure: Measure = MEASURES[kind](name=kind, **options)
@@ -189,12 +189,9 @@ def _differences(name: str, joined: Sequence[Tables]) -> list[Difference]:
             continue
         # Each side by itself: read together, a key of which they share no value would be passed over.
         readings = []
-        for own in joined:
-            runs = own.runs.assign(run=range(len(own.runs)))
-            group = Group("", runs, ())
-            readings += (
-                read(measure, [group], replace(own, runs=runs), {}, none)[1] if len(group.ended) else []
-            )
+        for own in records:
+            group = Group("", own.runs, ())
+            readings += read(measure, [group], own, {})[1] if len(group.ended) else []
         for cell in matching(readings) if len(readings) == 2 else ():
             spans = _paired([one.cells[cell] for one in readings])
             if spans:

@@ -78,7 +78,8 @@ class Measure(Named):
         over_rates: it looks at all rates of a cell and seed together; others at one run.
         refined: it also takes the rates by which a search refines the edge of single seeds.
         reads: the file that it needs beside runs.csv.
-        absent: what seeds without a reading did, after their number: 'train at no rate'.
+        absent: what seeds without a reading did, for messages: `train at no rate`.
+        infinite: what seeds with an infinite reading did: `never reach the target`. Empty: no message.
     """
 
     scale: ClassVar[Scale] = "linear"
@@ -88,6 +89,7 @@ class Measure(Named):
     refined: ClassVar[bool] = False
     reads: ClassVar[Literal["runs", "metrics", "layers"]] = "runs"
     absent: ClassVar[str] = "have no value in the records"
+    infinite: ClassVar[str] = ""
 
     @property
     def own_best(self) -> bool:

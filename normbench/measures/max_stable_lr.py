@@ -22,6 +22,7 @@ class MaxStableLr(RateMeasure):
     scale: ClassVar[Scale] = "log"
     compares: ClassVar[tuple[Comparison, ...]] = ("ratio",)
     absent: ClassVar[str] = "train at no rate"
+    infinite: ClassVar[str] = "train up to the last rate"
 
     @property
     def label(self) -> str:

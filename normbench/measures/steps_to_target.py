@@ -35,6 +35,7 @@ class StepsToTarget(RunMeasure):
     estimator: ClassVar[Literal["t", "median", "share"]] = "median"
     compares: ClassVar[tuple[Comparison, ...]] = ("ratio",)
     reads: ClassVar[Literal["runs", "metrics", "layers"]] = "metrics"
+    infinite: ClassVar[str] = "never reach the target"
 
     @model_validator(mode="after")
     def _one_target(self) -> StepsToTarget:

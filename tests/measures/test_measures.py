@@ -5,9 +5,9 @@ import math
 import pytest
 from helpers.made_up import rate_runs, run, write
 
-from normbench.analysis.pairing import prepared
-from normbench.analysis.tables import load_layers, load_tables
-from normbench.measures import MEASURES, Rows, Sample
+from normbench.analysis.pairing import Records
+from normbench.analysis.tables import load_tables
+from normbench.measures import MEASURES, Sample
 from normbench.names import RATE
 from normbench.registry import Registry
 from normbench.stats.intervals import Span
@@ -17,10 +17,10 @@ INF = math.inf
 
 
 def sample(folder, runs):
-    tables = prepared(load_tables(write(folder, runs)))
-    found = tables.runs
+    records = Records(load_tables(write(folder, runs)))
+    found = records.runs
     rates = found[RATE].to_numpy(float) if RATE in found else [math.nan] * len(found)
-    return Sample(found, rates, Rows(tables.metrics), Rows(load_layers(tables)))
+    return Sample(found, rates, records.curves, records.layers)
 
 
 def reading(folder, runs, name, **options):
