@@ -213,9 +213,9 @@ def directly(config: Experiment, plan: Plan, runs: dict[str, RunSpec], edges: Ed
     for claim in config.claims:
         groups = [Group(norm, pd.DataFrame(), ()) for norm in (claim.id, "none")]
         readings = [Readings(group, {(): spans[group.name]}, 0, False) for group in groups]
-        comparison = Comparison(claim, claim.measure, groups, readings, sorted(spans["none"]))
-        interval = comparison.interval(LEVEL)
-        word = "inconclusive" if comparison.blockers(interval) else comparison.word(LEVEL)
+        comparison = Comparison(claim, claim.measure, readings, sorted(spans["none"]))
+        interval = comparison.shown
+        word = "inconclusive" if comparison.blockers() else comparison.word(LEVEL)
         told[claim.id] = (word, interval.low, interval.high)
     return told
 

@@ -1,7 +1,7 @@
-"""Two results of the same experiments held against each other: cells matched by settings, seeds paired.
+"""Compares two results of the same experiments: cells are matched by settings, seeds are paired.
 
-Works from runs.csv and config.yaml. What differs by less than `MARGINS` is no news: two machines that round
-differently come to other last digits, and a long training at a large rate makes more of them.
+It reads runs.csv and config.yaml. Differences within `MARGINS` are ignored: machines round differently, and a
+long training at a large rate amplifies such differences.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 
 from normbench.analysis.comparison import FEWEST_SEEDS
 from normbench.analysis.judge import Verdict, judge_all
-from normbench.analysis.pairing import Cell, Group, matching, read
+from normbench.analysis.pairing import Cell, Group, Records, matching, read
 from normbench.analysis.tables import Tables, in_order, load_tables, setting
 from normbench.analysis.variants import label, number
 from normbench.errors import NormbenchError
-from normbench.measures import MEASURES, Measure, Rows
+from normbench.measures import MEASURES, Measure
 from normbench.names import RATE
 from normbench.records import experiments_in
 from normbench.records.orphans import NEUTRAL, flatten
 from normbench.stats.intervals import Interval, Span, holm_holds, p_beyond, span_interval, unlog, weighted
 
-# Measure, with its options, and the difference that is no news: of accuracies, or of natural logarithms.
+# Measure, its options, and the difference that is ignored: of accuracies, or of natural logarithms.
 MARGINS: tuple[tuple[str, dict[str, Any], float], ...] = (
     ("max_stable_lr", {}, 0.0),
     ("final_accuracy", {"at": "equal_rates"}, 1e-3),
@@ -35,7 +35,7 @@ NOT_SETTINGS = (*NEUTRAL, "seeds", "sweep")
 
 @dataclass(frozen=True)
 class Difference:
-    """One measure of one cell in both results: B - A, or B / A where `ratio`; `moved`: beyond noise."""
+    """One measure of one cell in both results: B - A, or B / A if `ratio`; `moved`: beyond noise."""
 
     experiment: str
     measure: str
@@ -48,7 +48,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Change:
-    """A claim (for one value of its `for_each`) whose verdict is another one in B."""
+    """A claim, for one value of its `for_each`, whose verdicts in A and B differ."""
 
     experiment: str
     id: str
@@ -58,27 +58,27 @@ class Change:
 
     @property
     def flipped(self) -> bool:
-        """Return whether it is no longer supported but refuted, or the other way round."""
+        """Return whether it changed between supported and refuted."""
         return {self.before, self.after} == {"supported", "refuted"}
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What two results have in common, where they differ, and what could not be compared."""
+    """The differences of two results, and what could not be compared."""
 
     differences: list[Difference]
     changes: list[Change]
-    claims: int  # that both have
-    apart: list[str]  # sentences
+    claims: int  # number of claims that both have
+    apart: list[str]  # sentences about what could not be compared
 
     @property
     def moved(self) -> bool:
-        """Return whether something moved beyond noise."""
+        """Return whether anything moved beyond noise."""
         return any(one.moved for one in self.differences) or any(one.flipped for one in self.changes)
 
 
 def compare(one: Path | str, other: Path | str, ignore: Collection[str] = ()) -> Compared:
-    """Compare the experiments of two folders (or two experiments): those of equal names, cell by cell.
+    """Compare two experiments, or the experiments of equal names in two folders, cell by cell.
 
     Args:
         one, other: experiment folders, or folders of them.
@@ -117,10 +117,10 @@ def compare(one: Path | str, other: Path | str, ignore: Collection[str] = ()) ->
 
 
 def _pairs(one: Path, other: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
-    """Return the experiments that both have, by name, and sentences about the others."""
+    """Return the experiments that both folders have, by name, and sentences about the others."""
     left, right = experiments_in(one), experiments_in(other)
     if left == [one] and right == [other]:
-        return {one.resolve().name: (one, other)}, []  # of two versions one may be called otherwise
+        return {one.resolve().name: (one, other)}, []  # the names of two versions may differ
     names = [{folder.name: folder for folder in folders} for folders in (left, right)]
     shared = {name: (folder, names[1][name]) for name, folder in names[0].items() if name in names[1]}
     apart = [
@@ -133,10 +133,10 @@ def _pairs(one: Path, other: Path) -> tuple[dict[str, tuple[Path, Path]], list[s
 
 
 def different_settings(one: Tables, other: Tables, ignore: Collection[str] = ()) -> list[str]:
-    """Return one sentence for each setting of both that is fixed and not equal.
+    """Return one sentence for each setting that is fixed in both and differs.
 
-    A setting that one of them does not name is none: a later version may have options that an earlier one had
-    not, with defaults that mean the same.
+    A setting that only one of them has does not count: a later version may have new options, with defaults
+    that mean the same.
     """
     swept = {*one.swept, *other.swept}
     flat: list[dict[str, Any]] = []
@@ -156,7 +156,7 @@ def different_settings(one: Tables, other: Tables, ignore: Collection[str] = ())
 
 
 def _joined(tables: Sequence[Tables], ignore: Collection[str]) -> tuple[list[Tables], list[str]]:
-    """Return both tables with the same swept keys: what one only fixes stands in a column, too."""
+    """Return both tables with the same swept keys: a key that one of them fixes becomes a column there."""
     keys = [key for key in dict.fromkeys((*tables[0].swept, *tables[1].swept)) if key not in ignore]
     joined = []
     for own in tables:
@@ -172,29 +172,26 @@ def _joined(tables: Sequence[Tables], ignore: Collection[str]) -> tuple[list[Tab
 
 
 def _as_column(value: Any) -> Any:
-    """Return a setting as it stands in a swept column."""
+    """Return a setting as a swept column has it."""
     return str(value).lower() if isinstance(value, bool) else value
 
 
 def _differences(name: str, joined: Sequence[Tables]) -> list[Difference]:
-    """Return the difference of each measure in each cell that both have."""
+    """Return the difference of each measure in each cell that both tables have."""
     keys = joined[0].swept
     varied = [key for key in keys if any(own.runs[key].nunique(dropna=False) > 1 for own in joined)]
-    none = Rows(joined[0].metrics[:0])
+    records = [Records(own) for own in joined]
     found = []
     for kind, options, margin in MARGINS:
         measure: Measure = MEASURES[kind](name=kind, **options)
         own_keys = [key for key in keys if key != RATE] if measure.over_rates else list(keys)
         if measure.over_rates and (RATE not in keys or RATE not in varied):
             continue
-        # Each side by itself: read together, a key of which they share no value would be passed over.
+        # Each side is read by itself: read together, a key without a shared value would be ignored.
         readings = []
-        for own in joined:
-            runs = own.runs.assign(run=range(len(own.runs)))
-            group = Group("", runs, ())
-            readings += (
-                read(measure, [group], replace(own, runs=runs), {}, none)[1] if len(group.ended) else []
-            )
+        for own in records:
+            group = Group("", own.runs, ())
+            readings += read(measure, [group], own, {})[1] if len(group.ended) else []
         for cell in matching(readings) if len(readings) == 2 else ():
             spans = _paired([one.cells[cell] for one in readings])
             if spans:
@@ -208,7 +205,7 @@ def _differences(name: str, joined: Sequence[Tables]) -> list[Difference]:
 
 
 def _paired(sides: Sequence[Mapping[int, Span | None]]) -> list[Span]:
-    """Return B - A of each seed that both have; without those that have no finite value on both sides."""
+    """Return B - A of each seed with a finite value on both sides."""
     one, other = sides
     pairs = [(one[seed], other[seed]) for seed in sorted(set(one) & set(other))]
     known = [(a, b) for a, b in pairs if a is not None and b is not None]
@@ -221,7 +218,7 @@ def _cell_text(keys: Sequence[str], cell: Cell, varied: Sequence[str]) -> str:
 
 
 def _verdicts(tables: Sequence[Tables]) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return both verdicts on each claim (and value of its `for_each`) that both have."""
+    """Return both verdicts on each claim, and value of its `for_each`, that both have."""
     sides = [{_key(one): one.verdict for one in judge_all(own)} for own in tables]
     return {key: (word, sides[1][key]) for key, word in sides[0].items() if key in sides[1]}
 

@@ -1,4 +1,4 @@
-"""The groups of a claim compared: ratio, difference or trend at any level; what keeps it from deciding."""
+"""The groups of a claim, compared: ratio, difference or trend at any level, and what prevents a decision."""
 
 from __future__ import annotations
 
@@ -9,66 +9,82 @@ from typing import Any, Literal
 
 import numpy as np
 
-from normbench.analysis.pairing import Group, Readings, chosen_by, contrasts, matching, mean
+from normbench.analysis.pairing import Readings, matching, mean
 from normbench.analysis.tables import Tables, seeds_of
-from normbench.analysis.variants import is_log_axis, number
+from normbench.analysis.variants import is_log_axis, number, score
 from normbench.measures import Measure
 from normbench.measures.claim import Claim
 from normbench.names import RATE
-from normbench.stats.intervals import LEVEL, Interval, Span, share_contrast, span_interval, unlog
+from normbench.stats.intervals import LEVEL, Interval, Span, share_contrast, span_interval, unlog, weighted
 
 Word = Literal["supported", "refuted", "inconclusive"]
 FEWEST_SEEDS = 3
 
 
 class Comparison:
-    """The numbers of the groups, compared at any level."""
+    """The numbers of the groups, compared.
+
+    Args:
+        claim: what is claimed.
+        measure: as it was taken.
+        readings: what it reads of each group. There must be a cell that all groups have.
+        seeds: that all groups have.
+
+    Attributes:
+        shown: the interval at `LEVEL`.
+
+    Raises:
+        ValueError: the ratio needs a logarithm of numbers below 0.
+    """
 
     def __init__(
-        self,
-        claim: Claim,
-        measure: Measure,
-        groups: Sequence[Group],
-        readings: Sequence[Readings],
-        seeds: Sequence[int],
+        self, claim: Claim, measure: Measure, readings: Sequence[Readings], seeds: Sequence[int]
     ) -> None:
-        self.claim, self.measure, self.readings, self.seeds = claim, measure, readings, seeds
-        self.groups = groups
-        self.log = measure.scale == "log"
+        self.claim, self.measure, self.seeds = claim, measure, seeds
+        self.groups, self.cells = [one.group for one in readings], matching(readings)
+        self.strict = claim.expect.kind in ("increases", "decreases")
+        log = measure.scale == "log"
         if claim.over is None:
             self.weights: list[float] = [1.0, -1.0]
         else:
-            self.weights = _slope_weights(claim.over, [group.runs[claim.over].iloc[0] for group in groups])
-        if claim.comparison == "slope" and self.log:
+            values = [group.runs[claim.over].iloc[0] for group in self.groups]
+            self.weights = _slope_weights(claim.over, values)
+        if claim.comparison == "slope" and log:
             self.weights = [w / math.log(10) for w in self.weights]  # readings are natural logarithms
-        self.strict = claim.expect.kind in ("increases", "decreases")
-        if claim.comparison == "ratio" and not self.log:
-            self.readings = [_mapped(one, Span.log) for one in readings]
-        elif claim.comparison == "difference" and self.log:
-            self.readings = [_mapped(one, _unlog) for one in readings]
+        if claim.comparison == "ratio" and not log:
+            readings = [_mapped(one, Span.log) for one in readings]
+        elif claim.comparison == "difference" and log:
+            readings = [_mapped(one, _unlog) for one in readings]
+        self.readings = list(readings)
+        self.shown = self.interval(LEVEL)
 
     def interval(self, level: float, weights: Sequence[float] | None = None) -> Interval:
         """Return estimate and interval of the ratio, the difference or the slope."""
         weights = self.weights if weights is None else weights
         if self.measure.estimator == "share":
-            return self._share(weights, level)
-        sums = contrasts(self.readings, weights, self.seeds)
+            return share_contrast([self._shares(one) for one in self.readings], weights, level)
+        sums = [self._contrast(seed, weights) for seed in self.seeds]
         found = span_interval(sums, self.measure.estimator, level)
         return unlog(found) if self.claim.comparison == "ratio" else found
 
-    def _share(self, weights: Sequence[float], level: float) -> Interval:
-        cells = matching(self.readings)
-        shares = []
-        for one in self.readings:
-            values = [mean([one.cells[cell].get(seed) for cell in cells]) for seed in self.seeds]
-            shares.append([value.estimate for value in values if value is not None])
-        return share_contrast(shares, weights, level)
+    def _contrast(self, seed: int, weights: Sequence[float]) -> Span | None:
+        """Return the weighted sum over the groups, averaged over cells; None if a group lacks a number."""
+        rows = [[one.cells[cell].get(seed) for one in self.readings] for cell in self.cells]
+        return mean([weighted([s for s in row if s], weights) if all(row) else None for row in rows])
+
+    def _shares(self, one: Readings) -> list[float]:
+        """Return the share of each seed, averaged over cells."""
+        values = [mean(self._of_seed(one, seed)) for seed in self.seeds]
+        return [value.estimate for value in values if value is not None]
+
+    def _of_seed(self, one: Readings, seed: int) -> list[Span | None]:
+        return [one.cells[cell].get(seed) for cell in self.cells]
 
     def word(self, level: float) -> Word:
-        """Return the verdict that the interval of this level gives."""
+        """Return the verdict of the interval at this level."""
         interval = self.interval(level)
         low, high = self.claim.region
-        if self.strict:  # 0 is no trend
+        if self.strict:  # a slope of 0 is not a trend
             if self._against_the_trend(level) or (interval.high <= low if low == 0 else interval.low >= high):
                 return "refuted"
             clear = interval.low > 0 if low == 0 else interval.high < 0
@@ -78,7 +94,7 @@ class Comparison:
         return "refuted" if interval.high < low or interval.low > high else "inconclusive"
 
     def _against_the_trend(self, level: float) -> str | None:
-        """Return between which neighbours the measure moves the other way (their number is corrected for)."""
+        """Return between which neighbors the measure moves the other way, corrected for their number."""
         count = len(self.readings) - 1
         sign = 1 if self.claim.expect.kind == "increases" else -1
         for place in range(count):
@@ -88,46 +104,29 @@ class Comparison:
                 return f"from {self.groups[place].name} to {self.groups[place + 1].name}"
         return None
 
-    def blockers(self, interval: Interval) -> list[str]:
-        """Return the reasons, other than its width, for which the interval cannot decide."""
+    def blockers(self) -> list[str]:
+        """Return the reasons, other than its width, why the interval cannot decide."""
         total = len(self.seeds)
         if total < FEWEST_SEEDS:
             return [f"n = {total} shared seeds; at least {FEWEST_SEEDS} are needed"]
         found = []
-        if left_out := self._without():
-            found.append(", ".join(left_out))
+        left_out = [self._seeds_that(self.measure.absent, one, _is_missing) for one in self.readings]
+        if any(left_out):
+            found.append(", ".join(filter(None, left_out)))
         if self.measure.estimator == "median" and total < 6:
             found.append(f"n = {total}: the 95 % interval of a median needs 6 seeds")
-        elif not left_out and (math.isnan(interval.low) or math.isnan(interval.high)):
+        elif not any(left_out) and (math.isnan(self.shown.low) or math.isnan(self.shown.high)):
             found.append("its values have no interval (some runs diverged)")
         return found
 
-    def _without(self) -> list[str]:
-        """Return how many seeds of which group have no reading."""
-        texts = []
-        cells = matching(self.readings)
-        for one in self.readings:
-            count = sum(any(one.cells[cell].get(seed) is None for cell in cells) for seed in self.seeds)
-            if count:
-                texts.append(f"{count} of {len(self.seeds)} seeds {self.measure.absent} ({one.group.name})")
-        return texts
+    def _seeds_that(self, did: str, one: Readings, test: Callable[[Span | None], bool]) -> str:
+        """Return how many seeds of a group pass the test in any cell: `2 of 5 seeds diverged (of)`."""
+        count = sum(any(map(test, self._of_seed(one, seed))) for seed in self.seeds)
+        return f"{count} of {len(self.seeds)} seeds {did} ({one.group.name})" if count else ""
 
-    def _never(self) -> list[str]:
-        """Return how many seeds of which group are infinite."""
-        if self.measure.estimator != "median":
-            return []
-        texts = []
-        for one in self.readings:
-            cells = [one.cells[cell] for cell in matching(self.readings)]
-            spans = [[seeds.get(seed) for seeds in cells] for seed in self.seeds]
-            count = sum(any(s is not None and s.estimate == math.inf for s in row) for row in spans)
-            if count:
-                texts.append(f"{count} of {len(self.seeds)} seeds never reach the target ({one.group.name})")
-        return texts
-
-    def why(self, word: Word, interval: Interval) -> str:
-        """Return in one line why this is the verdict."""
-        low, high = (shown(x, self.claim) for x in (interval.low, interval.high))
+    def why(self, word: Word) -> str:
+        """Return the reason of the verdict in one line."""
+        low, high = (shown(x, self.claim) for x in (self.shown.low, self.shown.high))
         text = f"{self.measure.label}: {low} to {high}, expected: {self.claim.expected}"
         if word == "refuted" and self.strict and (where := self._against_the_trend(LEVEL)):
             return f"{text}, but it moves the other way {where}"
@@ -136,22 +135,18 @@ class Comparison:
         return f"the interval reaches beyond what is expected ({text})"
 
     def remarks(self, tables: Tables) -> list[str]:
-        """Return what a reader should know beside the verdict."""
-        found = self._never()
-        if len(cells := matching(self.readings)) > 1:
-            found.append(f"mean over {len(cells)} cells")
+        """Return what a reader should know in addition to the verdict."""
+        found = [f"mean over {len(self.cells)} cells"] if len(self.cells) > 1 else []
+        did = self.measure.infinite
         for one in self.readings:
             if one.holes:
                 found.append(f"{one.holes} with holes above the edge ({one.group.name})")
-            open_end = self._open(one)
-            if open_end:
-                found.append(
-                    f"{open_end} of {len(self.seeds)} seeds train up to the last rate ({one.group.name})"
-                )
+            if did and (infinite := self._seeds_that(did, one, _is_infinite)):
+                found.append(infinite)
         if self.measure.own_best and any(
             group.runs[RATE].nunique() > 1 for group in self.groups if RATE in group.runs
         ):
-            found.append(f"each at its own best rate by {chosen_by(tables)}")
+            found.append(f"each at its own best rate by mean {score(tables.runs)[1]}")
             edges = [one.group.name for one in self.readings if one.grid_edge]
             if edges:
                 found.append(f"the best rate is at the grid's edge ({', '.join(edges)})")
@@ -162,17 +157,13 @@ class Comparison:
             found.append(f"{pending} runs have no result")
         return found
 
-    def _open(self, one: Readings) -> int:
-        """Return how many seeds train up to the last rate."""
-        if self.measure.key() != "max_stable_lr":
-            return 0
-        return sum(
-            any(
-                (span := seeds.get(seed)) is not None and span.high == math.inf
-                for seeds in one.cells.values()
-            )
-            for seed in self.seeds
-        )
+
+def _is_missing(span: Span | None) -> bool:
+    return span is None
+
+
+def _is_infinite(span: Span | None) -> bool:
+    return span is not None and span.estimate == math.inf
 
 
 def _mapped(readings: Readings, how: Callable[[Span], Span]) -> Readings:

@@ -1,8 +1,8 @@
-"""Judges claims: groups and pairs the runs, asks the measure, holds the interval against what is expected.
+"""Judges claims. A claim goes one way: pairing reads its groups, comparison compares them, judge decides.
 
-`supported` and `refuted` only where the whole interval lies on one side; else `inconclusive`, and why.
-Many verdicts of one file are corrected by Holm's method: each must also hold at a stricter level, so that all
-are right together with 95 %. The intervals that are shown stay those of 95 %.
+A verdict is `supported` or `refuted` only if the whole interval lies on one side of what is expected, and
+`inconclusive` otherwise, with the reason. Several verdicts of one file are corrected by Holm's method: each
+must also hold at a stricter level, so that all hold together at 95 %. The intervals shown stay those of 95 %.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from normbench.analysis.comparison import Comparison, Word
-from normbench.analysis.pairing import At, cases, groups_of, matching, prepared, read, select, shared_seeds
-from normbench.analysis.tables import Tables, load_layers
+from normbench.analysis.pairing import At, Records, cases, groups_of, matching, read, select, shared_seeds
+from normbench.analysis.tables import Tables
 from normbench.analysis.variants import label
 from normbench.errors import ConfigError
-from normbench.measures import Measure, Rows
+from normbench.measures import Measure
 from normbench.measures.claim import Claim
 from normbench.names import RATE
 from normbench.stats.intervals import LEVEL, NAN, Interval
@@ -31,45 +31,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim (for one value of its `for_each`), judged. NaN: cannot be said."""
+    """The verdict on one claim, for one value of its `for_each`. NaN: unknown."""
 
     id: str
     statement: str
     verdict: Word
-    estimate: float  # a ratio, a difference or a slope: see `comparison`
+    estimate: float  # a ratio, a difference or a slope: see `Claim.comparison`
     ci_low: float
     ci_high: float
     n: int  # seeds
     reason: str
     claim: Claim
-    measure: Measure  # as taken, its target filled in
+    measure: Measure  # as it was taken, with its target filled in
     at: At
     steps: str
-    # What it would be at another level of the interval; None where something else than its width decides.
+    # The verdict at another level of the interval; None if something other than its width decides.
     at_level: Callable[[float], Word] | None = field(default=None, repr=False, compare=False)
 
     @property
     def group(self) -> str:
-        """Return which value of `for_each` it is about: `depth 3, activation relu`."""
+        """Return the values of `for_each` that it is about: `depth 3, activation relu`."""
         return _at_text(self.at) if self.at else ""
 
 
 def judge(claim: Claim, tables: Tables) -> list[Verdict]:
-    """Return a verdict for each value of the claim's `for_each`, each taken by itself (no correction)."""
-    ready = prepared(tables)
-    missing = [key for key in claim.keys if key != "seed" and key not in ready.swept]
-    if missing:
-        return [_verdict(claim, ready, {}, f"the runs have no column {', '.join(missing)}")]
-    if claim.measure.over_rates and RATE not in ready.swept:
-        return [_verdict(claim, ready, {}, f"the runs have no column {RATE}")]
-    layers = Rows(load_layers(tables) if claim.measure.reads == "layers" else tables.metrics[:0])
-    found = [_judge(claim, ready, at, runs, layers) for at, runs in cases(claim, ready)]
-    return found or [_verdict(claim, ready, {}, "no run belongs to its groups")]
+    """Return a verdict for each value of the claim's `for_each`, without correction."""
+    return _judge(claim, Records.for_claims(tables))
 
 
 def judge_all(tables: Tables, correction: Literal["holm", "none"] = "holm") -> list[Verdict]:
     """Return the verdicts on all claims of an experiment's config, corrected for their number."""
-    verdicts = [verdict for claim in claims_of(tables) for verdict in judge(claim, tables)]
+    if not (claims := claims_of(tables)):
+        return []
+    records = Records.for_claims(tables)
+    verdicts = [verdict for claim in claims for verdict in _judge(claim, records)]
     return holm(verdicts) if correction == "holm" else verdicts
 
 
@@ -92,8 +87,8 @@ def claims_of(tables: Tables) -> list[Claim]:
 def holm(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
     """Return the verdicts so that all that are not inconclusive hold together at the level (Holm 1979).
 
-    The m verdicts that an interval decides are taken from the clearest on: the first must hold at
-    1 - alpha/m, the next at 1 - alpha/(m - 1), and so on; from the first that fails, all are inconclusive.
+    The m verdicts that an interval decides are tested from the clearest on: the first must hold at
+    1 - alpha/m, the next at 1 - alpha/(m - 1), and so on. From the first that fails on, all are inconclusive.
     """
     tested = [one for one in verdicts if one.at_level is not None]
     if len(tested) < 2:
@@ -119,31 +114,39 @@ def holm(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
     return corrected
 
 
-def _judge(claim: Claim, tables: Tables, at: At, runs: pd.DataFrame, layers: Rows) -> Verdict:
-    groups = groups_of(claim, runs)
+def _judge(claim: Claim, records: Records) -> list[Verdict]:
+    """Return a verdict for each value of the claim's `for_each`."""
+    tables = records.tables
+    missing = [key for key in claim.keys if key != "seed" and key not in records.swept]
+    if missing:
+        return [_verdict(claim, tables, {}, f"the runs have no column {', '.join(missing)}")]
+    if claim.measure.over_rates and RATE not in records.swept:
+        return [_verdict(claim, tables, {}, f"the runs have no column {RATE}")]
+    found = [_judge_case(claim, records, at, runs) for at, runs in cases(claim, records.runs)]
+    return found or [_verdict(claim, tables, {}, "no run belongs to its groups")]
+
+
+def _judge_case(claim: Claim, records: Records, at: At, runs: pd.DataFrame) -> Verdict:
+    """Return the verdict for one value of `for_each`: group, read, compare, decide."""
+    tables, groups = records.tables, groups_of(claim, runs)
     empty = [group.name for group in groups if group.ended.empty]
     if empty or len(groups) < 2:
-        return _verdict(
-            claim, tables, at, f"no run of {' and '.join(map(repr, empty)) or 'two groups'} has a result"
-        )
+        names = " and ".join(map(repr, empty)) or "two groups"
+        return _verdict(claim, tables, at, f"no run of {names} has a result")
     if claim.measure.reads == "metrics" and tables.metrics.empty:
         return _verdict(claim, tables, at, "metrics.csv has no rows of these runs")
     try:
-        measure, readings = read(claim.measure, groups, tables, at, layers)
+        measure, readings = read(claim.measure, groups, records, at)
         if not matching(readings):
             return _verdict(claim, tables, at, "the groups have no cells with equal settings", measure)
-        comparison = Comparison(claim, measure, groups, readings, shared_seeds(groups))
-        interval = comparison.interval(LEVEL)
-    except ValueError as error:  # a logarithm of what is below 0
+        comparison = Comparison(claim, measure, readings, shared_seeds(groups))
+    except ValueError as error:  # a logarithm of a number below 0
         return _verdict(claim, tables, at, str(error))
-    blockers = [*_controls(claim, runs), *comparison.blockers(interval)]
-    remarks = comparison.remarks(tables)
-    word = comparison.word(LEVEL)
-    if blockers:
-        return _verdict(claim, tables, at, "; ".join([*blockers, *remarks]), measure, interval)
-    why = comparison.why(word, interval)
-    verdict = _verdict(claim, tables, at, "; ".join([why, *remarks]), measure, interval)
-    return replace(verdict, verdict=word, at_level=comparison.word)
+    blockers = [*_controls(claim, runs), *comparison.blockers()]
+    word = "inconclusive" if blockers else comparison.word(LEVEL)
+    reasons = [*(blockers or [comparison.why(word)]), *comparison.remarks(tables)]
+    verdict = _verdict(claim, tables, at, "; ".join(reasons), measure, comparison.shown)
+    return replace(verdict, verdict=word, at_level=None if blockers else comparison.word)
 
 
 def _verdict(
@@ -154,7 +157,16 @@ def _verdict(
     measure: Measure | None = None,
     interval: Interval | None = None,
 ) -> Verdict:
-    """Return an inconclusive verdict."""
+    """Return an inconclusive verdict.
+
+    Args:
+        claim: what is claimed.
+        tables: the records, which say how long the runs are.
+        at: the values of `for_each`.
+        reason: why the verdict is what it is.
+        measure: as it was taken; by default as the claim has it.
+        interval: by default unknown.
+    """
     interval = interval or Interval(NAN, NAN, NAN, 0)
     return Verdict(
         id=claim.id,
@@ -182,7 +194,7 @@ def _steps(tables: Tables, at: At) -> str:
 
 
 def _controls(claim: Claim, runs: pd.DataFrame) -> list[str]:
-    """Return which groups that must train did not come to the floor."""
+    """Return which control groups did not reach the accuracy that shows that they train."""
     problems = []
     for name, wanted in claim.controls:
         scores = select(runs, wanted)

@@ -1,8 +1,8 @@
-"""From tables to comparable numbers: the groups of a claim, their matching cells, what a measure reads there.
+"""From tables to comparable numbers: the groups of a claim, their matching cells, and the measure's readings.
 
-A cell is a combination of the swept keys but for the rate where a measure takes all rates or each variant's
+A cell is a combination of the swept keys, without the rate if a measure takes all rates or each variant's
 best. Groups are compared cell by cell and seed by seed, and averaged over the cells that match: those with
-equal values of all keys that the claim does not name. A key that the variant does not choose (SELU sets the
+equal values of all keys that the claim does not name. A key that a variant does not choose (SELU sets the
 activation, a net without a normalization has no epsilon) matches every value.
 """
 
@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normbench.analysis.tables import Tables, in_order
+from normbench.analysis.tables import Tables, in_order, load_layers
 from normbench.analysis.variants import (
     at_best_rate,
     label,
     levels,
     number,
     refining,
-    score,
     short_key,
     spread,
 )
@@ -38,9 +38,40 @@ Cell = tuple[Any, ...]  # the values of the keys that the groups of a claim shar
 At = Mapping[str, Any]  # the values of the keys of `for_each` that a verdict is about
 
 
+class Records:
+    """The records of one experiment as measures read them. Each table is prepared once.
+
+    Attributes:
+        swept: the swept keys.
+        runs: rows of runs.csv with `run`, the position by which the other tables name a run.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables, self.swept = tables, tables.swept
+        self.runs = tables.runs.assign(run=np.arange(len(tables.runs), dtype=np.int64))
+
+    @classmethod
+    def for_claims(cls, tables: Tables) -> Records:
+        """Return the records with runs that do not choose a key repeated under each of its values."""
+        records = cls(tables)
+        runs, _ = spread(records.runs, tables.swept)
+        records.runs = _spread_absent(runs, tables.swept)
+        return records
+
+    @cached_property
+    def curves(self) -> Rows:
+        """Return the rows of metrics.csv."""
+        return Rows(self.tables.metrics)
+
+    @cached_property
+    def layers(self) -> Rows:
+        """Return the rows of layers.csv."""
+        return Rows(load_layers(self.tables))
+
+
 @dataclass(frozen=True)
 class Group:
-    """The runs of one side of a comparison, all their rates; `named`: the keys that make them the group."""
+    """The runs of one side of a comparison, at all rates; `named`: the keys that select them."""
 
     name: str
     runs: pd.DataFrame
@@ -54,23 +85,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Readings:
-    """What the measure reads of one group: for each matching cell and seed one number, or None."""
+    """What the measure reads of one group: one number, or None, for each cell and seed."""
 
     group: Group
     cells: Mapping[Cell, Mapping[int, Span | None]]
-    holes: int  # seeds with rates above the block that train again
-    grid_edge: bool  # a best rate ends the grid and trains
-
-
-def prepared(tables: Tables) -> Tables:
-    """Return the tables with `run`, and runs repeated under each value of keys that they do not choose."""
-    runs = tables.runs.assign(run=np.arange(len(tables.runs), dtype=np.int64))
-    runs, _ = spread(runs, tables.swept)
-    return replace(tables, runs=_spread_absent(runs, tables.swept))
+    holes: int  # number of seeds with rates above the block that train again
+    grid_edge: bool  # whether a best rate is at the end of the grid and trains
 
 
 def _spread_absent(runs: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
-    """Repeat the runs that lack an option under each value that it has elsewhere."""
+    """Repeat the runs that lack an option under each value that other runs have of it."""
     import pandas as pd
 
     for key in swept:
@@ -93,14 +117,13 @@ def select(runs: pd.DataFrame, wanted: Filter) -> pd.DataFrame:
 
 
 def _plain(value: Any) -> Any:
-    """Return a cell of a table as Python has it, NaN as None."""
+    """Return a value of a table as a Python object, NaN as None."""
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def cases(claim: Claim, tables: Tables) -> Iterator[tuple[At, pd.DataFrame]]:
+def cases(claim: Claim, runs: pd.DataFrame) -> Iterator[tuple[At, pd.DataFrame]]:
     """Yield each combination of the values of `for_each` that any group has, with the runs that have it."""
-    runs = tables.runs
     taking_part = np.zeros(len(runs), dtype=bool)
     for wanted in claim.groups.values():
         taking_part |= runs.index.isin(select(runs, wanted).index)
@@ -123,22 +146,29 @@ def groups_of(claim: Claim, runs: pd.DataFrame) -> list[Group]:
 
 
 def _named(name: str, wanted: Filter) -> str:
-    """Return a group's name with what makes it: `against: norm none`."""
+    """Return a group's name with its filter: `against: norm none`."""
     return f"{name}: {label(tuple(wanted), wanted.values(), named=True)}" if wanted else name
 
 
 def read(
-    measure: Measure, groups: Sequence[Group], tables: Tables, at: At, layers: Rows
+    measure: Measure, groups: Sequence[Group], records: Records, at: At
 ) -> tuple[Measure, list[Readings]]:
-    """Return the measure as it is taken here, and what it reads of each group, in cells that can match."""
-    curves = Rows(tables.metrics)
-    keys = [key for key in tables.swept if key not in at]
+    """Return what a measure reads of each group, in cells that can match.
+
+    Args:
+        measure: what is measured.
+        groups: the sides of the comparison.
+        records: the experiment's records.
+        at: the keys whose values are fixed, which are not part of a cell.
+
+    Returns:
+        The measure, with what depends on all compared runs filled in, and the readings of each group.
+    """
+    keys = [key for key in records.swept if key not in at]
     if measure.over_rates or measure.own_best:
         keys = [key for key in keys if key != RATE]
     chosen = [_chosen(measure, group, keys) for group in groups]
-    samples = [
-        list(_samples(runs, keys, curves, layers)) for runs in chosen
-    ]  # of each group: (values of keys, seed, sample)
+    samples = [list(_samples(runs, keys, measure, records)) for runs in chosen]
     settled = measure.settle([sample for group in samples for _, _, sample in group])
     shared = _shared_keys(keys, groups)
     places = [keys.index(key) for key in shared]
@@ -149,7 +179,7 @@ def read(
 
 
 def _chosen(measure: Measure, group: Group, keys: Sequence[str]) -> pd.DataFrame:
-    """Return the runs that count: those with an outcome, each variant's at its best rate where so asked."""
+    """Return the runs that count: those with an outcome, and if asked, at each variant's best rate."""
     runs = group.ended
     if not measure.refined:
         runs = runs[~refining(runs)]
@@ -157,8 +187,11 @@ def _chosen(measure: Measure, group: Group, keys: Sequence[str]) -> pd.DataFrame
 
 
 def _samples(
-    runs: pd.DataFrame, keys: Sequence[str], curves: Rows, layers: Rows
+    runs: pd.DataFrame, keys: Sequence[str], measure: Measure, records: Records
 ) -> Iterator[tuple[Cell, int, Sample]]:
+    """Yield the values of the keys, the seed, and the runs of each cell and seed."""
+    curves = records.curves
+    layers = records.layers if measure.reads == "layers" else Rows(records.tables.metrics[:0])
     for values, part in runs.groupby([*keys, "seed"], dropna=False, sort=False):
         row = tuple(_plain(value) for value in (values if isinstance(values, tuple) else (values,)))
         rates = part[RATE].to_numpy(float) if RATE in part.columns else np.full(len(part), np.nan)
@@ -167,9 +200,9 @@ def _samples(
 
 
 def _shared_keys(keys: Sequence[str], groups: Sequence[Group]) -> list[str]:
-    """Return the keys by whose values cells match: not named by the claim, and not fixed by the groups.
+    """Return the keys by which cells match: not named by the claim, with a value that all groups share.
 
-    A key that moves together with the named ones (`zip`) has no value that all groups share.
+    A key that changes together with the named ones (`zip`) has no such value.
     """
     free = [key for key in keys if not any(key in group.named for group in groups)]
     values = {key: [set(in_order(group.runs[key])) for group in groups] for key in free}
@@ -183,7 +216,7 @@ def _readings(
     places: Sequence[int],
     runs: pd.DataFrame,
 ) -> Readings:
-    """Read each sample; cells of the group that differ only in named keys are averaged."""
+    """Read each sample. Cells of the group that differ only in named keys are averaged."""
     found: dict[Cell, dict[int, list[Span | None]]] = {}
     holes = 0
     for values, seed, sample in samples:
@@ -205,22 +238,6 @@ def mean(spans: Sequence[Span | None]) -> Span | None:
     return weighted(known, [1 / len(known)] * len(known)) if len(known) == len(spans) else None
 
 
-def contrasts(
-    readings: Sequence[Readings], weights: Sequence[float], seeds: Sequence[int]
-) -> list[Span | None]:
-    """Return for each seed the weighted sum over the groups, averaged over the cells that all groups have.
-
-    None where a group has no number in one of these cells.
-    """
-    values = []
-    cells = matching(readings)
-    for seed in seeds:
-        row = [[one.cells[cell].get(seed) for one in readings] for cell in cells]
-        sums = [weighted([s for s in spans if s], weights) if all(spans) else None for spans in row]
-        values.append(mean(sums) if sums else None)
-    return values
-
-
 def matching(readings: Sequence[Readings]) -> list[Cell]:
     """Return the cells that all groups have."""
     return [cell for cell in readings[0].cells if all(cell in one.cells for one in readings[1:])]
@@ -229,8 +246,3 @@ def matching(readings: Sequence[Readings]) -> list[Cell]:
 def shared_seeds(groups: Sequence[Group]) -> list[int]:
     """Return the seeds of which every group has a run with an outcome."""
     return sorted(set.intersection(*(set(group.ended["seed"].tolist()) for group in groups)))
-
-
-def chosen_by(tables: Tables) -> str:
-    """Return by what the best rate is chosen: `mean final val accuracy`."""
-    return f"mean {score(tables.runs)[1]}"

@@ -1,4 +1,4 @@
-"""The table at the end of a run: what each variant can do, with intervals; the same numbers as plain rows."""
+"""The table at the end of a run: results of each variant with intervals, also as plain rows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def summary_rows(tables: Tables) -> list[dict[str, Any]]:
-    """Return one row for each variant (all swept keys but the rate): JSON-able, None where nothing is known.
+    """Return one row for each variant (all swept keys but the rate) for JSON; None for unknown numbers.
 
-    `largest_rate`: geometric mean over seeds of the middle between the largest rate that trains and the
-    next one; its interval counts the grid; inf stands as the word "inf". Shares are over all rates and seeds,
-    without those that only refine an edge.
+    `largest_rate` is the geometric mean over seeds of the middle between the largest rate that trains and the
+    next one. Its interval includes the distance of the two; infinity is the word "inf". Shares are over all
+    rates and seeds, without rates that only refine an edge.
     """
     keys = tuple(k for k in tables.varied if k != RATE)
     groups = levels(tables.runs, keys)
@@ -66,10 +66,10 @@ def summary_rows(tables: Tables) -> list[dict[str, Any]]:
 
 
 def summary_table(tables: Tables, width: int | None = None) -> Table:
-    """Return the rows as a table for a terminal of `width` columns (default: this terminal's, 80 at least).
+    """Return the rows as a table for a terminal of `width` columns (default: this terminal's, at least 80).
 
-    Where a line for each variant is too wide, the intervals move to a second line, then the shares below each
-    other.
+    If one line for each variant is too wide, intervals move to a second line; if that is still too wide, the
+    shares are below each other.
     """
     from rich import box
     from rich.table import Table
@@ -86,7 +86,7 @@ def summary_table(tables: Tables, width: int | None = None) -> Table:
     table.caption = Text(_caption(tables, rows, measure, has_rates))
     table.caption_justify = "left"
     for i, head in enumerate(heads):
-        if i < keys:  # the names of the variants; long ones fold
+        if i < keys:  # the names of the variants; long names fold
             table.add_column(Text(head), overflow="fold", min_width=8)
         else:
             longest = _longest(head, [name[i] for name in names])
@@ -97,7 +97,7 @@ def summary_table(tables: Tables, width: int | None = None) -> Table:
 
 
 def _names(tables: Tables, rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Return the heads of the columns that name a variant, and these names."""
+    """Return the heads of the columns that name a variant, and the names."""
     keys = tuple(k for k in tables.varied if k != RATE)
     if not keys:
         return ["variant"], [[row["variant"]] for row in rows]
@@ -107,7 +107,7 @@ def _names(tables: Tables, rows: list[dict[str, Any]]) -> tuple[list[str], list[
 def _layout(
     tables: Tables, rows: list[dict[str, Any]], measure: str, has_rates: bool, kind: str
 ) -> tuple[list[str], list[list[str]]]:
-    """Return heads and cells of one way to set the table."""
+    """Return heads and cells of one layout of the table."""
     heads, names = _names(tables, rows)
     cells = [_cells(row, has_rates) for row in rows]
     score_head = f"best {measure.replace('final ', '')}"
@@ -138,13 +138,13 @@ def _longest(title: str, texts: list[str]) -> int:
 
 
 def _wide(titles: list[str], rows: list[list[str]]) -> int:
-    """Return how many columns of a terminal a table takes; its first names may fold to 20."""
+    """Return the width of a table in characters. The first column may fold to 20."""
     wide = [_longest(title, [row[i] for row in rows]) for i, title in enumerate(titles)]
     return min(wide[0], 20) + sum(wide[1:]) + 3 * len(wide)
 
 
 def _cells(row: dict[str, Any], has_rates: bool) -> list[tuple[str, str]]:
-    """Return for each column after the variant's names: the estimate, and its interval."""
+    """Return estimate and interval for each column after the variant's names."""
     cells = [_rate(row.get("largest_rate"))] if has_rates else []
     return [*cells, _score(row.get("best")), *(_share(row[outcome]) for outcome in OUTCOMES)]
 
@@ -178,7 +178,7 @@ def _interval(estimate: float, low: float, high: float, n: int) -> dict[str, Any
 
 
 def _plain(value: float) -> float | str | None:
-    """Return a number that JSON can hold: None for NaN, the word for an infinite one."""
+    """Return a number that JSON can hold: None for NaN, a word for infinity."""
     value = float(value)
     if math.isnan(value):
         return None

@@ -1,4 +1,4 @@
-"""One experiment's claims judged from its folder: CSV and config.yaml alone, whatever else is missing."""
+"""Judges the claims of one experiment from the CSV files and config.yaml in its folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Correction = Literal["holm", "none"]
 
 @dataclass(frozen=True)
 class Verified:
-    """The verdicts on one experiment, and sentences about what is missing in its folder."""
+    """The verdicts on one experiment, and sentences about what its folder lacks."""
 
     folder: Path
     name: str
@@ -30,15 +30,15 @@ class Verified:
 
     @property
     def refuted(self) -> bool:
-        """Return whether a claim is refuted."""
+        """Return whether any claim is refuted."""
         return any(one.verdict == "refuted" for one in self.verdicts)
 
 
 def verify(folder: Path | str, correction: Correction = "holm", write: bool = True) -> Verified:
-    """Judge the claims of one experiment and write them to its claims.csv.
+    """Judge the claims of one experiment and write the verdicts to its claims.csv.
 
     Raises:
-        RecordsError: there are no runs, or no config.yaml, which holds the claims.
+        RecordsError: the folder has no runs, or no config.yaml, which has the claims.
     """
     folder = Path(folder)
     if not (folder / "config.yaml").is_file():
@@ -56,7 +56,7 @@ def verify(folder: Path | str, correction: Correction = "holm", write: bool = Tr
 
 
 def verdict_row(one: Verdict) -> dict[str, Any]:
-    """Return a verdict under the columns of claims.csv: None for what cannot be said, `inf` as a word."""
+    """Return a verdict by the columns of claims.csv: None for unknown numbers, `inf` as a word."""
     numbers = (plain(value) for value in (one.estimate, one.ci_low, one.ci_high))
     claim = one.claim
     cells = (one.id, one.statement, one.verdict, *numbers, one.n, one.reason)
@@ -65,17 +65,17 @@ def verdict_row(one: Verdict) -> dict[str, Any]:
 
 
 def plain(value: float) -> float | str | None:
-    """Return a number as JSON and CSV can hold it: None for what cannot be said, `inf` as a word."""
+    """Return a number that JSON and CSV can hold: None for NaN, `inf` as a word."""
     if math.isnan(value):
         return None
     return float(f"{value:.10g}") if math.isfinite(value) else ("inf" if value > 0 else "-inf")
 
 
 def _missing(tables: Tables) -> list[str]:
-    """Return sentences about runs and curves that should be there."""
+    """Return sentences about runs and curves that are missing."""
     found = []
     runs, planned = tables.runs, seeds_of(tables)
-    sure = runs[~refining(runs)]  # which of the others are trained a search decides
+    sure = runs[~refining(runs)]  # a search decides which refining runs are trained
     cells = sure.groupby(list(tables.swept), dropna=False).ngroups if tables.swept else 1
     expected = cells * len(planned)
     ended = int((sure["outcome"].notna() & sure["seed"].isin(planned)).sum())

@@ -232,9 +232,16 @@ def entries(kind: Kind) -> list[dict[str, Any]]:
             {"name": name, "summary": (inspect.getdoc(cls) or "").partition("\n")[0], "paper": ""}
             for name, cls in ACTIVATIONS.items()
         ]
-    return [
+    rows = [
         {"name": cls.key(), "summary": cls.summary(), "paper": cls.paper} for cls in _registry(kind).classes()
     ]
+    if kind is Kind.probes:
+        for row, cls in zip(rows, _registry(kind).classes(), strict=True):
+            row["quantities"] = [
+                {"name": one.listed, "label": one.label, "unit": one.unit or None, "of": one.of}
+                for one in cls.quantities
+            ]
+    return rows
 
 
 def _registry(kind: Kind) -> Any:

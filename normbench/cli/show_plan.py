@@ -122,11 +122,17 @@ def _print_stacks(costs: Estimate) -> None:
 
 def _print_probes(costs: Estimate) -> None:
     rows = [
-        [probe.name, probe.measurements, f"{probe.steps_each:.1f} steps", f"{probe.share:.1%}"]
+        [
+            probe.name,
+            ", ".join(name.partition(".")[2] for name in probe.quantities) or None,
+            probe.measurements,
+            f"{probe.steps_each:.1f} steps",
+            f"{probe.share:.1%}",
+        ]
         for probe in costs.probes
     ]
     if rows:
-        heads = ["probe", "measurements of a run", "each takes about", "of the training time"]
+        heads = ["probe", "quantities", "measurements of a run", "each takes about", "of the training time"]
         print_table("Probes", heads, rows, right=1)
 
 

@@ -14,7 +14,7 @@ from normbench.engine.events import Layers
 from normbench.engine.executor import Executor
 from normbench.engine.state import StackState, Tensors
 from normbench.engine.step import Key
-from normbench.probes import Probe, Stopwatch
+from normbench.probes import Probe, StepParts
 
 
 class Probing:
@@ -69,7 +69,7 @@ class Probing:
             values.update(self.executor.measure(of_runs, state, step, batches, hyper()))
         for probe in probes:
             if probe.of_stack:
-                values.update(probe.measure_stack(self._stopwatch(state, batch(step), hyper())))
+                values.update(probe.measure_stack(self._step_parts(state, batch(step), hyper())))
         self._measured.append((step, values))
         wait(state.train_loss.device)
         self.seconds += time.perf_counter() - began
@@ -94,7 +94,7 @@ class Probing:
                     yield Layers(run_id, step, tuple(rows))
         self._measured = []
 
-    def _stopwatch(self, state: StackState, batch: Batch, hyper: Tensors) -> Stopwatch:
+    def _step_parts(self, state: StackState, batch: Batch, hyper: Tensors) -> StepParts:
         """Return the parts of a training step, to be timed on copies of the state."""
 
         def copied(tensors: Tensors) -> Tensors:
@@ -103,7 +103,7 @@ class Probing:
         optimizer = {name: copied(tensors) for name, tensors in state.optimizer.items()}
         own = replace(state, params=copied(state.params), buffers=copied(state.buffers), optimizer=optimizer)
         executor = self.executor
-        return Stopwatch(
+        return StepParts(
             runs=len(state.lanes),
             forward=lambda: executor.forward(own, batch, training=True),
             backward=lambda: executor.gradients(own, batch),

@@ -6,9 +6,9 @@ from normbench.measures.base import Measure, Rows, RunMeasure, Sample
 from normbench.measures.best import BestAccuracy, BestLoss
 from normbench.measures.decades_of_rates import DecadesOfRates
 from normbench.measures.final import FinalAccuracy, FinalLoss
-from normbench.measures.generalisation_gap import GeneralisationGap
+from normbench.measures.generalisation_gap import GeneralizationGap
 from normbench.measures.max_stable_lr import MaxStableLr
-from normbench.measures.probe import Probe
+from normbench.measures.probe import ProbedQuantity
 from normbench.measures.seconds_per_step import SecondsPerStep
 from normbench.measures.seconds_to_target import SecondsToTarget
 from normbench.measures.share_that_trains import ShareThatTrains
@@ -25,10 +25,10 @@ MEASURES: Registry[Measure] = Registry(
     FinalLoss,
     BestAccuracy,
     BestLoss,
-    GeneralisationGap,
+    GeneralizationGap,
     SecondsPerStep,
     SecondsToTarget,
-    Probe,
+    ProbedQuantity,
 )
 
 __all__ = ["MEASURES", "Measure", "Rows", "RunMeasure", "Sample"]

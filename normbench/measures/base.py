@@ -1,4 +1,4 @@
-"""What a measure is: from the runs of one cell and seed to a number, and how such numbers are compared."""
+"""What a measure is: it reads a number from the runs of one cell and seed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Comparison = Literal["ratio", "difference"]
 
 
 class Rows:
-    """A long table (metrics or layers) with a column `run`; `of` finds the rows of one run."""
+    """A long table (metrics or layers) with a column `run`. `of` finds the rows of one run."""
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.table = table.sort_values("run", kind="stable")
@@ -37,11 +37,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Sample:
-    """The runs of one cell and seed: one row, or for a measure over rates one for each rate.
+    """The runs of one cell and seed: one row, or one row for each rate if the measure needs all rates.
 
-    runs: rows of runs.csv, with `run`, the position by which `curves` and `layers` know them.
-    rates: the learning rate of each row (NaN where no rate is recorded).
-    curves, layers: rows of metrics.csv and layers.csv.
+    Attributes:
+        runs: rows of runs.csv, with `run`, the position by which `curves` and `layers` name a run.
+        rates: the learning rate of each row (NaN if none is recorded).
+        curves, layers: rows of metrics.csv and layers.csv.
     """
 
     runs: pd.DataFrame
@@ -50,14 +51,14 @@ class Sample:
     layers: Rows
 
     def curve(self, column: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return steps and values of a column of metrics.csv for the first run, where it was measured."""
+        """Return steps and values of a column of metrics.csv for the first run, without missing values."""
         rows = self.curves.of(int(self.runs["run"].iloc[0]))
         steps, values = rows["step"].to_numpy(), rows[column].to_numpy(float)
         there = ~np.isnan(values)
         return steps[there], values[there]
 
     def value(self, column: str) -> float:
-        """Return a number of runs.csv for the first run; NaN where it is not there."""
+        """Return a number of runs.csv for the first run; NaN if it is missing."""
         found = self.runs[column].iloc[0]
         return math.nan if found is None else float(found)
 
@@ -71,14 +72,15 @@ class Measure(Named):
     """Base of all measures: its pydantic fields are the options, `reading` is the definition.
 
     Class attributes:
-        scale: the scale of its numbers, on which means and intervals are taken.
-        estimator: `t` (mean, Student-t), `median` (order statistics, for what can be infinite) or `share`
-            (square-and-add of Wilson intervals).
-        compares: what two groups of it can be asked for.
-        over_rates: it looks at all rates of a cell and seed together; others at one run.
-        refined: it also takes the rates by which a search refines the edge of single seeds.
-        reads: the file that it needs beside runs.csv.
-        absent: what seeds without a reading did, after their number: 'train at no rate'.
+        scale: the scale on which means and intervals are computed.
+        estimator: `t` (mean, Student-t), `median` (order statistics, for numbers that can be infinite) or
+            `share` (square-and-add of Wilson intervals).
+        compares: how two groups can be compared.
+        over_rates: whether it needs all rates of a cell and seed together, instead of one run.
+        refined: whether it uses the rates with which a search refines the edge of single seeds.
+        reads: the file that it needs in addition to runs.csv.
+        absent: what seeds without a reading did, for messages: `train at no rate`.
+        infinite: what seeds with an infinite reading did: `never reach the target`. Empty: no message.
     """
 
     scale: ClassVar[Scale] = "linear"
@@ -88,6 +90,7 @@ class Measure(Named):
     refined: ClassVar[bool] = False
     reads: ClassVar[Literal["runs", "metrics", "layers"]] = "runs"
     absent: ClassVar[str] = "have no value in the records"
+    infinite: ClassVar[str] = ""
 
     @property
     def own_best(self) -> bool:
@@ -96,44 +99,44 @@ class Measure(Named):
 
     @property
     def label(self) -> str:
-        """Return what is measured, in the words of figures: `final test accuracy`."""
+        """Return what is measured, as figures call it: `final test accuracy`."""
         return self.key().replace("_", " ")
 
     def settle(self, samples: Sequence[Sample]) -> Measure:
-        """Return the measure with what depends on all compared runs filled in (a share of the best)."""
+        """Return the measure with everything filled in that depends on all compared runs."""
         return self
 
     def reading(self, sample: Sample) -> Span | None:
-        """Return the number, or the span in which it lies; None if there is none. Shares are exact."""
+        """Return the number, as a span if it is known only within bounds; None if there is none."""
         raise NotImplementedError
 
     def holes(self, sample: Sample) -> int:
-        """Return at how many rates a seed trains again above the block that counts."""
+        """Return at how many rates above the counted block the seed trains again."""
         return 0
 
     def problem(self, probes: Sequence[str]) -> str | None:
-        """Return why the measure cannot be taken where these probes are on, or None."""
+        """Return why the measure cannot be taken if these probes are on, or None."""
         return None
 
 
 class RateMeasure(Measure):
-    """A measure of the first contiguous block of rates that train, walking upward."""
+    """A measure of the first contiguous block of rates that train, going upward."""
 
     over_rates: ClassVar[bool] = True
     refined: ClassVar[bool] = True
 
     def edge(self, sample: Sample) -> Edge | None:
-        """Return where the block ends; None where no rate trains."""
+        """Return where the block ends; None if no rate trains."""
         return largest_trained_rate(sample.rates, sample.runs["outcome"].tolist())
 
     def holes(self, sample: Sample) -> int:
-        """Return at how many rates above the next one it trains again."""
+        """Return at how many rates above the edge the seed trains again."""
         edge = self.edge(sample)
         return len(edge.holes) if edge else 0
 
 
 class RunMeasure(Measure):
-    """A measure of single runs, which are compared at rates that the option `at` chooses."""
+    """A measure of single runs, compared at the rates that the option `at` chooses."""
 
     at: Literal["own_best", "equal_rates"] = Field(
         "own_best",
@@ -148,5 +151,5 @@ class RunMeasure(Measure):
 
 
 def known(value: float) -> Span | None:
-    """Return a number as a reading, NaN as none."""
+    """Return a number as a reading, NaN as None."""
     return None if math.isnan(value) else exactly(value)

@@ -1,4 +1,4 @@
-"""The best accuracy and loss that a run comes to at any evaluation."""
+"""The best accuracy and loss of a run at any evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from normbench.stats.intervals import Scale, Span
 
 
 class BestAccuracy(RunMeasure):
-    """Best accuracy: the highest of all evaluations; of a diverged run, of those before it diverged."""
+    """Best accuracy: the highest of all evaluations; for a diverged run, of those before it diverged."""
 
     name: Literal["best_accuracy"] = "best_accuracy"
     part: Part = Field("test", description="of which part of the data")
@@ -27,7 +27,7 @@ class BestAccuracy(RunMeasure):
 
 
 class BestLoss(RunMeasure):
-    """Best loss (nats): the lowest of all evaluations, on the log scale; of a diverged run, before that."""
+    """Best loss (nats): the lowest of all evaluations before any divergence, on the log scale."""
 
     name: Literal["best_loss"] = "best_loss"
     part: Part = Field("test", description="of which part of the data")

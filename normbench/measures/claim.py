@@ -1,6 +1,6 @@
-"""Claims as the config holds them: what is measured of which runs, and what is expected of the comparison.
+"""Claims as the config states them: what is measured, on which runs, and what is expected.
 
-Neither torch nor the other sections of the config are needed to read one, so that `verify` starts at once.
+Reading a claim imports neither torch nor the other sections of the config, so that `verify` starts fast.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from normbench.measures import MEASURES, Measure
 from normbench.registry import Options
 
-Filter = dict[str, Any]  # dotted key -> value, or list of values any of which will do
+Filter = dict[str, Any]  # dotted key -> value, or list of allowed values
 
 TRENDS = ("increases", "decreases", "slope_at_least", "slope_at_most")
 
@@ -48,7 +48,7 @@ class Expect(Options):
 
     @property
     def value(self) -> float:
-        """Return its number; 0 for `increases` and `decreases`."""
+        """Return the expected number; 0 for `increases` and `decreases`."""
         value = getattr(self, self.kind)
         return 0.0 if value is True else float(value)
 
@@ -66,13 +66,13 @@ class Expect(Options):
 
 
 class Claim(Options):
-    """A statement that `normbench verify` holds against the runs."""
+    """A statement that `normbench verify` checks against the runs."""
 
     id: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="unique in the file, such as C2-mnist"
     )
     statement: str = Field(min_length=1, description="what is claimed, one sentence")
-    source: str | None = Field(None, description="where it is claimed")
+    source: str | None = Field(None, description="who claims it and where")
     measure: Annotated[Measure, MEASURES.choice] = Field(description="what is measured")
     of: Filter = Field({}, description="the runs that the claim is about: {dotted key: value or list}")
     against: Filter | None = Field(None, description="the runs to compare with")
@@ -116,7 +116,7 @@ class Claim(Options):
 
     @property
     def comparison(self) -> Literal["ratio", "difference", "slope"]:
-        """Return on what scale the groups are compared."""
+        """Return how the groups are compared."""
         kind = self.expect.kind
         if kind in TRENDS:
             return "slope"
@@ -128,7 +128,7 @@ class Claim(Options):
 
     @property
     def region(self) -> tuple[float, float]:
-        """Return the ends of what is expected; of increases and decreases 0 itself is not part of it."""
+        """Return the ends of the expected range. For `increases` and `decreases` it excludes 0 itself."""
         kind, value = self.expect.kind, self.expect.value
         floor = 0.0 if self.comparison == "ratio" else -math.inf
         if kind == "equal_within":
@@ -153,7 +153,7 @@ class Claim(Options):
 
     @property
     def controls(self) -> list[tuple[str, Filter]]:
-        """Return the groups that must train, each with its name; none where no floor is named."""
+        """Return the groups that must train, each with its name; none without `control_at_least`."""
         if self.control_at_least is None:
             return []
         named = ["of"] if self.control is None else self.control
@@ -161,7 +161,7 @@ class Claim(Options):
 
     @property
     def keys(self) -> list[str]:
-        """Return every key that the claim names."""
+        """Return all keys that the claim names."""
         filters = [*self.groups.values(), *(one for one in self.control or [] if isinstance(one, dict))]
         named = [key for one in filters for key in one]
         return list(dict.fromkeys([*named, *([self.over] if self.over else []), *self.for_each]))
@@ -173,7 +173,7 @@ def values_of(wanted: Any) -> list[Any]:
 
 
 def same(have: Any, want: Any) -> bool:
-    """Return whether a swept value is the wanted one: numbers to 1e-9, words and truth values as written."""
+    """Return whether a swept value is the wanted one: numbers to a relative 1e-9, words as written."""
     if have is None or want is None:
         return have is want
     if isinstance(have, bool) or isinstance(want, bool):
@@ -184,10 +184,10 @@ def same(have: Any, want: Any) -> bool:
 
 
 def fits(have: Any, wanted: Any) -> bool:
-    """Return whether a swept value is one of those that a filter wants of it."""
+    """Return whether a swept value is one of those that a filter allows."""
     return any(same(have, want) for want in values_of(wanted))
 
 
 def listed(values: Iterable[Any]) -> str:
-    """Return values as messages list them."""
+    """Return values as a list for messages."""
     return ", ".join(dict.fromkeys("nothing" if value is None else str(value) for value in values))

@@ -1,4 +1,4 @@
-"""How wide the range of learning rates is that train."""
+"""Width of the range of learning rates that train."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from normbench.stats.intervals import Span
 class DecadesOfRates(RateMeasure):
     """Decades of rates that train: log10(top / bottom) of the first contiguous block that trains.
 
-    At least log10(top / bottom); at most log10(next / before), of the rates above and below the block;
-    infinite where the block reaches an end of the grid. At no rate: 0, at most the grid's widest step (a
-    narrower window may hide in it). The estimate is the middle.
+    The width is at least log10(top / bottom) and at most log10(next / before), with the rates above and below
+    the block. The upper bound is infinite if the block reaches an end of the grid. The estimate is in the
+    middle. If no rate trains, the estimate is 0 and the upper bound is the widest step of the grid, which may
+    contain a narrower block.
     """
 
     name: Literal["decades_of_rates"] = "decades_of_rates"
@@ -27,7 +28,7 @@ class DecadesOfRates(RateMeasure):
         return "decades of rates that train"
 
     def reading(self, sample: Sample) -> Span | None:
-        """Return the width of the block, which the grid leaves open at both ends."""
+        """Return the width of the block, which the grid bounds from below and above."""
         outcomes = sample.runs["outcome"].tolist()
         there = np.array([isinstance(outcome, str) for outcome in outcomes], dtype=bool)
         grid = np.sort(sample.rates[there])

@@ -12,9 +12,9 @@ from normbench.stats.intervals import Scale, Span
 
 
 class FinalAccuracy(RunMeasure):
-    """Final accuracy: the share of images that are classified rightly at the last evaluation.
+    """Final accuracy: the share of images that are classified correctly at the last evaluation.
 
-    A diverged run counts as 0, as where the best rate is chosen.
+    A diverged run counts as 0, as in the choice of the best rate.
     """
 
     name: Literal["final_accuracy"] = "final_accuracy"
@@ -31,7 +31,7 @@ class FinalAccuracy(RunMeasure):
 
 
 class FinalLoss(RunMeasure):
-    """Final loss (nats) at the last evaluation, on the log scale; a diverged run's is infinite."""
+    """Final loss (nats) at the last evaluation, on the log scale; infinite for a diverged run."""
 
     name: Literal["final_loss"] = "final_loss"
     part: Part = Field("test", description="of which part of the data")

@@ -1,4 +1,4 @@
-"""How much better a net does on what it was trained on."""
+"""Difference of the results on training and test data."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from normbench.measures.base import Comparison, RunMeasure, Sample, known
 from normbench.stats.intervals import Span
 
 
-class GeneralisationGap(RunMeasure):
-    """Generalisation gap at the end: training minus test accuracy, or test minus training loss (nats).
+class GeneralizationGap(RunMeasure):
+    """Generalization gap at the end: training minus test accuracy, or test minus training loss (nats).
 
-    The training values are means over the batches since the evaluation before, as trained (with dropout and
-    the batches' statistics), so a gap can be negative. A diverged run has none.
+    Training values are means over the batches since the previous evaluation, in training mode (with dropout
+    and batch statistics), so a gap can be negative. A diverged run has no gap.
     """
 
     name: Literal["generalisation_gap"] = "generalisation_gap"

@@ -9,11 +9,11 @@ from normbench.stats.intervals import Scale, Span
 
 
 class MaxStableLr(RateMeasure):
-    """Largest rate that trains: the top of the first contiguous block of rates, walking upward.
+    """Largest rate that trains: the top of the first contiguous block of rates, going upward.
 
-    The edge lies between the block's top and the next rate of the grid; the estimate is sqrt(top x next). A
-    block that reaches the last rate has its next rate at infinity. A seed that trains at no rate has no edge.
-    Rates above the next one that train again are holes. Per step, on the log scale.
+    The edge lies between the top of the block and the next rate of the grid. The estimate is their geometric
+    mean. If the block reaches the last rate, the next rate is infinite. A seed that trains at no rate has no
+    edge. Rates above the next one that train again are called holes. The scale is logarithmic.
     """
 
     name: Literal["max_stable_lr"] = "max_stable_lr"
@@ -22,6 +22,7 @@ class MaxStableLr(RateMeasure):
     scale: ClassVar[Scale] = "log"
     compares: ClassVar[tuple[Comparison, ...]] = ("ratio",)
     absent: ClassVar[str] = "train at no rate"
+    infinite: ClassVar[str] = "train up to the last rate"
 
     @property
     def label(self) -> str:
@@ -29,6 +30,6 @@ class MaxStableLr(RateMeasure):
         return "largest rate that trains"
 
     def reading(self, sample: Sample) -> Span | None:
-        """Return the span from the block's top to the next rate."""
+        """Return the span from the top of the block to the next rate."""
         edge = self.edge(sample)
         return edge.span if edge else None

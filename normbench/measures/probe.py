@@ -1,4 +1,4 @@
-"""Any quantity that a probe measured, layer by layer."""
+"""Any quantity that a probe measures."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Probe(RunMeasure):
-    """A probe's quantity: at one layer, or as the mean of all; at one step, or aggregated over steps.
+class ProbedQuantity(RunMeasure):
+    """A probe's quantity: at one layer or as the mean of all; at one step or aggregated over steps.
 
     With `relative_to` it is divided by the same quantity in that layer, step by step. `range` is the largest
-    less the smallest over the steps.
+    value minus the smallest over the steps.
     """
 
     name: Literal["probe"] = "probe"
     probe: str = Field(description="the probe that measures it, one of the config's `probes`")
-    quantity: str = Field(description="as layers.csv names it")
+    quantity: str = Field(description="its name in layers.csv")
     layer: str | None = Field(
-        None, description="as layers.csv names it; none: the mean of all layers ('net' is none of them)"
+        None, description="its name in layers.csv; without one: the mean of all layers (without 'net')"
     )
-    relative_to: str | None = Field(None, description="a layer by whose value it is divided")
-    step: int | None = Field(None, ge=0, description="the step at which it was measured")
+    relative_to: str | None = Field(None, description="divide by the value in this layer")
+    step: int | None = Field(None, ge=0, description="the step of the measurement")
     aggregate: Literal["mean", "median", "min", "max", "range", "last"] | None = Field(
-        None, description="over all steps, in place of `step`"
+        None, description="how to aggregate over all measured steps, instead of `step`"
     )
 
     reads: ClassVar[Literal["runs", "metrics", "layers"]] = "layers"
 
     @model_validator(mode="after")
-    def _step_or_aggregate(self) -> Probe:
+    def _step_or_aggregate(self) -> ProbedQuantity:
         if (self.step is None) == (self.aggregate is None):
             found = "neither" if self.step is None else "both"
             raise ValueError(f"found {found} of 'step' and 'aggregate'; allowed: exactly one of them")
         return self
 
     @model_validator(mode="after")
-    def _of_this_probe(self) -> Probe:
+    def _of_this_probe(self) -> ProbedQuantity:
         if not self.quantity.startswith(f"{self.probe}."):
             raise ValueError(
                 f"quantity: '{self.quantity}' is not of this probe; its quantities begin with '{self.probe}.'"
@@ -63,17 +63,25 @@ class Probe(RunMeasure):
         return f"{self.quantity}, {where}, {when}"
 
     def problem(self, probes: Sequence[str]) -> str | None:
-        """Return that the probe is off, or unknown, if it is."""
-        if self.probe in probes:
-            return None
-        from normbench.probes import PROBES  # with torch, which nobody needs who judges records
+        """Return what is wrong: an unknown probe or quantity, a layer without it, or a probe that is off."""
+        from normbench.probes import PROBES, quantity  # imports torch, which judging does not need
 
         if self.probe not in PROBES:
             return f"probe: '{self.probe}' is unknown; {did_you_mean(self.probe, PROBES)}{one_of(PROBES)}"
-        return f"the probe '{self.probe}' is off; add it: 'probes: [{', '.join([*probes, self.probe])}]'"
+        declared = [one.listed for one in PROBES[self.probe].quantities]
+        found = quantity(self.quantity)
+        if declared and found is None:
+            hint = did_you_mean(self.quantity, declared)
+            return f"quantity: '{self.quantity}' is unknown; {hint}{one_of(declared)}"
+        for key, layer in (("layer", self.layer), ("relative_to", self.relative_to)):
+            if found and layer and not found.has(layer):
+                return f"{key}: '{layer}' has no '{self.quantity}', which is a number of {found.owner}"
+        if self.probe not in probes:
+            return f"the probe '{self.probe}' is off; add it: 'probes: [{', '.join([*probes, self.probe])}]'"
+        return None
 
     def reading(self, sample: Sample) -> Span | None:
-        """Return the mean over layers at the step, or of the layers' means over them."""
+        """Return the value at the step, or the aggregate over steps."""
         rows = sample.layers.of(int(sample.runs["run"].iloc[0]))
         rows = rows[rows["quantity"] == self.quantity]
         if self.step is not None:
@@ -91,7 +99,7 @@ class Probe(RunMeasure):
 
     @staticmethod
     def _at(rows: pd.DataFrame, layer: str | None) -> pd.Series[float]:
-        """Return the values of a layer by step; without one the mean of the layers."""
+        """Return the values of a layer by step; without a layer, the mean over layers."""
         if layer is not None:
             rows = rows[rows["layer"] == layer]
         elif (rows["layer"] != NET).any():

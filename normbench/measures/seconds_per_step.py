@@ -1,4 +1,4 @@
-"""How long a step takes."""
+"""Time of a training step."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from normbench.stats.intervals import Scale, Span
 
 
 class SecondsPerStep(RunMeasure):
-    """Seconds of a training step: the run's share of its stack's training time, by its steps.
+    """Seconds of a training step: the run's share of its stack's training time, divided by its steps.
 
-    Evaluation is left out. On the log scale. It says as much as the machine was quiet, and depends on the
-    executor and the size of the stack. (Bytes are not in the records, so there is no measure of them.)
+    Evaluation does not count. The scale is logarithmic. The number depends on what else the machine does, on
+    the executor and on the size of the stack. The records have no memory use, so there is no measure of it.
     """
 
     name: Literal["seconds_per_step"] = "seconds_per_step"
@@ -28,6 +28,6 @@ class SecondsPerStep(RunMeasure):
         return "seconds per step"
 
     def reading(self, sample: Sample) -> Span | None:
-        """Return the training time by the steps."""
+        """Return the training time divided by the steps."""
         steps = sample.value("steps")
         return known(sample.value("train_seconds") / steps) if steps > 0 else None

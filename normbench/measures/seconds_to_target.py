@@ -1,4 +1,4 @@
-"""How long a run takes to a target, on the clock."""
+"""Training time up to a target."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from normbench.stats.intervals import Span
 class SecondsToTarget(StepsToTarget):
     """Training seconds to a target: `steps_to_target` times the run's seconds of a training step.
 
-    Evaluation is left out. What `seconds_per_step` says holds here, too: the machine, the executor and the
-    size of the stack are in the number. Medians over seeds, on the log scale.
+    Evaluation does not count. As with `seconds_per_step`, the number depends on the machine, the executor and
+    the size of the stack. Medians over seeds, on the log scale.
     """
 
     name: Literal["seconds_to_target"] = "seconds_to_target"  # type: ignore[assignment]
@@ -24,7 +24,7 @@ class SecondsToTarget(StepsToTarget):
         return super().label.replace("steps", "seconds", 1)
 
     def reading(self, sample: Sample) -> Span | None:
-        """Return the seconds of the steps between which the target is reached."""
+        """Return the span of seconds in which the target is reached."""
         found, steps, seconds = super().reading(sample), sample.value("steps"), sample.value("train_seconds")
         if found is None or not steps > 0 or not seconds > 0:
             return None

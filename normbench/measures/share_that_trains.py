@@ -1,4 +1,4 @@
-"""How many of the runs train."""
+"""Share of the runs that train."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from normbench.stats.intervals import Span, exactly
 
 
 class ShareThatTrains(Measure):
-    """Share of runs that train, of the rates of a cell and seed; compared by square-and-add of Wilson's.
+    """Share of runs that train, among the rates of a cell and seed; compared by Wilson's square-and-add.
 
-    Runs without an outcome do not count. The measure for groups of which some train at no rate.
+    Runs without an outcome do not count. Use it if some groups train at no rate.
     """
 
     name: Literal["share_that_trains"] = "share_that_trains"

@@ -1,4 +1,4 @@
-"""How long a run takes to a target."""
+"""Number of steps up to a target."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from normbench.stats.intervals import Scale, Span
 class StepsToTarget(RunMeasure):
     """Steps to a target: the first evaluation at which accuracy is at least, or loss at most, the target.
 
-    It lies after the last evaluation before. A run that never reaches it counts as infinite: one that ended
-    needs more than its steps, one that diverged never will. Medians over seeds, on the log scale.
+    The target is reached between the previous evaluation and this one. A run that does not reach it counts
+    as infinite: a finished run needs more than its steps, a diverged run never reaches it. Medians over
+    seeds, on the log scale.
     """
 
     name: Literal["steps_to_target"] = "steps_to_target"
@@ -35,6 +36,7 @@ class StepsToTarget(RunMeasure):
     estimator: ClassVar[Literal["t", "median", "share"]] = "median"
     compares: ClassVar[tuple[Comparison, ...]] = ("ratio",)
     reads: ClassVar[Literal["runs", "metrics", "layers"]] = "metrics"
+    infinite: ClassVar[str] = "never reach the target"
 
     @model_validator(mode="after")
     def _one_target(self) -> StepsToTarget:
@@ -58,7 +60,7 @@ class StepsToTarget(RunMeasure):
         return f"steps to {words[self.part]} {self.what} {goal}"
 
     def settle(self, samples: Sequence[Sample]) -> StepsToTarget:
-        """Return the measure with the target that a share of the best means here."""
+        """Return the measure with its target, computed from the best value of all compared runs."""
         if self.share_of_best is None:
             return self
         curves = [sample.curve(self.column)[1] for sample in samples]
@@ -70,11 +72,11 @@ class StepsToTarget(RunMeasure):
         return self.model_copy(update={"target": float(target)})
 
     def reading(self, sample: Sample) -> Span | None:
-        """Return from the evaluation before to the one that reaches the target; None for a torn curve."""
+        """Return the span from the previous evaluation to the one at the target; None if rows are missing."""
         if self.target is None:
             return None
         steps, values = sample.curve(self.column)
-        # metrics.csv has the digits of float32, in which 0.9 is a little more than 0.9
+        # metrics.csv has float32 numbers; in float32, 0.9 is slightly more than in float64
         target = np.float32(self.target)
         values = values.astype(np.float32)
         hits = np.flatnonzero(values >= target if self.what == "accuracy" else values <= target)
@@ -85,5 +87,5 @@ class StepsToTarget(RunMeasure):
             return Span(math.inf, math.inf, math.inf)
         done = sample.value("steps")
         if not len(steps) or steps[-1] < done:
-            return None  # rows are missing: it may have reached the target in them
+            return None  # rows are missing; the run may have reached the target in them
         return Span(done, math.inf, math.inf)

@@ -46,12 +46,14 @@ class ProbeCost:
         measurements: in one run.
         steps_each: cost of one measurement, in training steps of the measured net.
         share: of all measurements in the time of all training steps.
+        quantities: that it measures, as layers.csv names them (`@c`: one for each of several numbers c).
     """
 
     name: str
     measurements: int
     steps_each: float
     share: float
+    quantities: tuple[str, ...]
 
 
 class Estimate:
@@ -86,7 +88,10 @@ class Estimate:
     @cached_property
     def probes(self) -> list[ProbeCost]:
         """Return what each probe adds to the training."""
-        found = {probe.name: ProbeCost(probe.name, 0, 0.0, 0.0) for probe in self.plan.experiment.probes}
+        found = {
+            probe.name: ProbeCost(probe.name, 0, 0.0, 0.0, tuple(one.listed for one in probe.measured()))
+            for probe in self.plan.experiment.probes
+        }
         for stack in self.plan.stacks:
             for name, (count, each) in self._measurements(stack).items():
                 before, share = found[name], count * each / stack.runs[0].settings.train.steps
@@ -95,6 +100,7 @@ class Estimate:
                     max(before.measurements, count),
                     max(before.steps_each, each),
                     max(before.share, share),
+                    before.quantities,
                 )
         return list(found.values())
 

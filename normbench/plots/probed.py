@@ -19,33 +19,10 @@ from normbench.plots.view import Keys, Request, View, view
 if TYPE_CHECKING:
     import pandas as pd
 
+    from normbench.probes import Quantity
+
 MOST_NAMED = 8  # variants whose best learning rates are named
 OUTPUTS = ("classifier", "head")  # names that models give to the layers whose outputs are the logits
-WORDS = {  # with the unit, if there is one
-    "activations.mean": "mean of the outputs",
-    "activations.std": "standard deviation of the outputs",
-    "activations.input_mean": "mean of the activation's inputs",
-    "activations.input_std": "standard deviation of the activation's inputs",
-    "activations.saturated": "saturated outputs (share)",
-    "activations.dead": "dead units (share)",
-    "gradients.norm": "norm of the gradient (L2)",
-    "gradients.update_ratio": "update / weights (ratio of norms)",
-    "gradients.update_share": "share of the whole update's square",
-    "weights.norm": "norm of the weights (Frobenius)",
-    "weights.v_norm": "norm of v (Frobenius)",
-    "weights.g_norm": "norm of g (L2)",
-    "weights.bias_norm": "norm of the bias (L2)",
-    "weights.effective_rate": "effective rate (rate / squared norm)",
-    "ics.norm": "internal covariate shift (L2 norm)",
-    "ics.cosine": "internal covariate shift (cosine)",
-    "sharpness.largest": "sharpness (largest eigenvalue)",
-    "variance_shift.ratio": "variance in inference / in training",
-    "forgetting.rise": "rise of the loss (nats)",
-    "perturbation.growth": "growth of a change in the first layer",
-    "gradient_noise.variance": "variance of the gradient",
-    "gradient_noise.norm": "norm of the mean gradient (L2)",
-    "gradient_noise.scale": "noise scale (variance / squared norm)",
-}
 LAST = ""  # each net's last hidden layer, whose name depends on the depth
 
 
@@ -201,8 +178,21 @@ def _known(name: str, known: Sequence[str], what: str) -> str:
 
 
 def named(quantity: str) -> str:
-    """Return the label of a quantity; without one, its name."""
-    return WORDS.get(quantity, quantity)
+    """Return the label that the probe declares for a quantity, with its unit; without one, its name."""
+    found = _declared(quantity)
+    return found.text if found else quantity
+
+
+def aggregate_of(quantity: str) -> str:
+    """Return which number represents a run: `mean` over the measured steps, or `last`."""
+    found = _declared(quantity)
+    return found.over_steps if found else "mean"
+
+
+def _declared(quantity: str) -> Quantity | None:
+    from normbench.probes import quantity as declared  # imports torch: only figures of probes need it
+
+    return declared(quantity)
 
 
 def unitless(quantity: str) -> str:

@@ -1,4 +1,4 @@
-"""What is measured inside of a net. To add a probe: write its file, import it, name it in `PROBES`."""
+"""What is measured inside a net. To add a probe: write its file, import it, name it in `PROBES`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from normbench.probes.gradients import Gradients
 from normbench.probes.ics import ICS
 from normbench.probes.landscape import Landscape
 from normbench.probes.perturbation import Perturbation
+from normbench.probes.quantity import Quantity
 from normbench.probes.sharpness import Sharpness
-from normbench.probes.stopwatch import Stopwatch
+from normbench.probes.step_parts import StepParts
 from normbench.probes.variance_shift import VarianceShift
 from normbench.probes.view import OneBatch, RunView
 from normbench.probes.weights import Weights
@@ -34,4 +35,21 @@ PROBES: Registry[Probe] = Registry(
     Cost,
 )
 
-__all__ = ["NET", "PROBES", "OneBatch", "Probe", "RunView", "Stopwatch", "Values"]
+
+def quantity(name: str) -> Quantity | None:
+    """Return the declaration of a quantity, named as in layers.csv; None if no probe declares it."""
+    probe = PROBES.entries.get(name.partition(".")[0])
+    return next((one for one in probe.quantities if one.covers(name)), None) if probe else None
+
+
+__all__ = [
+    "NET",
+    "PROBES",
+    "OneBatch",
+    "Probe",
+    "Quantity",
+    "RunView",
+    "StepParts",
+    "Values",
+    "quantity",
+]

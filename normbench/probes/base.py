@@ -1,39 +1,42 @@
-"""What a probe is: a pure function of one run's net, batch and coming update, and when it is measured."""
+"""What a probe is: a pure function of one run's net, batch and coming update, with a schedule."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
+from normbench.probes.quantity import Quantity
+from normbench.probes.step_parts import StepParts
 from normbench.probes.view import RunView, net_layers
 from normbench.registry import Named
 
-if TYPE_CHECKING:
-    from normbench.probes.stopwatch import Stopwatch
-
 Values = dict[tuple[str, str], Tensor]  # (layer, quantity) -> one number
-# By executor, how much dearer than a step is what it makes without a trace (benchmarks/probes.py).
+# By executor: cost of an untraced measurement relative to a traced step (benchmarks/probes.py).
 UNTRACED = {"vectorized": 3.0, "looped": 1.2}
 
 
 class Probe(Named):
     """Base of all probes: its pydantic fields are the options, `measure` is the definition.
 
-    A probe measures before the update of its step: step 0 is the initial net, the last step the final one,
-    on the batch that would come next. Without a schedule it measures at the evaluations.
+    A probe measures before the update of its step, on the batch of that step: step 0 is the initial net, the
+    last step the final one. Without a schedule it measures at the evaluations.
 
     Class attributes:
-        cheap: it is run through the trace, together with the other cheap ones; others run as they are.
-        of_stack: it measures the work of a stack, by `measure_stack`, not numbers of single runs.
+        quantities: the numbers that it can measure.
+        cheap: whether it is traced together with the other cheap probes. Other probes run untraced.
+        of_stack: whether it measures a whole stack (`measure_stack`) instead of single runs (`measure`).
     """
 
     every: int | None = Field(None, ge=1, description="steps between measurements")
     steps: list[int] | None = Field(None, description="the steps to measure at")
-    log: int | None = Field(None, ge=2, le=10_000, description="how many, log-spaced from step 1 on, and 0")
+    log: int | None = Field(
+        None, ge=2, le=10_000, description="measure at step 0 and at up to this many log-spaced steps from 1"
+    )
 
+    quantities: ClassVar[tuple[Quantity, ...]] = ()
     cheap: ClassVar[bool] = False
     of_stack: ClassVar[bool] = False
 
@@ -51,6 +54,10 @@ class Probe(Named):
             raise ValueError(f"found {' and '.join(given)}; allowed: one of every, steps, log, or none")
         return self
 
+    def measured(self) -> tuple[Quantity, ...]:
+        """Return the quantities that it measures with these options."""
+        return self.quantities
+
     def schedule(self, last: int, evaluations: Sequence[int]) -> list[int]:
         """Return the steps at which a run of `last` steps is measured, ascending."""
         if self.every is not None:
@@ -62,33 +69,33 @@ class Probe(Named):
         return list(evaluations)
 
     def looks_at(self, step: int) -> list[int]:
-        """Return the steps whose batches a measurement at `step` looks at."""
+        """Return the steps whose batches a measurement at `step` needs."""
         return [step]
 
     def refuses(self, net: nn.Module, settings: Any) -> str | None:
-        """Return the reason why it cannot be measured in this net with these settings, or None.
+        """Return why it cannot be measured in this net with these settings, or None.
 
-        The net may be one without storage: its parts and their names are asked, not its numbers.
+        The net may have no storage: only its parts and their names are looked at, not its numbers.
         """
         return None
 
     def cost(self, net: nn.Module) -> float:
-        """Return what one measurement takes, in training steps of this net."""
+        """Return the cost of one traced measurement, in training steps of this net."""
         return 1.0
 
     def cost_in(self, net: nn.Module, executor: str) -> float:
-        """Return the same in runs of this executor (benchmarks/probes.py)."""
+        """Return the cost of one measurement in runs of this executor, in training steps of this net."""
         return self.cost(net) * (1.0 if self.cheap or self.of_stack else UNTRACED[executor])
 
     def prepare(self, net: nn.Module) -> None:
-        """Compute once what every measurement of this net needs; no trace is being made yet."""
+        """Compute once what every measurement of this net needs. It is called before anything is traced."""
 
     def measure(self, run: RunView) -> Values:
-        """Return the numbers of one run, each a tensor without dimensions. NaN is a number like others."""
+        """Return the numbers of one run, each a tensor without dimensions. NaN is a valid number."""
         raise NotImplementedError
 
-    def measure_stack(self, stack: Stopwatch) -> dict[tuple[str, str], float]:
-        """Return the numbers that every run of the stack gets."""
+    def measure_stack(self, parts: StepParts) -> dict[tuple[str, str], float]:
+        """Return the numbers of a stack. Each of its runs is recorded with them."""
         raise NotImplementedError
 
     def depth(self, net: nn.Module) -> int:

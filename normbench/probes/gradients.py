@@ -7,27 +7,36 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from normbench.probes.base import Probe, Values
+from normbench.probes.quantity import Quantity
 from normbench.probes.view import RunView, minus, norm, squared_norm
 
 
 class Gradients(Probe):
     """Norm of the gradient, update / weight, and the layer's share of the whole update.
 
-    g: gradient of the coming batch's loss in all parameters of a layer; d: what the optimiser is about to add
-    to them. norm = ||g||, update_ratio = ||d|| / ||parameters||, update_share = ||d||^2 / sum over all
-    layers of ||d||^2: the shares of a net sum to 1.
+    The gradient is that of the coming batch's loss with respect to all parameters of a layer. The update d
+    is what the optimizer is about to add to them.
     """
 
     name: Literal["gradients"] = "gradients"
 
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity("gradients.norm", "norm of the gradient", "‖∇L(W_i)‖", unit="L2"),
+        Quantity("gradients.update_ratio", "update / weights", "‖d_i‖ / ‖W_i‖", unit="ratio of norms"),
+        Quantity(
+            "gradients.update_share",
+            "share of the whole update's square",
+            "‖d_i‖² / ‖d‖²; the shares of all layers sum to 1",
+        ),
+    )
     cheap: ClassVar[bool] = True
 
     def cost(self, net: nn.Module) -> float:
-        """Return the step that it shares with the other cheap ones, and the update."""
+        """Return the cost of the step shared with the other cheap probes, and of the update."""
         return 2.0
 
     def measure(self, run: RunView) -> Values:
-        """Return the three numbers of each layer."""
+        """Return the numbers of each layer."""
         gradients, update = run.gradients(), minus(run.updated, run.params)
         whole = squared_norm(update)
         values: Values = {}

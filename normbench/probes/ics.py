@@ -1,4 +1,4 @@
-"""Internal covariate shift: what the lower layers' update does to a layer's gradient."""
+"""Internal covariate shift: how the update of the lower layers changes a layer's gradient."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ import torch
 from torch import nn
 
 from normbench.probes.base import Probe, Values
+from normbench.probes.quantity import Quantity
 from normbench.probes.view import RunView, minus, norm
 
 
 class ICS(Probe):
     """Internal covariate shift of layer i: norm of G - G' and cosine of the two.
 
-    G is the gradient of the coming batch's loss in the parameters of layer i; G' the same, on the same batch,
-    with the layers below already moved by the coming update and the layers i and above not yet. The first
-    layer has none below: no number.
+    G is the gradient of the coming batch's loss with respect to the parameters of layer i. G' is the same
+    gradient on the same batch after the coming update of the layers below i alone. The first layer has no
+    layer below it, so it has no number.
     """
 
     name: Literal["ics"] = "ics"
 
     paper: ClassVar[str] = "Santurkar et al. 2018, arXiv:1805.11604, definition 2.1"
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity("ics.norm", "internal covariate shift", "‖G_i - G'_i‖", unit="L2 norm"),
+        Quantity("ics.cosine", "internal covariate shift", "cos(G_i, G'_i)", unit="cosine"),
+    )
 
     def cost(self, net: nn.Module) -> float:
-        """Return one gradient, and for each layer but the first its own part of another."""
+        """Return the cost of one gradient, and of one layer's gradient for each layer but the first."""
         return 1 + 0.7 * (self.depth(net) - 1)
 
     def measure(self, run: RunView) -> Values:

@@ -1,8 +1,8 @@
-"""How a small change of the first layer grows on its way up."""
+"""How a small change of the first layer's weights grows from layer to layer."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from normbench.probes.base import Probe, Values
+from normbench.probes.quantity import Quantity
 from normbench.probes.view import RunView
 from normbench.probes.weights import weighted
 
@@ -17,21 +18,29 @@ from normbench.probes.weights import weighted
 class Perturbation(Probe):
     """Relative change of each layer's outputs for a relative change of the first layer's weights.
 
-    growth = (||h' - h|| / ||h||) / size, where h are a layer's outputs (of its activation; of the last layer
-    the logits) on the coming batch, and h' those with W + size ||W|| u / ||u|| in the first layer, u of
-    independent normal numbers, the same in every run; the mean over `directions` of u.
+    h are the outputs of a layer's activation on the coming batch, or the logits for the last layer. h' are
+    the outputs with W + size ||W|| u / ||u|| in the first layer. u has independent normal entries, the same
+    in every run. The result is the mean over `directions` draws of u.
     """
 
     name: Literal["perturbation"] = "perturbation"
-    size: float = Field(0.01, gt=0, description="norm of the change over the norm of the weights")
-    directions: int = Field(2, ge=1, le=1000, description="random directions to average over")
+    size: float = Field(0.01, gt=0, description="norm of the change relative to the norm of the weights")
+    directions: int = Field(2, ge=1, le=1000, description="number of random directions to average over")
+
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            "perturbation.growth",
+            "growth of a change in the first layer",
+            "(‖h' - h‖ / ‖h‖) / size, the mean over directions",
+        ),
+    )
 
     def refuses(self, net: nn.Module, settings: Any) -> str | None:
         """Refuse nets without weights."""
         return None if weighted(net) else "the net has no layer with weights"
 
     def cost(self, net: nn.Module) -> float:
-        """Return a step, and a forward pass for each direction."""
+        """Return the cost of a step, and of a forward pass for each direction."""
         return 1 + 0.5 * self.directions
 
     def measure(self, run: RunView) -> Values:
@@ -52,6 +61,6 @@ class Perturbation(Probe):
 
 
 def _outputs(run: RunView, params: dict[str, Tensor], last: str) -> dict[str, Tensor]:
-    """Return the outputs of each layer with these parameters in place of the run's own."""
+    """Return the outputs of each layer, with these parameters in place of the run's own."""
     seen = run.seen(params=params) if params else run.seen()
     return {layer: h for layer, (_, h) in seen.activations.items()} | {last: seen.logits}

@@ -1,4 +1,4 @@
-"""One run as a probe sees it: net, coming batch and update, and what they give, computed once."""
+"""One run as a probe sees it: net, coming batch and coming update. Shared results are computed once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from normbench.optimizers import Optimizer
 
 Tensors = dict[str, Tensor]
 
-# The parts of a hidden layer, by the names that the architectures give them: they are no layers of their own.
+# Parts of a hidden layer, as the architectures name them. They are not layers of their own.
 PARTS = frozenset(
     (
         *("layer", "norm", "activation", "noise"),
@@ -45,9 +45,9 @@ def net_layers(net: nn.Module) -> dict[str, tuple[str, ...]]:
 
 
 def net_activations(net: nn.Module) -> dict[str, nn.Module]:
-    """Return the activation of each hidden layer; those inside of gates and recurrent cells are none."""
+    """Return the activation of each hidden layer. Those inside gates and recurrent cells do not count."""
     found = {name: m for name, m in net.named_modules() if name.rpartition(".")[2] == "activation"}
-    if not found:  # a user's net, with names of its own
+    if not found:  # a user's net, which names its modules differently
         kinds = (*ACTIVATIONS.values(), Scaled)
         named = [(name, m) for name, m in net.named_modules() if isinstance(m, kinds)]
         found = {name: m for name, m in named if name.rpartition(".")[2] != "open"}
@@ -60,7 +60,7 @@ def net_norms(net: nn.Module) -> dict[str, nn.Module]:
 
 
 def _by_layer(modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """Name modules by their layers where that tells them apart."""
+    """Name modules by their layers if that distinguishes them."""
     layers = [layer_of(name) for name in modules]
     return {
         layer if layers.count(layer) == 1 else name: module
@@ -70,7 +70,7 @@ def _by_layer(modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
 
 @dataclass(frozen=True)
 class OneBatch:
-    """One run's batch: x (B, ...), y (B,), and the uniform numbers of its noisy layers."""
+    """One run's batch: x (B, ...), y (B,), and the uniform random numbers of its noisy layers."""
 
     x: Tensor
     y: Tensor
@@ -79,7 +79,7 @@ class OneBatch:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a forward pass showed: (inputs, outputs) of modules, by layer, and the logits."""
+    """What a forward pass computed: (inputs, outputs) of modules by layer, and the logits."""
 
     activations: dict[str, tuple[Tensor, Tensor]]
     norms: dict[str, tuple[Tensor, Tensor]]
@@ -87,12 +87,19 @@ class Seen:
 
 
 class RunView:
-    """One run before the update of `step`. Nothing that is done with it reaches the training.
+    """One run before the update of `step`. Using it does not change the training.
+
+    Args:
+        model: the net.
+        step: number of updates made so far.
+        params, buffers: current tensors of the net.
+        batches: the batches that the probes need, by step.
+        optimizer: makes the coming update.
+        states: the optimizer's state of each parameter.
+        hyper: the optimizer's numbers for this step.
 
     Attributes:
-        params, buffers: of the net, as they are now.
-        batches: those that the probes asked for, by step.
-        rate: the learning rate of the coming update (at the last step, of the one before).
+        lr: the learning rate of the coming update (at the last step, of the update before).
     """
 
     def __init__(
@@ -108,7 +115,7 @@ class RunView:
     ) -> None:
         self.model, self.step, self.params, self.buffers = model, step, params, buffers
         self.batches, self.optimizer, self.states, self.hyper = batches, optimizer, states, hyper
-        self.rate = hyper["lr"]
+        self.lr = hyper["lr"]
 
     @property
     def batch(self) -> OneBatch:
@@ -121,23 +128,23 @@ class RunView:
         return net_layers(self.model)
 
     def logits(self, params: Tensors, batch: OneBatch | None = None, training: bool = True) -> Tensor:
-        """Return the net's outputs (B, classes); the buffers stay as they are."""
+        """Return the net's outputs (B, classes). The buffers do not change."""
         batch = batch or self.batch
         self.model.train(training)
-        # a training forward writes into its buffers: into copies, made here, where a transform sees them
+        # a training forward pass writes to its buffers: to copies, made here, inside any transform
         buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
         with noise(batch.noise):
             return functional_call(self.model, ({**self.params, **params}, buffers), (batch.x,))
 
     def loss(self, params: Tensors | None = None, batch: OneBatch | None = None) -> Tensor:
-        """Return the mean loss of a batch, in nats, as trained."""
+        """Return the mean training loss of a batch, in nats."""
         batch = batch or self.batch
         return cross_entropy(self.logits(params or {}, batch), batch.y)
 
     def gradients(
         self, params: Tensors | None = None, batch: OneBatch | None = None, of: Collection[str] | None = None
     ) -> Tensors:
-        """Return the gradient at these parameters, in those that `of` names (by default all)."""
+        """Return the gradient at these parameters, with respect to those in `of` (by default all)."""
         if params is None and batch is None and of is None:
             return self._pass[0]
         return self.gradients_and_loss(params, batch, of)[0]
@@ -145,7 +152,7 @@ class RunView:
     def gradients_and_loss(
         self, params: Tensors | None = None, batch: OneBatch | None = None, of: Collection[str] | None = None
     ) -> tuple[Tensors, Tensor]:
-        """Return the same with the loss."""
+        """Return the gradient as `gradients` does, and the loss."""
         at = {**self.params, **(params or {})}
         moving = {name: at[name] for name in (at if of is None else of)}
 
@@ -156,11 +163,11 @@ class RunView:
 
     @cached_property
     def _pass(self) -> tuple[Tensors, Tensor, Seen]:
-        """Return gradient and loss on the coming batch, and what its forward pass showed."""
+        """Return gradient and loss on the coming batch, and what the forward pass computed."""
 
         def loss(params: Tensors) -> tuple[Tensor, Any]:
             seen = self._watched(params, training=True)
-            # the transform takes plain containers apart
+            # a transform can return plain containers only
             return cross_entropy(seen.logits, self.batch.y), (seen.activations, seen.norms, seen.logits)
 
         gradients, (value, seen) = grad_and_value(loss, has_aux=True)(self.params)
@@ -172,11 +179,11 @@ class RunView:
         return self._pass[1]
 
     def seen(self, training: bool = True, params: Tensors | None = None) -> Seen:
-        """Return what a forward pass of the coming batch shows."""
+        """Return what a forward pass of the coming batch computes."""
         return self._pass[2] if training and params is None else self._watched(params or {}, training)
 
     def _watched(self, params: Tensors, training: bool) -> Seen:
-        """Note the inputs and outputs of all activations and normalizations of a forward pass."""
+        """Record the inputs and outputs of all activations and normalizations in a forward pass."""
 
         def note(into: dict[str, tuple[Tensor, Tensor]], layer: str) -> Callable[..., None]:
             def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -201,21 +208,23 @@ class RunView:
 
     @cached_property
     def norms(self) -> dict[str, nn.Module]:
-        """Return the normalization of each layer that has one."""
+        """Return the normalization of each layer with one."""
         return net_norms(self.model)
 
     @cached_property
     def updated(self) -> Tensors:
-        """Return the parameters after the coming update, by the optimiser's own rule."""
+        """Return the parameters after the coming update, by the optimizer's own rule."""
         params, hyper = _lane(self.params), _lane(self.hyper)
-        grads = {name: grad.unsqueeze(0) for name, grad in self.gradients().items()}  # no rule writes to them
+        grads = {
+            name: grad.unsqueeze(0) for name, grad in self.gradients().items()
+        }  # no optimizer writes to them
         states = {name: _lane(tensors) for name, tensors in self.states.items()}
         self.optimizer.apply(params, grads, states, hyper)
         return {name: param.squeeze(0) for name, param in params.items()}
 
 
 def _lane(tensors: Mapping[str, Tensor]) -> Tensors:
-    """Return copies with a run axis of one, which an optimiser may write into."""
+    """Return copies with a run axis of size one, which an optimizer may write to."""
     return {name: tensor.unsqueeze(0).clone() for name, tensor in tensors.items()}
 
 
@@ -229,12 +238,12 @@ def squared_norm(tensors: Mapping[str, Tensor], names: Collection[str] | None = 
 
 
 def sum_of_squares(tensor: Tensor) -> Tensor:
-    """Return the sum of squares in one pass over the memory; square().sum() writes the squares, too."""
+    """Return the sum of squares in one pass over memory; square().sum() would also write the squares."""
     return torch.linalg.vector_norm(tensor).square()
 
 
 def norm(tensors: Mapping[str, Tensor], names: Collection[str] | None = None) -> Tensor:
-    """Return the Euclidean norm of the tensors with these names, all taken together."""
+    """Return the Euclidean norm of all tensors with these names together."""
     return squared_norm(tensors, names).sqrt()
 
 

@@ -1,4 +1,4 @@
-"""Norms of the weights of each layer, and what rate they make of the learning rate."""
+"""Norms of the weights of each layer, and the effective learning rate that they give."""
 
 from __future__ import annotations
 
@@ -8,25 +8,52 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from normbench.probes.base import Probe, Values
+from normbench.probes.quantity import Quantity
 from normbench.probes.view import RunView, layer_of, sum_of_squares
 
 
 class Weights(Probe):
     """Norm of the weights, of v and g where they are normalized, of the bias, and the effective rate.
 
-    norm = ||w||, w the weights that multiply the inputs: of weight normalization w = g v / ||v||, of weight
-    standardization (v - mean) / std. Then v_norm = ||v|| and, for weight normalization, g_norm = ||g||.
-    effective_rate = rate / ||v||^2, or rate / ||w||^2 for plain weights whose scale the normalization right
-    behind them takes out again: the rate at which such weights turn (van Laarhoven 2017, arXiv:1706.05350).
+    w are the weights that multiply the inputs. Weight normalization computes them as w = g v / ||v||, weight
+    standardization as w = (v - mean) / std. The effective rate is the angular speed of weights whose scale
+    the net ignores, because they are normalized or a normalization directly follows them.
     """
 
     name: Literal["weights"] = "weights"
 
     paper: ClassVar[str] = "Salimans & Kingma 2016, arXiv:1602.07868; van Laarhoven 2017, arXiv:1706.05350"
+    quantities: ClassVar[tuple[Quantity, ...]] = (
+        Quantity(
+            "weights.norm",
+            "norm of the weights",
+            "‖w‖, of the weights that multiply the inputs",
+            unit="Frobenius",
+            over_steps="last",
+        ),
+        Quantity("weights.bias_norm", "norm of the bias", "‖bias‖", unit="L2", over_steps="last"),
+        Quantity(
+            "weights.v_norm",
+            "norm of v",
+            "‖v‖ in w = g v / ‖v‖ (Salimans & Kingma 2016), and of the weights that weight standardization "
+            "normalizes",
+            unit="Frobenius",
+            over_steps="last",
+        ),
+        Quantity("weights.g_norm", "norm of g", "‖g‖ in w = g v / ‖v‖", unit="L2", over_steps="last"),
+        Quantity(
+            "weights.effective_rate",
+            "effective rate",
+            "rate / ‖v‖², or rate / ‖w‖² if the next normalization cancels the scale of w "
+            "(van Laarhoven 2017)",
+            unit="rate / squared norm",
+            over_steps="last",
+        ),
+    )
     cheap: ClassVar[bool] = True
 
     def cost(self, net: nn.Module) -> float:
-        """Return a look at the weights."""
+        """Return the cost of reading the weights."""
         return 0.2
 
     def measure(self, run: RunView) -> Values:
@@ -55,12 +82,12 @@ class Weights(Probe):
                 turning[layer] = turning.get(layer, 0) + sum_of_squares(weight)
         values = {key: square.sqrt() for key, square in squares.items()}
         for layer, square in turning.items():
-            values[layer, "weights.effective_rate"] = run.rate / square
+            values[layer, "weights.effective_rate"] = run.lr / square
         return values
 
 
 def weighted(net: nn.Module) -> dict[str, nn.Module]:
-    """Return the modules that have weights of their own: linear layers, convolutions, what wraps them."""
+    """Return the modules with weights of their own: linear layers, convolutions and their wrappers."""
     found = {}
     for name, module in net.named_modules():
         weight = getattr(module, "weight", None)
@@ -82,12 +109,12 @@ class _Effective(nn.Module):
 
 
 def effective(module: nn.Module, params: dict[str, Tensor]) -> Tensor:
-    """Return the weights that a normalization of weights makes of these parameters."""
+    """Return the weights that a normalization of weights computes from these parameters."""
     return functional_call(_Effective(module), {f"of.{key}": value for key, value in params.items()}, ())
 
 
 def cancelled(net: nn.Module, name: str) -> bool:
-    """Say whether a normalization right behind this module takes the scale of its weights out again."""
+    """Return whether a normalization directly after this module cancels the scale of its weights."""
     block, _, own = name.rpartition(".")
     if own != "layer" or not isinstance(parent := net.get_submodule(block), nn.Sequential):
         return False

@@ -1,10 +1,10 @@
-"""The edge of the rates that train, found instead of gridded: which rates of a fixed lattice to train next.
+"""Searches the edge of the rates that train: which rates of a fixed lattice to train next.
 
-The lattice has scan points at equal distances of at most half a decade, and each distance is divided into
-equal steps of at most the precision asked for, so that no run is ever off it. Per cell and seed the scan is
-trained first; it fixes the block of rates that train. Then rates between the block's top and the next rate
-are trained, a few in each round, until the two are neighbours on the lattice. Everything here is pure: the
-same outcomes give the same rounds, so a search that was interrupted goes on as if it had not been.
+The lattice has scan points at equal distances (on the log scale) of at most half a decade. Each distance is
+divided into equal steps of at most the requested precision. For each cell and seed, the scan is trained first
+and determines the block of rates that train. Then rates between the top of the block and the next rate are
+trained, a few in each round, until the two are neighbors on the lattice. The functions are pure: the same
+outcomes give the same rounds, so an interrupted search continues as if it had not been interrupted.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any
 from normbench.names import RATE
 from normbench.stats.outcome import largest_trained_rate
 
-SCAN_DECADES = 0.5  # the largest distance of two scan points
-PROBES = 3  # rates a round: a gap of 16 steps closes in two rounds
-DIGITS = 12  # significant digits of a rate, as of every generated axis
+SCAN_DECADES = 0.5  # largest distance of two scan points
+PROBES = 3  # rates in a round: a gap of 16 steps closes in two rounds
+DIGITS = 12  # significant digits of a rate, as on every generated axis
 PRECISION = 1.1
 
 
@@ -35,15 +35,15 @@ class Lattice:
 
     @property
     def between(self) -> frozenset[float]:
-        """Return the rates that are not in the scan: trained only where the search asks for them."""
+        """Return the rates outside the scan, which are trained only if the search asks for them."""
         return frozenset(rate for i, rate in enumerate(self.rates) if i % self.stride)
 
 
 def lattice_size(low: float, high: float, precision: float) -> tuple[int, int]:
-    """Return how many distances the scan has, and how many steps each of them has.
+    """Return the number of distances in the scan, and the number of steps in each of them.
 
-    The steps are a power of two: the rates of a coarser precision are among those of a finer one, so that
-    another `precision` later keeps every run.
+    The number of steps is a power of two, so that the rates of a coarser precision are among those of a finer
+    one. A later change of `precision` therefore keeps every run.
     """
     decades = math.log10(high / low)
     scans = max(1, math.ceil(decades / SCAN_DECADES - 1e-9))
@@ -53,7 +53,7 @@ def lattice_size(low: float, high: float, precision: float) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def lattice(low: float, high: float, precision: float) -> Lattice:
-    """Return the lattice from `low` to `high` whose neighbours have a ratio of at most `precision`."""
+    """Return the lattice from `low` to `high` whose neighbors have a ratio of at most `precision`."""
     scans, stride = lattice_size(low, high, precision)
     steps = scans * stride
     ends = math.log10(low), math.log10(high)
@@ -64,14 +64,14 @@ def lattice(low: float, high: float, precision: float) -> Lattice:
 def wanted(
     rates: Sequence[float], scan: Sequence[bool], outcomes: Mapping[float, str | None]
 ) -> tuple[float, ...]:
-    """Return the rates of one cell and seed to train next; none when its edge is found.
+    """Return the rates of one cell and seed to train next; none once its edge is found.
 
     Args:
-        rates: the lattice, ascending (without cells that the config leaves out, with those that it adds).
-        scan: for each rate whether the first round trains it.
-        outcomes: of every rate whose run ended: `trains`, `stuck`, `diverged`; None for one that crashed,
-            which is then as if it were not on the lattice. Rates that no round asks for are passed over, so
-            that the rounds are the same whatever else was trained.
+        rates: the lattice, ascending (without cells that the config excludes, with those that it includes).
+        scan: for each rate, whether the first round trains it.
+        outcomes: of every rate whose run ended: `trains`, `stuck`, `diverged`, or None for a crashed run,
+            whose rate counts as not on the lattice. Rates that no round asks for are ignored, so that the
+            rounds do not depend on what else was trained.
     """
     asked = [rate for rate, first in zip(rates, scan, strict=True) if first]
     while True:
@@ -90,7 +90,7 @@ def wanted(
 
 
 def most_probes(gap: int) -> int:
-    """Return how many rates at most a search trains in a gap with so many rates inside."""
+    """Return the largest number of rates that a search trains in a gap with `gap` rates inside."""
     if gap <= PROBES:
         return gap
     return PROBES + most_probes(-(-(gap - PROBES) // (PROBES + 1)))
@@ -106,14 +106,14 @@ def _spread(inside: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Search:
-    """The search of one cell and seed: the ids of the runs that it may make, by rate, and which it scans."""
+    """The search of one cell and seed: the ids of its possible runs, their rates, and which it scans."""
 
     ids: tuple[str, ...]
     rates: tuple[float, ...]
     scan: tuple[bool, ...]
 
     def wanted(self, outcomes: Mapping[str, str | None]) -> tuple[str, ...]:
-        """Return the ids of the runs to train next, given the outcomes of all that ended (None: crashed)."""
+        """Return the ids of the runs to train next, given the outcomes of all ended runs (None: crashed)."""
         ended = {rate: outcomes[run_id] for rate, run_id in self._ids.items() if run_id in outcomes}
         return tuple(self._ids[rate] for rate in wanted(self.rates, self.scan, ended))
 
@@ -123,7 +123,7 @@ class Search:
 
     @property
     def most_runs(self) -> int:
-        """Return how many runs the search makes at most."""
+        """Return the largest number of runs that the search makes."""
         scanned = [i for i, first in enumerate(self.scan) if first]
         gaps = [right - left - 1 for left, right in itertools.pairwise(scanned)]
         return len(scanned) + most_probes(max(gaps, default=0))
@@ -141,7 +141,7 @@ class Search:
 
 
 def rehearse(searches: Sequence[Search]) -> Iterator[set[str]]:
-    """Yield the ids of each round after the scan if every edge lies in the middle of its lattice."""
+    """Yield the ids of each round after the scan, if every edge were in the middle of its lattice."""
     outcomes: dict[str, str | None] = {}
     known: dict[str, str | None] = {}
     for search in searches:
@@ -155,7 +155,7 @@ def rehearse(searches: Sequence[Search]) -> Iterator[set[str]]:
 
 
 def refining_rates(sweep: Any) -> frozenset[float]:
-    """Return the rates between the scan points of the search that a `sweep` (plain data) asks for, if any."""
+    """Return the rates between the scan points of the search in a `sweep` (plain data), if any."""
     if not isinstance(sweep, dict):
         return frozenset()
     added = sweep.get("include")

@@ -1,10 +1,11 @@
-"""Intervals, paired comparisons and the edge of the rates that train: arrays in, numbers out.
+"""Confidence intervals and paired comparisons: arrays in, numbers out.
 
 Intervals are Student-t at 95 % on the scale of the measure. Bootstrap intervals are far too narrow at
-3 to 5 seeds (coverage 0.76 to 0.84). Where there are too few values for an interval, its ends are NaN,
-never a guess. A value of which only the ends are known (a rate between two rates of the grid, a step between
-two evaluations) is a `Span`: an interval's lower end then comes from the lower ends, its upper end from the
-upper ones.
+3 to 5 seeds (coverage 0.76 to 0.84). If there are too few values for an interval, its ends are NaN.
+
+A value that is known only within bounds (a rate between two rates of the grid, a step between two
+evaluations) is a `Span`. The lower end of an interval then comes from the lower bounds, its upper end from
+the upper bounds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ NAN = math.nan
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with the ends of its interval and the number of values behind it (NaN: cannot be said)."""
+    """An estimate with the ends of its interval and the number of values it is based on (NaN: unknown)."""
 
     estimate: float
     low: float
@@ -35,20 +36,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class Span:
-    """A value that lies from `low` to `high` (equal: it is known), with the best guess between them."""
+    """A value between `low` and `high` (equal if it is known exactly), with an estimate between them."""
 
     low: float
     high: float
     estimate: float
 
     def log(self) -> Span:
-        """Return it on the natural log scale; 0 becomes -inf."""
+        """Return the span on the natural log scale; 0 becomes -inf."""
         return Span(*(_log(value) for value in (self.low, self.high, self.estimate)))
 
 
 @dataclass(frozen=True)
 class SpanInterval(Interval):
-    """An interval that counts how far each value is known; what has no value is left out and counted."""
+    """An interval that includes the bounds of each value; `left_out` counts missing values."""
 
     left_out: int = 0
 
@@ -58,7 +59,7 @@ def t_quantile(n: int, level: float = LEVEL) -> float:
     """Return the two-sided Student-t quantile for n values (n - 1 degrees of freedom); NaN below n = 2."""
     if n < 2:
         return NAN
-    from scipy.special import stdtrit  # lazily: the command line's --help must not import scipy
+    from scipy.special import stdtrit  # lazily: `normbench --help` must not import scipy
 
     return float(stdtrit(n - 1, 0.5 + level / 2))
 
@@ -66,8 +67,8 @@ def t_quantile(n: int, level: float = LEVEL) -> float:
 def t_interval(values: Numbers, scale: Scale = "linear", level: float = LEVEL) -> Interval:
     """Return the mean (on the log scale: the geometric mean) with its Student-t interval.
 
-    On the log scale 0 and inf are allowed: the end on their side becomes 0 or inf, the other stays unknown.
-    NaN values are left out.
+    The log scale allows 0 and inf: the end on their side becomes 0 or inf, the other end is unknown. NaN
+    values are left out.
     """
     x = np.asarray(values, dtype=float)
     x = x[~np.isnan(x)]
@@ -93,7 +94,7 @@ def t_interval(values: Numbers, scale: Scale = "linear", level: float = LEVEL) -
 
 
 def wilson(successes: float, n: int, level: float = LEVEL) -> Interval:
-    """Return a share with its Wilson interval, which stays sensible at 0 of n and n of n."""
+    """Return a share with its Wilson interval, which is also valid at 0 of n and n of n."""
     if n == 0:
         return Interval(NAN, NAN, NAN, 0)
     from scipy.special import ndtri
@@ -108,11 +109,16 @@ def wilson(successes: float, n: int, level: float = LEVEL) -> Interval:
 
 
 def share_contrast(groups: Sequence[Numbers], weights: Sequence[float], level: float = LEVEL) -> Interval:
-    """Return the weighted sum of shares, (1, -1) for a difference, with its square-and-add interval.
+    """Return the weighted sum of shares with its square-and-add interval (Newcombe 1998, method 10).
 
-    groups: for each group the share of each seed, 0 to 1. The ends come from the groups' Wilson intervals
-    (Newcombe 1998, method 10) with the seeds as their n: runs of a seed are not independent, and no variable
-    between 0 and 1 with this mean varies more than the one that is 0 or 1. So it errs on the wide side.
+    The ends come from the groups' Wilson intervals, with the number of seeds as n, because runs of a seed are
+    not independent. Among variables between 0 and 1 with a given mean, one that is 0 or 1 varies most, so the
+    interval is rather too wide than too narrow.
+
+    Args:
+        groups: for each group the share of each seed, 0 to 1.
+        weights: of the groups; (1, -1) for a difference.
+        level: of the interval.
     """
     shares = [wilson(float(np.sum(values)), len(values), level) for values in groups]
     estimate = sum(w * one.estimate for w, one in zip(weights, shares, strict=True))
@@ -126,10 +132,10 @@ def share_contrast(groups: Sequence[Numbers], weights: Sequence[float], level: f
 
 
 def median_interval(values: Numbers, level: float = LEVEL) -> Interval:
-    """Return the median with its order-statistic interval; inf (never reached) is a value like others.
+    """Return the median with its order-statistic interval. inf (never reached) is a valid value.
 
-    The interval runs from the k-th smallest to the k-th largest value, with the largest k that keeps the
-    level. Below n = 6 not even the whole range covers the median with 95 %: the ends are NaN.
+    The interval extends from the k-th smallest to the k-th largest value, with the largest k that keeps the
+    level. Below n = 6 even the whole range covers the median with less than 95 %: the ends are NaN.
     """
     return span_interval([exactly(float(v)) for v in values if not math.isnan(v)], "median", level)
 
@@ -144,7 +150,7 @@ def _median(values: Sequence[float]) -> float:
 
 @cache
 def _order(n: int, level: float) -> int:
-    """Return the largest k for which k-th smallest to k-th largest of n values keep the level; else 0."""
+    """Return the largest k for which k-th smallest to k-th largest of n values keep the level, or 0."""
     k, tail = 0, 0.0
     while k < n // 2:
         tail += math.comb(n, k) / 2.0**n
@@ -155,12 +161,12 @@ def _order(n: int, level: float) -> int:
 
 
 def exactly(value: float) -> Span:
-    """Return a value that is known."""
+    """Return the span of a value that is known exactly."""
     return Span(value, value, value)
 
 
 def weighted(spans: Sequence[Span], weights: Sequence[float]) -> Span:
-    """Return the weighted sum: (1, -1) is a difference, of logarithms a ratio; inf - inf can be anything."""
+    """Return the weighted sum: (1, -1) gives a difference, of logarithms a ratio. inf - inf is unbounded."""
     low = high = estimate = 0.0
     for span, w in zip(spans, weights, strict=True):
         if w:
@@ -173,11 +179,11 @@ def weighted(spans: Sequence[Span], weights: Sequence[float]) -> Span:
 def span_interval(
     spans: Sequence[Span | None], how: Literal["t", "median"] = "t", level: float = LEVEL
 ) -> SpanInterval:
-    """Return mean (`t`) or median, on their own scale, of values that are each known from `low` to `high`.
+    """Return the mean (`t`) or the median of spans, with its interval.
 
-    The lower end is that of an interval of the lower ends, the upper end that of the upper ends. An infinite
-    value leaves the end on its own side infinite and the other to the finite values: for means only if it is
-    an end of a span, for medians always.
+    The lower end is that of an interval of the lower bounds, the upper end that of the upper bounds. If a
+    value is infinite, the end on its side is infinite and the other end comes from the finite values. For
+    means this holds only if one bound of the span is finite, for medians always.
     """
     known = [span for span in spans if span is not None]
     n, left_out = len(known), len(spans) - len(known)
@@ -192,7 +198,7 @@ def span_interval(
 
 
 def _t_end(values: Sequence[float], level: float) -> float:
-    """Return the upper end of a mean's Student-t interval; inf where a value is, NaN if it is unknown."""
+    """Return the upper end of a mean's Student-t interval: inf if a value is inf, NaN if it is unknown."""
     n = len(values)
     if n < 2:
         return NAN
@@ -205,7 +211,7 @@ def _t_end(values: Sequence[float], level: float) -> float:
 
 
 def unlog(interval: SpanInterval) -> SpanInterval:
-    """Return an interval of natural logarithms as one of rates or ratios."""
+    """Return the exponential of an interval of natural logarithms."""
     estimate, low, high = (_exp(x) for x in (interval.estimate, interval.low, interval.high))
     return SpanInterval(estimate, low, high, interval.n, interval.left_out)
 
@@ -224,11 +230,11 @@ def _log(value: float) -> float:
 
 
 def p_beyond(spans: Sequence[Span], margin: float = 0.0) -> float:
-    """Return the smallest alpha for which the interval of the mean lies beyond -margin to margin; else 1.
+    """Return the smallest alpha for which the interval of the mean lies outside -margin to margin, or 1.
 
-    It is the two-sided p-value of Student's t-test against the nearer end of the margin, with the ends of the
-    spans that make it largest. `span_interval` at the level 1 - alpha excludes the margin just where alpha is
-    larger.
+    It is the two-sided p-value of Student's t-test against the nearer end of the margin, with the bounds of
+    the spans that make it largest. `span_interval` at the level 1 - alpha excludes the margin exactly if
+    alpha is larger than this p-value.
     """
     n = len(spans)
     if n < 2:
@@ -246,7 +252,7 @@ def p_beyond(spans: Sequence[Span], margin: float = 0.0) -> float:
 
 
 def holm_holds(values: Sequence[float], level: float = LEVEL) -> list[bool]:
-    """Return which of the p-values hold together at the level, by Holm's method (1979)."""
+    """Return which hypotheses with these p-values are rejected together, by Holm's method (1979)."""
     order = sorted(range(len(values)), key=lambda i: values[i])
     holds = [False] * len(values)
     for place, i in enumerate(order):

@@ -1,4 +1,4 @@
-"""Did a run train, and where does a cell's learning rate stop training?"""
+"""Whether a run trains, and the largest learning rate that trains."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from normbench.stats.intervals import Numbers, Span, SpanInterval, span_interval
 
 @dataclass(frozen=True)
 class Edge:
-    """The first contiguous block of rates that trains (one cell, one seed) ends between `top` and `next`."""
+    """The end of the first contiguous block of rates that train, for one cell and seed.
+
+    It lies between `top`, the last rate of the block, and `next`.
+    """
 
     top: float
-    next: float  # the next rate above the block; inf when the block reaches the last rate
+    next: float  # the next rate above the block; inf if the block reaches the last rate
     slow: tuple[float, ...] = ()  # rates below the block
     holes: tuple[float, ...] = ()  # rates above `next` that train again
 
     @property
     def estimate(self) -> float:
-        """Return sqrt(top x next), inf where the next rate is missing."""
+        """Return sqrt(top x next); inf if there is no next rate."""
         return math.sqrt(self.top * self.next)
 
     @property
     def span(self) -> Span:
-        """Return the edge as a value that lies between `top` and `next`."""
+        """Return the edge as a value between `top` and `next`."""
         return Span(self.top, self.next, self.estimate)
 
 
@@ -34,8 +37,14 @@ def outcome(
 ) -> str | None:
     """Return `trains`, `stuck` or `diverged`; None for a run that neither finished nor diverged.
 
-    A run trains when the mean of the last tenth of its training losses is at most `trains_below` times the
-    entropy of the labels (nats).
+    A run trains if the mean of the last tenth of its training losses is at most `trains_below` times the
+    entropy of the labels.
+
+    Args:
+        train_loss_last_tenth: mean of the last tenth of the training losses, in nats.
+        label_entropy: entropy of the labels, in nats.
+        trains_below: threshold, as a share of the entropy.
+        status: how the run ended.
     """
     if status == "diverged":
         return "diverged"
@@ -51,9 +60,8 @@ def outcome(
 def largest_trained_rate(rates: Numbers, outcomes: Sequence[str | None]) -> Edge | None:
     """Return where the first contiguous block of rates that train ends, for one cell and seed.
 
-    This is the measure `max_stable_lr`: walk the rates upward. A rate without an outcome (pending, crashed)
-    is as if it were not on the grid, so the gap between `top` and `next` grows honestly. None: it trains at
-    no rate.
+    This is the measure `max_stable_lr`, going upward through the rates. A rate without an outcome (pending,
+    crashed) counts as not on the grid, which widens the gap from `top` to `next`. None: no rate trains.
     """
     pairs = sorted((float(r), o) for r, o in zip(rates, outcomes, strict=True) if isinstance(o, str) and o)
     grid = [rate for rate, _ in pairs]
@@ -72,21 +80,21 @@ def largest_trained_rate(rates: Numbers, outcomes: Sequence[str | None]) -> Edge
 
 
 def edge_interval(edges: Sequence[Edge | None]) -> SpanInterval:
-    """Return the geometric mean of sqrt(top x next) over seeds, with the interval that counts the grid.
+    """Return the geometric mean of sqrt(top x next) over seeds, with an interval that includes the grid.
 
-    Its lower end is the t interval's lower end on the tops, its upper end the upper end on the next rates:
-    equal seeds give the width of the grid, not zero. inf where an end is missing. Seeds without an edge are
-    counted.
+    Its lower end is the lower end of the t interval of the tops, its upper end the upper end of that of the
+    next rates. Equal seeds therefore give the grid's distance, not zero. An end is inf if a next rate is
+    missing. Seeds without an edge are left out and counted.
     """
     return unlog(span_interval([edge.span.log() if edge else None for edge in edges]))
 
 
 def edge_ratio(ones: Mapping[int, Edge | None], others: Mapping[int, Edge | None]) -> SpanInterval:
-    """Return by which factor the edge of `ones` lies above that of `others`, paired on seeds, grid counted.
+    """Return the ratio of the edge of `ones` to that of `others`, paired by seed.
 
-    Lower end: the t interval's lower end on (top of one) / (next of the other); upper end: the upper end on
-    (next of one) / (top of the other). Pairs in which one trains at no rate are left out and counted. Where
-    both blocks reach their last rate the estimate is NaN: any ratio is possible.
+    The lower end is that of the t interval of (top of one) / (next of the other), the upper end that of
+    (next of one) / (top of the other). Pairs in which one trains at no rate are left out and counted. If both
+    blocks reach their last rate the estimate is NaN: any ratio is possible.
     """
     pairs = [(ones[seed], others[seed]) for seed in sorted(set(ones) & set(others))]
     ratios = [weighted((a.span.log(), b.span.log()), (1, -1)) if a and b else None for a, b in pairs]

@@ -5,11 +5,10 @@ import math
 import pytest
 from helpers.made_up import rate_runs, run, write
 
-from normbench.analysis.pairing import prepared
-from normbench.analysis.tables import load_layers, load_tables
-from normbench.measures import MEASURES, Rows, Sample
+from normbench.analysis.pairing import Records
+from normbench.analysis.tables import load_tables
+from normbench.measures import MEASURES, Sample
 from normbench.names import RATE
-from normbench.registry import Registry
 from normbench.stats.intervals import Span
 
 RATES = [0.01, 0.1, 1, 10]
@@ -17,10 +16,10 @@ INF = math.inf
 
 
 def sample(folder, runs):
-    tables = prepared(load_tables(write(folder, runs)))
-    found = tables.runs
+    records = Records(load_tables(write(folder, runs)))
+    found = records.runs
     rates = found[RATE].to_numpy(float) if RATE in found else [math.nan] * len(found)
-    return Sample(found, rates, Rows(tables.metrics), Rows(load_layers(tables)))
+    return Sample(found, rates, records.curves, records.layers)
 
 
 def reading(folder, runs, name, **options):
@@ -38,10 +37,18 @@ def ends(found):
     return found.low, found.high, found.estimate
 
 
-def test_there_is_a_registry_of_them():
-    assert isinstance(MEASURES, Registry)
+REQUIRED = {
+    "steps_to_target": {"target": 0.9},
+    "seconds_to_target": {"target": 0.9},
+    "probe": {"probe": "ics", "quantity": "ics.norm", "step": 0},
+}
+
+
+def test_every_measure_has_a_summary_and_a_label_of_its_own():
+    labels = [cls(**REQUIRED.get(name, {})).label for name, cls in MEASURES.entries.items()]
+    assert len(set(labels)) == len(MEASURES)
     for cls in MEASURES.classes():
-        assert cls.summary().endswith((".", ":")) or cls.summary()[-1].isalpha()
+        assert cls.summary().endswith("."), "the first line of the docstring is a whole sentence"
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_gradients_against_a_really_made_update(executor, momentum):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop"])
-def test_the_coming_update_is_the_optimisers_own(optimizer):
+def test_the_coming_update_is_the_optimizers_own(optimizer):
     runs = small(optimizer={"name": optimizer, "lr": 0.01, "weight_decay": 0.1, "clip_norm": 0.5})
     rows, *_ = measured(runs, probe("gradients", steps=[2]))
     now, then = Plain(runs, 1, 2), Plain(runs, 1, 3)

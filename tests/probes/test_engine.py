@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from helpers.engine import runs_of, trainer
@@ -90,13 +91,23 @@ def test_a_run_that_diverges_keeps_its_nan_to_itself(executor):
     assert repr(metrics) == repr(measured(runs(), executor=executor)[1])
 
 
-def test_the_training_time_leaves_the_probes_out():
-    runs = runs_of(seeds=2, train={"steps": 50, "eval_every": 50})
-    probes = [probe("activations", every=1), probe("gradients", every=1)]
-    measured(runs, *probes)  # traces
-    stack = trainer(runs, probes=probes)
+def test_the_training_time_leaves_the_probes_out(monkeypatch):
+    now = [0.0]
+
+    def clock():
+        now[0] += 0.001  # so that a part that reads the clock twice takes some time
+        return now[0]
+
+    def slow(self, parts):
+        now[0] += 1000
+        return {("net", "cost.step_seconds"): 1.0}
+
+    monkeypatch.setattr(time, "perf_counter", clock)
+    monkeypatch.setattr(PROBES["cost"], "measure_stack", slow)
+    stack = trainer(runs_of(seeds=2, train={"steps": 20, "eval_every": 20}), probes=[probe("cost", every=10)])
     ends = [event for event in stack.events() if not isinstance(event, Layers)][-2:]
-    assert stack.probing.seconds > sum(end.train_seconds for end in ends)
+    assert stack.probing.seconds > 3000
+    assert 0 < sum(end.train_seconds for end in ends) < 1000
 
 
 def test_a_stack_that_was_stopped_measures_the_same():

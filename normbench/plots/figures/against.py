@@ -12,6 +12,7 @@ from normbench.names import NET
 from normbench.plots.chart import Chart
 from normbench.plots.over_key import OverKey, over_key
 from normbench.plots.probed import (
+    aggregate_of,
     any_measured,
     chosen_layer,
     chosen_quantities,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 USUAL = ("ics.norm", "weights.v_norm", "weights.effective_rate", "gradient_noise.variance")
-AT_END = "weights."  # quantities with a history: the last measurement counts; of all others the mean
 
 
 class Against(OverKey):
@@ -70,6 +70,6 @@ def _values(table: pd.DataFrame, request: Request, quantity: str) -> tuple[pd.Se
     if request.steps:
         steps = chosen_steps(table, request, 1)[:1]
         return table[table["step"].isin(steps)].set_index("run")["value"], f"at step {steps[0]:,}"
-    if quantity.startswith(AT_END):
+    if aggregate_of(quantity) == "last":
         return table.sort_values("step").groupby("run")["value"].last(), "at the last measurement"
     return table.groupby("run")["value"].mean(), "mean over the measured steps"
