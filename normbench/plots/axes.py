@@ -163,7 +163,14 @@ def _fixed(own: Any, ticks: Sequence[float], texts: Sequence[str], minor: Sequen
 
 
 def value_ticks(own: Any, values: Sequence[float], inches: float, font: float) -> None:
-    """Label a logarithmic axis with plain numbers: decades, as many as fit, else the values themselves."""
+    """Label a logarithmic axis with plain numbers: the decades that fit, or the values themselves.
+
+    Args:
+        own: matplotlib's axis, `ax.xaxis` or `ax.yaxis`.
+        values: shown on it.
+        inches: its length.
+        font: size of the labels, in points.
+    """
     values = sorted({float(v) for v in values if v > 0 and np.isfinite(v)})
     low, high = values[0], values[-1]
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
@@ -177,7 +184,7 @@ def value_ticks(own: Any, values: Sequence[float], inches: float, font: float) -
 
 
 def plain_log(own: Any, low: float, high: float) -> None:
-    """Label a logarithmic axis with plain numbers at 1, 2, 5 (or decades only, where it spans many)."""
+    """Label a logarithmic axis with plain numbers at 1, 2, 5 (or at decades, if it spans many)."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 2, 5), (1, 3), (1,)):
         ticks = [m * 10.0**k for k in exponents for m in steps if low <= m * 10.0**k <= high]

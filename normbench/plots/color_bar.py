@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def color_bar(figure: Figure, sheet: Sheet, mesh: Any, scale: ColorScale) -> None:
-    """Put the scale of the colors at the right of the panels."""
+    """Put the scale of the colors to the right of the panels.
+
+    Args:
+        figure: the page.
+        sheet: its panels.
+        mesh: what matplotlib colored.
+        scale: the label of the colors.
+    """
     room = sheet.right - 0.24
     width, height = figure.get_size_inches()
     boxes = [ax.get_position() for _, _, ax in sheet.panels()]

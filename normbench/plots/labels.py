@@ -27,7 +27,14 @@ def width(text: str, size: float, weight: str = "normal") -> float:
 
 
 def wrap(text: str, inches: float, size: float, weight: str = "normal") -> list[str]:
-    """Break a text at its spaces. A word that is too wide is broken too, after underscores if it has any."""
+    """Break a text at its spaces. A word that is too wide is broken too, after underscores if it has any.
+
+    Args:
+        text: to break.
+        inches: the width of a line.
+        size: of the font, in points.
+        weight: of the font.
+    """
     lines = [""]
     for word in clean(text).split():
         for i, piece in enumerate(_pieces(word, inches, size, weight)):

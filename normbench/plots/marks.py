@@ -70,7 +70,15 @@ def line_handles(colors: Levels, styles: Sequence[Style], marker: bool = True) -
 
 
 def area(ax: Axes, x: Any, low: Any, high: Any, color: Any, alpha: float) -> None:
-    """Fill the band between two lines."""
+    """Fill the band between two lines.
+
+    Args:
+        ax: to draw on.
+        x: positions.
+        low, high: ends of the band at each position.
+        color: of the band.
+        alpha: its opacity.
+    """
     ax.fill_between(x, low, high, color=color, alpha=alpha, lw=0, zorder=2)
 
 
@@ -107,6 +115,15 @@ def thin_lines(ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]]) -> None:
 
 
 def in_strip(ax: Axes, x: Any, height: Any, sign: str, color: Any, size: float = 3.8) -> None:
-    """Draw signs at a height from 0, the bottom of the panel, to 1, its top."""
+    """Draw signs at a height from 0, the bottom of the panel, to 1, its top.
+
+    Args:
+        ax: to draw on.
+        x: positions.
+        height: of the signs, as a share of the panel.
+        sign: the marker.
+        color: of the variant.
+        size: of the marker, in points.
+    """
     where = ax.get_xaxis_transform()
     ax.plot(x, height, ls="none", marker=sign, ms=size, mew=1.1, color=color, transform=where, zorder=5)

@@ -156,7 +156,13 @@ def value_limits(table: pd.DataFrame, log: bool) -> tuple[float, float]:
 
 
 def beside(low: float, high: float, share: float, log: bool) -> tuple[float, float]:
-    """Return where an axis from `low` to `high` ends if a strip takes this share of it: below, above."""
+    """Return where an axis ends if a strip for what has no value is added below it, or above it.
+
+    Args:
+        low, high: the ends of the axis without a strip.
+        share: of the whole axis that the strip takes.
+        log: whether the axis is logarithmic.
+    """
     room = share / (1 - share)
     if log:
         return low / (high / low) ** room, high * (high / low) ** room

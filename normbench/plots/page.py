@@ -48,7 +48,15 @@ def draw_page(kind: FigureKind, chart: Chart) -> Figure:
 
 
 def draw_panel(kind: FigureKind, chart: Chart, place: Place, ax: Axes, font: float = 9.0) -> None:
-    """Draw one panel of a chart into the given axes, with the names of both axes."""
+    """Draw one panel of a chart into the given axes, with the names of both axes.
+
+    Args:
+        kind: the figure.
+        chart: its data.
+        place: the panel.
+        ax: to draw on.
+        font: size of the labels, in points.
+    """
     figure = ax.get_figure(root=True)
     assert figure is not None
     box = ax.get_window_extent().transformed(figure.dpi_scale_trans.inverted())

@@ -171,7 +171,14 @@ def _find_largest_slope(activation: nn.Module) -> float:
 
 
 def shares(values: Tensor, low: float, width: float, bins: int) -> Tensor:
-    """Return the share of values (n,) in each of `bins` equal bins, (bins,); NaN if a value is NaN."""
+    """Return the share of values in each of equal bins, (bins,); NaN if a value is NaN.
+
+    Args:
+        values: (n,).
+        low: where the first bin begins.
+        width: of a bin.
+        bins: their number; the outer ones take what lies beyond.
+    """
     place = ((values - low) / width).floor().nan_to_num().clamp(0, bins - 1).long()
     counts = values.new_zeros(bins).scatter_add(0, place, torch.ones_like(values))
     return counts / len(values) + 0 * values.mean()
