@@ -1,3 +1,3 @@
-"""The version, apart from the package's face, so that nothing imports upward."""
+"""The version. It has its own file, so that no module imports the package's face."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

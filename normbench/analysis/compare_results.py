@@ -81,7 +81,8 @@ def compare(one: Path | str, other: Path | str, ignore: Collection[str] = ()) ->
     """Compare two experiments, or the experiments of equal names in two folders, cell by cell.
 
     Args:
-        one, other: experiment folders, or folders of them.
+        one: experiment folders, or folders of them.
+        other: likewise.
         ignore: settings in which the two may differ.
 
     Raises:

@@ -75,7 +75,8 @@ def area(ax: Axes, x: Any, low: Any, high: Any, color: Any, alpha: float) -> Non
     Args:
         ax: to draw on.
         x: positions.
-        low, high: ends of the band at each position.
+        low: lower ends of the band.
+        high: upper ends.
         color: of the band.
         alpha: its opacity.
     """

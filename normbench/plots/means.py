@@ -159,7 +159,8 @@ def beside(low: float, high: float, share: float, log: bool) -> tuple[float, flo
     """Return where an axis ends if a strip for what has no value is added below it, or above it.
 
     Args:
-        low, high: the ends of the axis without a strip.
+        low: where the axis begins without a strip.
+        high: where it ends.
         share: of the whole axis that the strip takes.
         log: whether the axis is logarithmic.
     """
