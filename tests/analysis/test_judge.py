@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from helpers.made_up import claim, rate_runs, run, write
+from helpers.results import claim, rate_runs, run, write
 
 from normbench.analysis.judge import holm, judge, judge_all
 from normbench.analysis.tables import load_tables

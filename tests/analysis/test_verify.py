@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers.made_up import claim, rate_runs, write
+from helpers.results import claim, rate_runs, write
 from typer.testing import CliRunner
 
 from normbench.analysis.verify import COLUMNS, verify

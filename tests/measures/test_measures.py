@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from helpers.made_up import rate_runs, run, write
+from helpers.results import rate_runs, run, write
 
 from normbench.analysis.pairing import Records
 from normbench.analysis.tables import load_tables

@@ -9,8 +9,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from helpers.figures import lines, pages, panel
-from helpers.probed_results import write_layers
-from helpers.synthetic import write_results
+from helpers.synthetic import write_layers, write_results
 from matplotlib.figure import Figure
 
 from normbench import plots

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from helpers.figures import bands, colors, dots, lines, pages, panel, panels, texts
 from helpers.plain_records import Records, band, bands_at, finite
-from helpers.probed_results import CENTRES, write_layers
-from helpers.synthetic import write_results
+from helpers.synthetic import CENTRES, write_layers, write_results
 from matplotlib.colors import to_hex
 
 from normbench.analysis.tables import load_tables

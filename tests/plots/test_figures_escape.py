@@ -5,8 +5,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import yaml
-from helpers.probed_results import write_layers
-from helpers.synthetic import RATES, write_results
+from helpers.synthetic import RATES, write_layers, write_results
 
 from normbench.plots import plot_results
 

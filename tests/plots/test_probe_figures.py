@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.figures import assert_readable, pages, panel, texts
-from helpers.probed_results import CENTRES, write_layers
-from helpers.synthetic import write_results
+from helpers.synthetic import CENTRES, write_layers, write_results
 
 from normbench import plots
 from normbench.analysis.tables import load_tables

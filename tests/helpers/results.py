@@ -1,4 +1,4 @@
-"""Results folders whose every number a test chose: for measures, verdicts and `verify`."""
+"""The one fabricator of results folders: runs whose every number a test chooses, written as `run` does."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import json
 import math
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from normbench.norms import NORMS
-from normbench.records.schema import format_cell, line, runs_table
+from normbench.records.schema import LAYERS, METRICS, format_cell, line, runs_table
 
 ENTROPY = math.log(10)
-METRICS = ["run_id", "step", "epoch", "lr"]
-PARTS = [f"{part}_{what}" for part in ("train", "val", "test") for what in ("loss", "accuracy")]
 WORDS = {"T": "trains", "S": "stuck", "D": "diverged", ".": None}
 
 
@@ -39,8 +38,7 @@ def rate_runs(cell, seed, rates, outcomes, **values):
 
 
 def write(folder: Path, runs, claims=(), *, seeds=None, steps=1000):
-    """Write config.yaml, runs.csv, metrics.csv (and layers.csv) as `normbench run` does."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a folder with these made-up runs."""
     keys = list(dict.fromkeys(key for one in runs for key in one["cell"]))
     config = {
         "name": "made_up",
@@ -52,42 +50,59 @@ def write(folder: Path, runs, claims=(), *, seeds=None, steps=1000):
         "sweep": {key: list(dict.fromkeys(one["cell"].get(key) for one in runs)) for key in keys},
         "claims": list(claims),
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False))
-    table = runs_table(keys)
-    rows, curves, depths = (
-        [table.names],
-        [[*METRICS, *PARTS]],
-        [["run_id", "step", "layer", "quantity", "value"]],
-    )
+    rows, curves, depths = [], [], []
     for one in runs:
-        run_id = hashlib.sha256(
-            repr((sorted(one["cell"].items(), key=str), one["seed"])).encode()
-        ).hexdigest()[:12]
-        status = {"diverged": "diverged", None: "pending"}.get(one["outcome"], "finished")
+        name = run_id(one["cell"], one["seed"])
         ended = one["outcome"] is not None
         own = {
-            "run_id": run_id,
-            "status": status,
+            "run_id": name,
+            "status": {"diverged": "diverged", None: "pending"}.get(one["outcome"], "finished"),
             "steps": one["steps"] if ended else None,
             "label_entropy": ENTROPY if ended else None,
             "train_loss_last_tenth": {"trains": 0.1, "stuck": 2.3}.get(one["outcome"]),
-            **{key: value for key, value in one.items() if key not in ("cell", "curve", "steps")},
+            **{key: value for key, value in one.items() if key not in ("cell", "curve", "steps", "layers")},
             **one["cell"],
-            "decided": decided_in(one["cell"]),
         }
         last = list(one["curve"].values())[-1:]
         if last:
             own.setdefault("final_test_accuracy", last[0])
             own.setdefault("best_test_accuracy", max(one["curve"].values()))
-        rows.append([format_cell(own.get(name)) for name in table.names])
+        rows.append(own)
         for step, value in one["curve"].items():
-            curves.append([run_id, str(step), "0.0", "0.1", *[""] * 5, format_cell(value)])
-        for step, layer, quantity, value in one.get("layers", ()):
-            depths.append([run_id, str(step), layer, quantity, format_cell(value)])
-    files = {"runs.csv": rows, "metrics.csv": curves, **({"layers.csv": depths} if len(depths) > 1 else {})}
-    for name, cells in files.items():
-        (folder / name).write_bytes(b"".join(line(map(str, row)) for row in cells))
+            curves.append({"run_id": name, "step": step, "epoch": 0.0, "lr": 0.1, "test_accuracy": value})
+        depths += [dict(zip(LAYERS.names, (name, *row), strict=True)) for row in one.get("layers", ())]
+    return write_folder(folder, config, rows, pd.DataFrame(curves), pd.DataFrame(depths))
+
+
+def write_folder(folder: Path, config, runs, metrics, layers=None):
+    """Write config.yaml, runs.csv, metrics.csv and layers.csv (if it has rows) as `normbench run` does.
+
+    `runs`: one mapping of columns to values for each run; columns that are not given stay empty.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    table = runs_table(config["sweep"])
+    lines = [line(table.names)]
+    for one in runs:
+        cell = {key: one[key] for key in config["sweep"] if one.get(key) is not None}
+        values = {"decided": decided_in(cell), **one}
+        lines.append(line(format_cell(known(values.get(name))) for name in table.names))
+    (folder / "runs.csv").write_bytes(b"".join(lines))
+    for frame, rows in ((METRICS, metrics), (LAYERS, layers)):
+        if frame is METRICS or (rows is not None and len(rows)):
+            rows.reindex(columns=frame.names).to_csv(folder / frame.file, index=False, lineterminator="\n")
     return folder
+
+
+def known(value):
+    """Return a value, NaN as None: an empty cell."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def run_id(cell, seed):
+    """Return an id that follows from cell and seed."""
+    return hashlib.sha256(repr((sorted(cell.items(), key=str), seed)).encode()).hexdigest()[:12]
 
 
 def decided_in(cell):
