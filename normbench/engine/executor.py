@@ -99,7 +99,7 @@ class Executor(ABC):
 
     @abstractmethod
     def slices(self, state: StackState) -> list[slice]:
-        """Return the lanes of each slot."""
+        """Return the lanes of each slot. All slots have the same number of lanes."""
 
     @abstractmethod
     def untraced_slices(self, state: StackState) -> list[slice]:
@@ -272,20 +272,21 @@ class Executor(ABC):
         hyper = hyper or {}
         slots = self._slots_of(state)
         shared = self.batch_of(slots[0].lanes, batch) if batch.shared else None  # prepared once
+        name = (*what, batch.shared, batch.x.shape, *hyper)  # the slots share their programs
+        program = self._programs.get(name)
         for slot in slots:
-            own = shared or self.batch_of(slot.lanes, batch)
-            layout = slot.own + Layout({"x": own.x, "y": own.y}, own.noise, part(hyper, slot.lanes))
-            name = (*what, own.shared, own.x.shape, *hyper)
-            if name not in self._programs:
+            own, numbers = shared or self.batch_of(slot.lanes, batch), part(hyper, slot.lanes)
+            tensors = [*slot.own.tensors, own.x, own.y, *own.noise.values(), *numbers.values()]
+            if program is None:
+                layout = slot.own + Layout({"x": own.x, "y": own.y}, own.noise, numbers)
                 flat = _flat(function, layout, list(state.optimizer), own.shared)
-                self._programs[name] = traced(self._key(name, layout), flat, layout.tensors)
-            yield self._programs[name](*layout.tensors)
+                program = self._programs[name] = traced(self._key(name, tensors), flat, tensors)
+            yield program(*tensors)
 
-    def _key(self, name: Hashable, layout: Layout) -> Hashable:
+    def _key(self, name: Hashable, tensors: Sequence[Tensor]) -> Hashable:
         """Return what identifies a program among those of all stacks."""
-        first = layout.tensors[0]
-        shapes = tuple(tensor.shape for tensor in layout.tensors)
-        return self.name, self.key, name, shapes, first.dtype, first.device
+        shapes = tuple(tensor.shape for tensor in tensors)
+        return self.name, self.key, name, shapes, tensors[0].dtype, tensors[0].device
 
     def _slots_of(self, state: StackState) -> list[Slot]:
         """Return the slots of a state; they and their programs are kept while it has the same tensors."""
