@@ -59,7 +59,7 @@ def test_every_quantity_has_a_name_and_a_label_of_its_own():
             assert one.label
             assert one.definition
     assert len({one.name for one in DECLARED}) == len(DECLARED)
-    assert len({one.text for one in DECLARED}) == len(DECLARED)
+    assert len({one.text() for one in DECLARED}) == len(DECLARED)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,7 @@ def test_a_quantity_is_found_by_its_name(name, declared):
 
 def test_figures_call_a_quantity_by_its_label():
     assert named("forgetting.rise") == "rise of the loss (nats)"
+    assert named("activations.density@-0.5") == "density of the outputs at -0.5 (share)"
     assert named("mine.number") == "mine.number"
     assert [over_steps(name) for name in ("weights.norm", "ics.norm", "mine.number")] == [
         "last",
