@@ -25,6 +25,8 @@ from normbench.measures.claim import Claim
 from normbench.names import RATE
 from normbench.stats.intervals import LEVEL, NAN, Interval
 
+Correction = Literal["holm", "none"]
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -59,7 +61,7 @@ def judge(claim: Claim, tables: Tables) -> list[Verdict]:
     return _judge(claim, Records.for_claims(tables))
 
 
-def judge_all(tables: Tables, correction: Literal["holm", "none"] = "holm") -> list[Verdict]:
+def judge_all(tables: Tables, correction: Correction = "holm") -> list[Verdict]:
     """Return the verdicts on all claims of an experiment's config, corrected for their number."""
     if not (claims := claims_of(tables)):
         return []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from normbench.analysis.judge import Verdict, judge_all
+from normbench.analysis.judge import Correction, Verdict, judge_all
 from normbench.analysis.tables import Tables, load_tables, seeds_of
 from normbench.analysis.variants import refining
 from normbench.errors import RecordsError
@@ -16,7 +16,6 @@ COLUMNS = (
     *("id", "statement", "verdict", "estimate", "ci_low", "ci_high", "n", "reason"),
     *("group", "measure", "expected", "steps", "source"),
 )
-Correction = Literal["holm", "none"]
 
 
 @dataclass(frozen=True)

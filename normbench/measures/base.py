@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Part = Literal["train", "val", "test"]
 Comparison = Literal["ratio", "difference"]
+Estimator = Literal["t", "median", "share"]
+Reads = Literal["runs", "metrics", "layers"]
 
 
 class Rows:
@@ -84,11 +86,11 @@ class Measure(Named):
     """
 
     scale: ClassVar[Scale] = "linear"
-    estimator: ClassVar[Literal["t", "median", "share"]] = "t"
+    estimator: ClassVar[Estimator] = "t"
     compares: ClassVar[tuple[Comparison, ...]] = ("ratio", "difference")
     over_rates: ClassVar[bool] = False
     refined: ClassVar[bool] = False
-    reads: ClassVar[Literal["runs", "metrics", "layers"]] = "runs"
+    reads: ClassVar[Reads] = "runs"
     absent: ClassVar[str] = "have no value in the records"
     infinite: ClassVar[str] = ""
 

@@ -109,9 +109,9 @@ class Claim(Options):
             )
         for name in self.control or ():
             if isinstance(name, str) and name not in ("of", "against"):
-                raise ValueError(f"control: '{name}' is no group; allowed: of, against, or {{key: value}}")
+                raise ValueError(f"control: '{name}' is not a group; allowed: of, against, or {{key: value}}")
             if name == "against" and self.against is None:
-                raise ValueError("control: 'against' is no group of a trend; allowed: of, or {key: value}")
+                raise ValueError("control: 'against' is not a group of a trend; allowed: of, or {key: value}")
         return self
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from normbench.errors import did_you_mean, one_of
-from normbench.measures.base import RunMeasure, Sample, known
+from normbench.measures.base import Reads, RunMeasure, Sample, known
 from normbench.names import NET
 from normbench.stats.intervals import Span
 
@@ -36,7 +36,7 @@ class ProbedQuantity(RunMeasure):
         None, description="how to aggregate over all measured steps, instead of `step`"
     )
 
-    reads: ClassVar[Literal["runs", "metrics", "layers"]] = "layers"
+    reads: ClassVar[Reads] = "layers"
 
     @model_validator(mode="after")
     def _step_or_aggregate(self) -> ProbedQuantity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from normbench.measures.base import Comparison, Measure, Sample
+from normbench.measures.base import Comparison, Estimator, Measure, Sample
 from normbench.stats.intervals import Span, exactly
 
 
@@ -17,7 +17,7 @@ class ShareThatTrains(Measure):
     name: Literal["share_that_trains"] = "share_that_trains"
 
     paper: ClassVar[str] = "Wilson 1927; Newcombe 1998"
-    estimator: ClassVar[Literal["t", "median", "share"]] = "share"
+    estimator: ClassVar[Estimator] = "share"
     compares: ClassVar[tuple[Comparison, ...]] = ("difference",)
     over_rates: ClassVar[bool] = True
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from normbench.measures.base import Comparison, Part, RunMeasure, Sample
+from normbench.measures.base import Comparison, Estimator, Part, Reads, RunMeasure, Sample
 from normbench.stats.intervals import Scale, Span
 
 
@@ -33,9 +33,9 @@ class StepsToTarget(RunMeasure):
     )
 
     scale: ClassVar[Scale] = "log"
-    estimator: ClassVar[Literal["t", "median", "share"]] = "median"
+    estimator: ClassVar[Estimator] = "median"
     compares: ClassVar[tuple[Comparison, ...]] = ("ratio",)
-    reads: ClassVar[Literal["runs", "metrics", "layers"]] = "metrics"
+    reads: ClassVar[Reads] = "metrics"
     infinite: ClassVar[str] = "never reach the target"
 
     @model_validator(mode="after")

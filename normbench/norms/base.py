@@ -23,6 +23,7 @@ class Normalization(Named):
             has no effect, and a batch with one value per feature carries no information.
         needs_images: it needs features that are images.
         needs_branches: it needs a net with residual branches.
+        no_second_derivative: why its layer has no second derivative; empty if it has one.
     """
 
     activation: ClassVar[str | None] = None
@@ -31,6 +32,7 @@ class Normalization(Named):
     subtracts_mean: ClassVar[bool] = False
     needs_images: ClassVar[bool] = False
     needs_branches: ClassVar[bool] = False
+    no_second_derivative: ClassVar[str] = ""
 
     def wrap(self, layer: nn.Module) -> nn.Module:
         """Return the layer that replaces a linear or convolution layer (weight normalization)."""

@@ -32,6 +32,9 @@ class Whitening(Normalization):
 
     paper: ClassVar[str] = "Huang et al. 2018, arXiv:1804.08450"
     subtracts_mean: ClassVar[bool] = True
+    no_second_derivative: ClassVar[str] = (
+        "its eigendecomposition has no second derivative here; take whitening_newton"
+    )
 
     def module(self, features: int) -> nn.Module:
         """Return the layer for (B, features) or (B, features, H, W)."""

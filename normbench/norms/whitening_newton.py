@@ -25,6 +25,7 @@ class WhiteningNewton(Whitening):
     iterations: int = Field(5, ge=1, le=50, description="number T of Newton steps")
 
     paper: ClassVar[str] = "Huang et al. 2019, arXiv:1904.03441"
+    no_second_derivative: ClassVar[str] = ""
 
     def inverse_root(self, sigma: Tensor) -> Tensor:
         """Return an approximate S^(-1/2) for S (groups, G, G)."""

@@ -180,7 +180,7 @@ def _known(name: str, known: Sequence[str], what: str) -> str:
 def named(quantity: str) -> str:
     """Return the label that the probe declares for a quantity, with its unit; without one, its name."""
     found = _declared(quantity)
-    return found.text if found else quantity
+    return found.text(quantity) if found else quantity
 
 
 def aggregate_of(quantity: str) -> str:

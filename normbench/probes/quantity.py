@@ -30,10 +30,11 @@ class Quantity:
     of: Literal["layer", "net", "layer and net"] = "layer"
     over_steps: Literal["mean", "last"] = "mean"
 
-    @property
-    def text(self) -> str:
-        """Return the label with the unit."""
-        return f"{self.label} ({self.unit})" if self.unit else self.label
+    def text(self, name: str = "") -> str:
+        """Return the label with the unit; for a member of a family (`name`) with its number."""
+        number = name.partition("@")[2]
+        label = f"{self.label} at {number}" if number else self.label
+        return f"{label} ({self.unit})" if self.unit else label
 
     @property
     def listed(self) -> str:

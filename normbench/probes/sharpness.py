@@ -60,10 +60,8 @@ class Sharpness(Probe):
         return list(range(self.batches))
 
     def refuses(self, net: nn.Module, settings: Any) -> str | None:
-        """Refuse whitening by eigendecomposition: its hand-written gradient has no derivative."""
-        if settings.model.norm.name == "whitening":
-            return "its eigendecomposition has no second derivative here; take whitening_newton"
-        return None
+        """Refuse normalizations without a second derivative."""
+        return settings.model.norm.no_second_derivative or None
 
     def cost(self, net: nn.Module) -> float:
         """Return the cost of a differentiable gradient, and of a Hessian product for each iteration."""

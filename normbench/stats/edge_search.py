@@ -132,11 +132,12 @@ class Search:
     def note(self) -> str:
         """Return what the search does, in a sentence."""
         scanned = sum(self.scan)
+        refining = self.most_runs - scanned
         ratio = max(right / left for left, right in itertools.pairwise(self.rates))
         return (
-            f"the edge of the rates is searched among {len(self.rates)} of {self.rates[0]:g} to "
-            f"{self.rates[-1]:g}, each at most {ratio:.4g} times the one before: of each cell and seed "
-            f"{scanned} are scanned, then at most {self.most_runs - scanned} refine; the estimate takes these"
+            f"the edge of the rates is searched among {len(self.rates)} rates from {self.rates[0]:g} to "
+            f"{self.rates[-1]:g}, each at most {ratio:.4g} times the previous one: for each cell and seed, "
+            f"{scanned} are scanned, then at most {refining} refine; the estimate includes these"
         )
 
 

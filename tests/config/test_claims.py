@@ -43,7 +43,7 @@ def test_a_good_claim_passes():
         ({"measure": "{name: final_loss, part: val}"}, "claims[0].measure: there is no validation split; set data.val_size"),
         ({"expect": "{difference_at_least: 1}"}, "asks for a difference of max_stable_lr, which has none; allowed: a ratio"),
         ({"for_each": "[model.width]"}, "a.yaml:15:16: claims[0].for_each: 'model.width' is not swept here"),
-        ({"control": "[off]"}, "control: 'off' is no group; allowed: of, against"),
+        ({"control": "[off]"}, "control: 'off' is not a group; allowed: of, against"),
         ({"control": "[{model.depth: 5}]"}, "claims[0].control[0]: no cell of the sweep is in it"),
         ({"against": None, "over": "model.norm", "expect": "{increases: true}"}, "claims[0].over: has the values batchnorm; a trend"),
         ({"against": None, "of": "{model.depth: 1}", "over": "model.depth", "expect": "{increases: true}"}, "claims[0].over: has only the value 1; a trend needs at least two"),

@@ -134,7 +134,7 @@ def test_a_crashed_run_is_passed_over_and_found_again_when_it_is_tried_again(tmp
 
 def test_a_plan_says_how_many_runs_it_may_make(tmp_path, whole):
     notes = whole[1].plan.notes
-    assert any("searched among 65 of 0.01 to 100" in note for note in notes)
+    assert any("searched among 65 rates from 0.01 to 100" in note for note in notes)
     assert any("9 are scanned, then at most 4 refine" in note for note in notes)
     json.dumps(notes)
 

@@ -58,7 +58,7 @@ def test_both_executors_measure_the_same(name):
         assert list(values.values()) == pytest.approx(list(other[key].values()), rel=1e-6, abs=1e-9)
 
 
-def test_a_run_feels_no_neighbours_but_in_rounding():
+def test_the_values_of_a_run_depend_on_the_stack_only_by_rounding():
     runs = small(sweep={"optimizer.lr": [0.1, 0.2, 0.3]})
     probes = [probe("activations"), probe("gradients"), probe("weights")]
     many, *_ = measured(runs, *probes)

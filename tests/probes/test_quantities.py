@@ -16,7 +16,7 @@ from normbench.errors import ConfigError
 from normbench.names import NET
 from normbench.planning.estimate import estimate
 from normbench.planning.plan import make_plan
-from normbench.plots.probed import named, over_steps
+from normbench.plots.probed import aggregate_of, named
 from normbench.probes import PROBES, quantity
 
 DECLARED = [one for cls in PROBES.classes() for one in cls.quantities]
@@ -59,7 +59,7 @@ def test_every_quantity_has_a_name_and_a_label_of_its_own():
             assert one.label
             assert one.definition
     assert len({one.name for one in DECLARED}) == len(DECLARED)
-    assert len({one.text for one in DECLARED}) == len(DECLARED)
+    assert len({one.text() for one in DECLARED}) == len(DECLARED)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,9 @@ def test_a_quantity_is_found_by_its_name(name, declared):
 
 def test_figures_call_a_quantity_by_its_label():
     assert named("forgetting.rise") == "rise of the loss (nats)"
+    assert named("activations.density@-0.5") == "density of the outputs at -0.5 (share)"
     assert named("mine.number") == "mine.number"
-    assert [over_steps(name) for name in ("weights.norm", "ics.norm", "mine.number")] == [
+    assert [aggregate_of(name) for name in ("weights.norm", "ics.norm", "mine.number")] == [
         "last",
         "mean",
         "mean",
