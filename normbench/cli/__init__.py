@@ -1,6 +1,7 @@
-"""The command line: parses, calls the library, prints, ends with an exit code.
+"""The command line: parses arguments, calls the library, prints, and ends with an exit code.
 
-Nothing heavy is imported here or at the head of the verbs' modules, so that help and completion are quick.
+The modules of the commands import torch, pandas and the like inside functions, so that help and completion
+are quick.
 """
 
 from __future__ import annotations
@@ -10,10 +11,16 @@ import gc
 import sys
 
 from normbench.cli.app import app
-from normbench.cli.judge import compare, verify
-from normbench.cli.look import data, list_, plot, status
-from normbench.cli.setup import init, schema
-from normbench.cli.train import plan, run
+from normbench.cli.commands.compare import compare
+from normbench.cli.commands.data import data
+from normbench.cli.commands.init import init
+from normbench.cli.commands.list import list_
+from normbench.cli.commands.plan import plan
+from normbench.cli.commands.plot import plot
+from normbench.cli.commands.run import run
+from normbench.cli.commands.schema import schema
+from normbench.cli.commands.status import status
+from normbench.cli.commands.verify import verify
 
 __all__ = ["app", "main"]
 
@@ -38,7 +45,7 @@ def main() -> None:
 def _leave() -> None:
     """Skip the final garbage collection; it takes about 1 s once torch is loaded.
 
-    Not where triton was loaded, as it is for training: its library complains of what is left.
+    Training loads triton, whose library complains about objects that are left, so collection stays on then.
     """
     if "triton" not in sys.modules:
         gc.freeze()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
+from normbench.cli.output import duration
 from normbench.launch.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -17,19 +18,6 @@ FIRST_LINE = 10.0  # seconds until the first line, and between the first ones
 LAST_LINE = 60.0  # seconds between lines of a long training
 GROWTH = 1.3  # each pause between lines is this many times the one before
 REDRAW = 0.1  # seconds between two updates of the bar
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as text: `45 s`, `3 min 20 s`, `1 h 05 min`."""
-    whole = round(max(seconds, 0.0))
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 10:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def reporter_for(stream: TextIO | None = None) -> Reporter:

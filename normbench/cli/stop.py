@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: the first one stops the training and writes, the second ends at once."""
+"""Ctrl-C and SIGTERM during training: the first one stops it and writes records, the second ends at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TEXT = "stopping: writing what is measured so far (once more ends at once)\n"
 
 
 class StopFlag:
-    """A context in which the two signals set a flag; calling it tells whether to stop."""
+    """A context in which the two signals set a flag; call it to ask whether to stop."""
 
     def __init__(self) -> None:
         self.set = False

@@ -124,7 +124,7 @@ def test_a_verdict_that_is_turned_round_counts_and_one_that_is_lost_is_told(both
     code, answer = told(*both)
     assert code == 0
     assert {(one["before"], one["after"]) for one in answer["claims"]} == {("supported", "inconclusive")}
-    assert "less than 3 shared seeds" in command(*both)[1]
+    assert "fewer than 3 shared seeds" in command(*both)[1]
 
 
 def test_cells_match_by_what_one_sweeps_and_the_other_fixes(both):

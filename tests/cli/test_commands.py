@@ -6,15 +6,19 @@ import re
 import shutil
 import signal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from helpers.cli import CONFIG, call, config_file, good
 
 from normbench import api
-from normbench.cli.app import Device, Executor
+from normbench.analysis import verify
+from normbench.cli.commands.plot import Format
+from normbench.cli.commands.verify import Correction
+from normbench.cli.options import Device, Executor, Launcher
 from normbench.cli.stop import StopFlag
 from normbench.engine.loop import StackTrainer
-from normbench.names import DEVICES, EXECUTORS
+from normbench.names import DEVICES, EXECUTORS, FORMATS, LAUNCHERS
 from normbench.recipes import recipes
 
 VERBS = ("run", "plan", "status", "plot", "verify", "compare", "data", "list", "init", "schema")
@@ -332,9 +336,19 @@ def test_each_help_has_an_example(verb):
     assert f"normbench {verb}" in text
 
 
-def test_the_choices_are_the_librarys():
-    assert tuple(Device.__members__) == DEVICES
-    assert tuple(Executor.__members__) == EXECUTORS
+@pytest.mark.parametrize(
+    ("choices", "names"),
+    [
+        (Device, DEVICES),
+        (Executor, EXECUTORS),
+        (Launcher, LAUNCHERS),
+        (Format, FORMATS),
+        (Correction, get_args(verify.Correction)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_choices_are_the_librarys(choices, names):
+    assert tuple(choice.value for choice in choices) == names
 
 
 def test_the_readmes_config_plans_and_its_commands_exist(tmp_path, monkeypatch):

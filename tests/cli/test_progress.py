@@ -5,7 +5,8 @@ import itertools
 
 import pytest
 
-from normbench.cli.progress import BarReporter, LineReporter, duration, reporter_for
+from normbench.cli.output import duration
+from normbench.cli.progress import BarReporter, LineReporter, reporter_for
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from helpers.engine import runs_of
 
-from normbench.cli.look import Kind, entries
+from normbench.cli.commands.list import Kind, entries
 from normbench.config import dump_config, parse_config
 from normbench.engine.state import initial_model
 from normbench.errors import ConfigError, PlanError

@@ -10,7 +10,7 @@ import pytest
 from helpers.engine import runs_of
 from helpers.probes import measured, probe
 
-from normbench.cli.look import Kind, entries
+from normbench.cli.commands.list import Kind, entries
 from normbench.config import parse_config
 from normbench.errors import ConfigError
 from normbench.names import NET

@@ -1,4 +1,4 @@
-"""The commands that help to write a config: init and schema."""
+"""`normbench init`: write a config to start from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from normbench.cli.app import Plugins
-from normbench.cli.show import say
+from normbench.cli.output import say
 from normbench.errors import NormbenchError
 
 
@@ -20,7 +19,7 @@ def init(
         Optional[Path], typer.Option("--out", help="File to write; default: RECIPE.yaml here.")
     ] = None,
 ) -> None:
-    """Write a commented config to start from; a file that is there already stays as it is.
+    """Write a commented config to start from. An existing file stays as it is.
 
     \b
     Example:  normbench init first_look --out mine.yaml
@@ -42,19 +41,3 @@ def init(
         ) from error
     typer.echo(str(path))
     say(f"look at it with:  normbench plan {path}\ntrain it with:    normbench run {path}")
-
-
-def schema(plugin: Plugins = None) -> None:
-    """Print the JSON schema of configs, from which editors complete and check.
-
-    \b
-    Example:  normbench schema > normbench.schema.json
-    """
-    import json
-
-    from normbench.config import json_schema
-    from normbench.plugins import load_plugins
-
-    load_plugins(plugin or ())
-
-    typer.echo(json.dumps(json_schema(), indent=2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
@@ -30,7 +30,7 @@ def width() -> int:
 
 
 def print_rich(thing: Any) -> None:
-    """Print something of rich's on stdout, without codes where that is no terminal."""
+    """Print a rich object on stdout, without color codes unless stdout is a terminal."""
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else WIDE).print(thing)
@@ -52,7 +52,7 @@ def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]],
 
 
 def scalar(value: Any) -> str:
-    """Return a value of a table as text: a missing one is a dash."""
+    """Return a value of a table as text; a missing value is a dash."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -79,6 +79,14 @@ def amount(value: float, unit: str) -> str:
     return f"{value:.3g} {prefix}{unit}"
 
 
-def columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the keys of the rows in the order in which they first appear."""
-    return list(dict.fromkeys(key for row in rows for key in row))
+def duration(seconds: float) -> str:
+    """Return a duration as text: `45 s`, `3 min 20 s`, `1 h 05 min`."""
+    whole = round(max(seconds, 0.0))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 10:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,4 +1,4 @@
-"""The commands run and plan."""
+"""`normbench run`: train what is missing, draw, print the table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from normbench.cli.app import (
+from normbench.cli.options import (
     Configs,
     DataDir,
     Device,
@@ -21,9 +21,8 @@ from normbench.cli.app import (
     Overrides,
     Plugins,
     Retry,
-    uncollected,
 )
-from normbench.cli.show import print_json, print_rich, say
+from normbench.cli.output import duration, print_json, print_rich, say, width
 from normbench.errors import ExitCode, NormbenchError, RecordsError
 
 if TYPE_CHECKING:
@@ -34,18 +33,22 @@ if TYPE_CHECKING:
 def run(
     configs: Configs,
     overrides: Overrides = None,
-    results: Annotated[Path, typer.Option(metavar="DIR", help="Where the folders of results are.")] = Path(
-        "results"
-    ),
+    results: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder that holds the results folders.")
+    ] = Path("results"),
     data_dir: DataDir = None,
     plugin: Plugins = None,
     device: DeviceOption = Device.auto,
     executor: ExecutorOption = Executor.auto,
     threads: Annotated[
-        Optional[int], typer.Option(min=1, help="CPU threads of each process. Default: by rule.")
+        Optional[int],
+        typer.Option(min=1, help="CPU threads of each process. Default: chosen by a fixed rule."),
     ] = None,
     launcher: Annotated[
-        Launcher, typer.Option(help="Train in this process, or a stack in each of several; auto: by rule.")
+        Launcher,
+        typer.Option(
+            help="local: in this process; processes: one stack in each worker; auto follows a fixed rule."
+        ),
     ] = Launcher.auto,
     workers: Annotated[
         Optional[int],
@@ -60,18 +63,18 @@ def run(
         ),
     ] = None,
     keep_old: Annotated[
-        bool, typer.Option("--keep-old", help="Keep aside finished runs that the config no longer has.")
+        bool, typer.Option("--keep-old", help="Keep finished runs that the config no longer has, set aside.")
     ] = False,
     retry: Annotated[
         Optional[list[Retry]],
-        typer.Option(help="Train the crashed runs again. Default: they stay as they are."),
+        typer.Option(help="Train the crashed runs again. Default: leave them as they are."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train what each config still lacks, draw the figures, and print a table of the variants.
+    """Train the runs of each config that have no result yet, draw the figures, print a table of the variants.
 
-    The records go to results/<name>/. Ctrl-C ends within seconds with everything measured so far on disk;
-    the same command continues.
+    The records go to results/<name>/. Ctrl-C ends within seconds and keeps everything measured so far; the
+    same command continues.
 
     \b
     Example:  normbench run configs/quickstart.yaml --set seeds=3
@@ -80,8 +83,8 @@ def run(
     from normbench.cli.progress import reporter_for
     from normbench.cli.stop import StopFlag
 
-    if len(configs) > 1:  # a mistake in the last config shows before the first one trains for an hour
-        check_apart(
+    if len(configs) > 1:  # show a mistake in the last config before the first one trains for an hour
+        _check_apart(
             [
                 api.plan(
                     one,
@@ -131,7 +134,7 @@ def run(
         raise typer.Exit(int(code))
 
 
-def check_apart(plans: list[Plan]) -> None:
+def _check_apart(plans: list[Plan]) -> None:
     """Refuse two configs that would write to the same folder."""
     names = [plan.experiment.name for plan in plans]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -143,8 +146,6 @@ def check_apart(plans: list[Plan]) -> None:
 
 
 def _say_trained(finished: Finished) -> None:
-    from normbench.cli.progress import duration
-
     parts = [f"trained {finished.trained:,} runs in {duration(finished.seconds)}"]
     if finished.replayed:
         parts.append(f"{finished.replayed:,} finished ones were trained again for layers.csv")
@@ -161,7 +162,6 @@ def _show(finished: Finished, as_json: bool) -> dict[str, Any]:
     """Draw the figures and print the table; return both for JSON."""
     from normbench.analysis.summary import summary_rows, summary_table
     from normbench.analysis.tables import load_tables
-    from normbench.cli.show import width
     from normbench.plots import plot_results
 
     try:
@@ -169,9 +169,7 @@ def _show(finished: Finished, as_json: bool) -> dict[str, Any]:
     except RecordsError:
         if not finished.crashed:
             raise
-        return _answer(
-            finished, []
-        )  # all runs crashed: there is nothing to draw, and the message is out already
+        return _answer(finished, [])  # all runs crashed: nothing to draw, and _say_trained has said so
     if not tables.runs["outcome"].notna().any():
         return _answer(finished, [])
     if not as_json:
@@ -205,44 +203,3 @@ def _answer(finished: Finished, figures: list[Path]) -> dict[str, Any]:
         "figures": [str(path) for path in figures],
         "variants": [],
     }
-
-
-@uncollected()
-def plan(
-    configs: Configs,
-    overrides: Overrides = None,
-    data_dir: DataDir = None,
-    plugin: Plugins = None,
-    device: DeviceOption = Device.auto,
-    executor: ExecutorOption = Executor.auto,
-    cells: Annotated[
-        bool, typer.Option("--cells", help="Show every cell, not one row for each variant.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Show what a config would train: cells, stacks, parameters, FLOPs, estimated time and memory.
-
-    \b
-    Example:  normbench plan configs/bn_larger_lr_mnist.yaml --set model.depth=3
-    """
-    from normbench import api
-    from normbench.cli.show_plan import plan_answer, print_plan
-    from normbench.planning.estimate import estimate
-
-    answers = []
-    for config in configs:
-        found = api.plan(
-            config,
-            overrides or (),
-            data_dir=data_dir,
-            device=device.value,
-            executor=executor.value,
-            plugins=plugin or (),
-        )
-        costs = estimate(found)
-        if as_json:
-            answers.append(plan_answer(costs))
-        else:
-            print_plan(costs, every_cell=cells)
-    if as_json:
-        print_json(answers)

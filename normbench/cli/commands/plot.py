@@ -1,0 +1,91 @@
+"""`normbench plot`: draw the figures of an experiment."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from normbench.cli.options import Results
+from normbench.errors import NormbenchError
+
+
+class Format(str, Enum):
+    """File formats of figures."""
+
+    png = "png"
+    svg = "svg"
+    pdf = "pdf"
+
+
+def plot(
+    results: Results = Path("results"),
+    figure: Annotated[
+        Optional[list[str]],
+        typer.Option(metavar="NAME", help="Figure to draw (see `normbench list figures`); repeatable."),
+    ] = None,
+    x: Annotated[
+        Optional[str], typer.Option("--x", metavar="KEY", help="Swept key, or step, on the horizontal axis.")
+    ] = None,
+    color: Annotated[
+        Optional[str], typer.Option(metavar="KEY,...", help="Swept keys that get a color for each value.")
+    ] = None,
+    panel: Annotated[
+        Optional[str], typer.Option(metavar="KEY,...", help="Swept keys with a panel for each value.")
+    ] = None,
+    formats: Annotated[
+        Optional[list[Format]],
+        typer.Option("--format", help="File format; repeatable. Default: png and svg."),
+    ] = None,
+    target: Annotated[
+        Optional[float], typer.Option(help="Accuracy for steps_to_target, such as 0.9.")
+    ] = None,
+    layer: Annotated[
+        Optional[str],
+        typer.Option(metavar="LAYER", help="Layer that a probe's figure shows, such as hidden.0."),
+    ] = None,
+    quantity: Annotated[
+        Optional[list[str]],
+        typer.Option(metavar="NAME", help="Quantity of layers.csv for layer_heatmap and layers; repeatable."),
+    ] = None,
+    step: Annotated[
+        Optional[list[int]], typer.Option(help="Step that ridge and layers show; repeatable.")
+    ] = None,
+    out: Annotated[
+        Optional[Path], typer.Option(help="Folder for the figures. Default: RESULTS/plots.")
+    ] = None,
+) -> None:
+    """Draw the figures of an experiment, or of all in a folder, from its CSV files; print their paths.
+
+    \b
+    Example:  normbench plot results/quickstart --figure rate --color model.norm
+    """
+    from normbench.plots import plot_results
+    from normbench.records import experiments_in
+
+    folders = experiments_in(results)
+    kinds = [one.value for one in formats] if formats else ["png", "svg"]
+    failed: list[str] = []
+    for folder in folders:
+        place = out / folder.resolve().name if out is not None and len(folders) > 1 else out
+        try:
+            for path in plot_results(
+                folder,
+                figures=figure or None,
+                x=x,
+                color=color,
+                panel=panel,
+                formats=kinds,
+                target=target,
+                out=place,
+                layer=layer,
+                quantities=quantity,
+                steps=step,
+            ):
+                typer.echo(str(path))
+        except NormbenchError as error:
+            failed.append(str(error))  # the other experiments are still drawn
+    if failed:
+        raise NormbenchError("\n".join(dict.fromkeys(failed)))

@@ -1,0 +1,93 @@
+"""`normbench verify`: judge the claims of an experiment."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from normbench.cli.options import Json, Results
+from normbench.cli.output import print_json, print_table, say
+from normbench.errors import ExitCode, NormbenchError
+
+if TYPE_CHECKING:
+    from normbench.analysis.judge import Verdict
+    from normbench.analysis.verify import Verified
+
+
+class Correction(str, Enum):
+    """How the verdicts of one config are corrected for their number."""
+
+    holm = "holm"
+    none = "none"
+
+
+def verify(
+    results: Results = Path("results"),
+    as_json: Json = False,
+    correction: Annotated[
+        Correction,
+        typer.Option(
+            help="holm: all verdicts of an experiment hold together at 95 %; none: each one by itself."
+        ),
+    ] = Correction.holm,
+) -> None:
+    """Judge the claims of an experiment, or of all in a folder; write claims.csv. Exit code 3: refuted.
+
+    \b
+    Example:  normbench verify results/bn_larger_lr_mnist
+    """
+    from normbench.analysis.verify import verdict_row
+    from normbench.analysis.verify import verify as judge
+    from normbench.records import experiments_in
+
+    done: list[Verified] = []
+    failed: list[str] = []
+    for folder in experiments_in(results):
+        try:
+            done.append(judge(folder, correction.value))
+        except NormbenchError as error:
+            failed.append(str(error))  # the other experiments are still judged
+    for one in done:
+        for sentence in one.missing:
+            say(sentence)
+    if as_json:
+        print_json([{"experiment": one.name, **verdict_row(v)} for one in done for v in one.verdicts])
+    else:
+        for one in done:
+            _print(one)
+    if failed:
+        raise NormbenchError("\n".join(failed))
+    if any(one.refuted for one in done):
+        raise typer.Exit(int(ExitCode.REFUTED))
+
+
+def _print(one: Verified) -> None:
+    if not one.verdicts:
+        say(f"{one.folder}: its config has no claims; write some (`normbench init claim`) and run it again")
+        return
+    rows = [
+        [
+            verdict.id + (f"\n{verdict.group}" if verdict.group else ""),
+            verdict.verdict,
+            _numbers(verdict),
+            verdict.n,
+            verdict.reason,
+        ]
+        for verdict in one.verdicts
+    ]
+    heads = ["claim", "verdict", "estimate\n[95 % interval]", "n", "reason"]
+    print_table(f"{one.name}: {len(rows)} verdicts, written to {one.folder / 'claims.csv'}", heads, rows)
+
+
+def _numbers(one: Verdict) -> str | None:
+    """Return the estimate above its interval; nothing where neither is known."""
+    from normbench.analysis.comparison import shown
+
+    estimate, *ends = (shown(value, one.claim) for value in (one.estimate, one.ci_low, one.ci_high))
+    if math.isnan(one.estimate) and math.isnan(one.ci_low):
+        return None
+    return estimate if math.isnan(one.ci_low) else f"{estimate}\n[{', '.join(ends)}]"

@@ -1,0 +1,74 @@
+"""The arguments and options that several commands share, and their choices.
+
+Typer needs enums; a test keeps their members equal to the choices in `names.py`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+
+class Device(str, Enum):
+    """Where to train."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Executor(str, Enum):
+    """How the runs of a stack are computed."""
+
+    auto = "auto"
+    vectorized = "vectorized"
+    looped = "looped"
+
+
+class Launcher(str, Enum):
+    """Where the stacks are trained."""
+
+    auto = "auto"
+    local = "local"
+    processes = "processes"
+
+
+class Retry(str, Enum):
+    """Which runs without a result are trained again."""
+
+    crashed = "crashed"
+
+
+Configs = Annotated[list[Path], typer.Argument(metavar="CONFIG", help="YAML files; each is one experiment.")]
+Results = Annotated[
+    Path, typer.Argument(metavar="RESULTS", help="An experiment's folder, or a folder of them.")
+]
+Overrides = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a dotted key of the config, such as model.depth=5 or optimizer.lr=[0.1,1]; repeatable.",
+    ),
+]
+DataDir = Annotated[
+    Optional[Path],
+    typer.Option(help="Folder of the data sets. Default: $NORMBENCH_DATA, or ~/.cache/normbench/data."),
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where to train; auto takes a GPU if there is one.")]
+ExecutorOption = Annotated[
+    Executor, typer.Option(help="How the runs of a stack are computed; auto follows a fixed rule.")
+]
+Plugins = Annotated[
+    Optional[list[Path]],
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        help="Python file that registers your own normalization, model, activation or data set; repeatable.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer with JSON on stdout.")]
