@@ -1,15 +1,15 @@
-"""A sweep by normbench against what its users would pick instead, on the same work, taking turns.
+"""Compares a sweep by normbench with the alternatives, on the same work, in turn.
 
     make benchmark-peers                                   # installs Lightning and JAX, then all of this
     python benchmarks/against_peers.py mlp --rounds 5      # about 40 minutes on 2 quiet cores
     python benchmarks/against_peers.py others              # other nets, against the eager loop: 35 minutes
 
 The work: MNIST, MLP 3 x 100, sigmoid, batch normalization, SGD, batch 60; 10 rates times 3 seeds; all test
-images evaluated at the end of each training. Peers that train run by run make fewer runs and steps, for their
-speed does not depend on how many; normbench and JAX make all. Each measurement is a process of its own, and
-its clock leaves out imports, reading the data and compilation (their time is the column 'start-up').
-All runs must finish: the steps of a run that diverges are not made. Accuracies are compared on the runs that
-both have made, with as many steps; they must agree within the noise of seeds.
+images evaluated at the end of each training. Peers that train run by run make fewer runs, because their speed
+does not depend on the number; normbench and JAX make all. Each measurement is a process of its own. Its clock
+leaves out imports, reading the data and compilation (their time is the column 'start-up'). All runs must
+finish, because a diverged run makes no further steps. Accuracies are compared on the runs that both made,
+with equal numbers of steps. They must agree within the noise of seeds.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ WORKS = {
         "lstm", "none", 1, 64, "tanh", 0.0, "mnist", 60, 400, (0.03, 0.1, 0.3, 1.0), (0, 1, 2, 3)
     ),
 }
-NOISE = 0.02  # of the mean accuracy of a few short trainings
+NOISE = 0.02  # in the mean accuracy of a few short trainings
 
 
 def measure(peer: str, work: Work) -> Took:
-    """Run a peer as a process of its own."""
+    """Run a peer in a new process."""
     script, *options = peer.split()
     command = [sys.executable, str(PEERS / script), *options, work.text()]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -61,9 +61,9 @@ def measure(peer: str, work: Work) -> Took:
 
 
 def check(name: str, ours: Took, theirs: Took, works: tuple[Work, Work]) -> float:
-    """Return by how much the mean accuracies differ on the runs that both made."""
+    """Return the difference of the mean accuracies on the runs that both made."""
     if works[0].steps != works[1].steps:
-        raise SystemExit(f"{name}: other numbers of steps cannot be compared")
+        raise SystemExit(f"{name}: trainings with different numbers of steps cannot be compared")
 
     def common(took: Took, work: Work) -> float:
         runs = [(seed, rate) for seed in work.seeds for rate in work.rates]
@@ -115,7 +115,7 @@ def mlp(rounds: int, steps: int) -> None:
 
 
 def others(rounds: int, steps: int, only: str) -> None:
-    """Compare with the eager loop on other nets (with `only` in the name), of so many steps at most."""
+    """Compare with the eager loop on the other nets with `only` in the name, with at most `steps` steps."""
     rows = []
     for name, work in WORKS.items():
         if only not in name:
@@ -148,8 +148,10 @@ def main() -> None:
     )
     parser.add_argument("which", choices=("mlp", "others"))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, help="of the main case (5,000), and at most of others (600)")
-    parser.add_argument("--only", default="", help="of others those with this in the name; other rows stay")
+    parser.add_argument(
+        "--steps", type=int, help="of the main case (default 5,000), at most for others (600)"
+    )
+    parser.add_argument("--only", default="", help="nets with this in their name; other rows stay")
     options = parser.parse_args()
     if options.which == "mlp":
         mlp(options.rounds, options.steps or 5000)

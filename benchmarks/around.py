@@ -1,9 +1,9 @@
-"""Everything around training: `--help`, a plan of 10,000 cells, figures of large results, the quickstart.
+"""Times everything around training: `--help`, a plan of 10,000 cells, large figures, the quickstart.
 
     python benchmarks/around.py                # about 13 minutes on 2 quiet cores
-    python benchmarks/around.py --only plan    # the rows with this in their name
+    python benchmarks/around.py --only plan    # only rows with this in their name
 
-Each is a whole process, from its start to its end, with the largest memory that it held.
+Each measurement is a whole process, from start to end, with its peak memory.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", help="measure what has this in its name; other rows stay")
+    parser.add_argument("--only", default="", help="measure rows with this in their name; keep other rows")
     options = parser.parse_args()
     rounds = options.rounds
     with tempfile.TemporaryDirectory() as folder:

@@ -1,13 +1,16 @@
-"""What do checkpoints cost over a whole training, at the default schedule?
+"""Measures the cost of checkpoints over a whole training, at the default schedule.
 
     python benchmarks/checkpoints.py                  # 3 trainings with and 3 without, about 20 minutes
 
-One stack of the MNIST sweep, MLP 784-100-100-100-10 with batch normalization and Adam (which triples what is
-saved), trained through `normbench.api.run` long enough for several checkpoints. Two measures: the seconds
-spent in saving (rows and state put on disk, counted within the training) over the seconds of the training;
-and the CPU time of trainings with the default schedule over that of trainings without any, in turns. The
-first is the answer, since it depends little on what else the machine does; the second would show a cost that
-falls outside of saving. The exit code is 1 if the first exceeds 2 %.
+One stack of an MNIST sweep (MLP 784-100-100-100-10, batch normalization, Adam, which triples the state) is
+trained by `normbench.api.run`, long enough for several checkpoints. There are two measures:
+
+1. The seconds spent in saving (rows and state put on disk, counted within the training) divided by the
+   seconds of the training. This is the answer, because it depends little on other work on the machine.
+2. The CPU time of trainings with the default schedule divided by that of trainings without checkpoints, in
+   turn. It would show a cost outside of saving.
+
+The exit code is 1 if the first exceeds 2 %.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ MOST = 0.02
 
 
 class Counting(Schedule):
-    """A schedule that keeps what its checkpoints took."""
+    """A schedule that records the seconds each checkpoint took."""
 
     taken: list[float]
 
@@ -59,7 +62,7 @@ def training(options: argparse.Namespace, every: float | None) -> dict[str, Any]
         wall, cpu = time.monotonic(), time.process_time()
         done = api.run(path, results=place, threads=options.threads, checkpoint_every=every)
         seconds, cpu = time.monotonic() - wall, time.process_time() - cpu
-        assert len(done.plan.stacks) == 1, "one stack, so that its checkpoints are those of the training"
+        assert len(done.plan.stacks) == 1, "the checkpoints of one stack are measured"
     return {"seconds": seconds, "cpu_seconds": cpu, "saving": Counting.taken}
 
 
@@ -69,9 +72,9 @@ def main() -> int:
     )
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--rates", type=int, default=9, help="learning rates; runs are three times as many")
+    parser.add_argument("--rates", type=int, default=9, help="number of learning rates; three runs for each")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="write the figures there as JSON")
+    parser.add_argument("--out", type=Path, help="write the numbers to this file as JSON")
     options = parser.parse_args()
     train_stack.Schedule = Counting  # type: ignore[misc]
     found: list[tuple[dict[str, Any], dict[str, Any]]] = []
@@ -80,7 +83,7 @@ def main() -> int:
             without, used = training(options, NEVER), training(options, None)
         else:
             used, without = training(options, None), training(options, NEVER)
-        assert used["saving"], "too short a training for a checkpoint; raise --steps"
+        assert used["saving"], "the training is too short for a checkpoint; raise --steps"
         assert not without["saving"]
         found.append((used, without))
         spent = sum(used["saving"])

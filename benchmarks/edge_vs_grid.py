@@ -1,15 +1,17 @@
-"""The edge of the rates that train: searched, against the grid of every rate that the search may try.
+"""Compares the search for the edge of the rates that train with a grid of all rates that it may try.
 
     python benchmarks/edge_vs_grid.py                       # configs/edge_mnist.yaml: 10 minutes of one core
-    python benchmarks/edge_vs_grid.py --results DIR         # keep the records, and go on where they stop
+    python benchmarks/edge_vs_grid.py --results DIR         # keep the records, and continue from them
     python benchmarks/edge_vs_grid.py --set train.steps=100 --set seeds=1
 
-The same cells, seeds and rates are trained twice, by a sweep with `optimizer.lr: {edge: ...}` and by one with
-the list of all its rates. For each cell and seed the largest rate that trains is read off both. They agree
-where their ratio is at most one step of the lattice. Where they do not, the grid must have a hole below the
-search's edge: rates that do not train, between rates that do, which no search that skips rates can see.
-Printed: a table in Markdown, the share of cells and seeds that agree, and both sweeps' training steps. Exit
-code 1 if less than 90 % agree, if a disagreement is no hole, or if the search took more than a fifth.
+The same cells and seeds are trained by a sweep with `optimizer.lr: {edge: ...}` and by a sweep with the list
+of all its rates. For each cell and seed, both give a largest rate that trains. They agree if their ratio is
+at most one step of the lattice. If they disagree, the grid must have a hole below the search's edge: rates
+that do not train between rates that do. A search that skips rates cannot see it.
+
+The script prints a table in Markdown, the share of cells and seeds that agree, and the training steps of both
+sweeps. The exit code is 1 if less than 90 % agree, if a disagreement is not a hole, or if the search took
+more than a fifth of the grid's steps.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def train(config: Path, overrides: list[str], folder: Path) -> tuple[Path, Path]
 
 
 def compare(search: Path, grid: Path) -> bool:
-    """Print the table; return whether the search keeps its promises."""
+    """Print the table; return whether the search meets the conditions above."""
     import numpy as np
 
     from normbench.analysis.tables import load_tables
@@ -88,11 +90,13 @@ def compare(search: Path, grid: Path) -> bool:
 
 
 def main() -> None:
-    """Parse, train both, print."""
+    """Train both sweeps and print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("config", nargs="?", type=Path, default=CONFIG, help="a config with an edge")
-    parser.add_argument("--results", type=Path, help="folder for both sweeps; default: a temporary one")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as normbench run")
+    parser.add_argument("--results", type=Path, help="folder for both sweeps (default: temporary)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="as in `normbench run`"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folders = train(options.config, options.set, options.results or Path(temporary))

@@ -1,9 +1,10 @@
-"""Which executor for which net? Each against one plain torch loop, in turn, on the same work.
+"""Compares both executors with a plain torch loop on each net, on the same work, in turn.
 
     python benchmarks/executors.py
 
-The rule in `normbench/planning/stacks.py` (`choose_executor`) rests on it. The plain loop trains one net of
-torch.nn by torch.optim, images in channels_last; times are for each run and step, without evaluation.
+The rule in `normbench/planning/stacks.py` (`choose_executor`) rests on the result. The plain loop trains one
+net of torch.nn with torch.optim, with color images in channels_last. Times are per run and step, without
+evaluation.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ NETS = (
 
 
 def plain_loop(model: nn.Module, data: Dataset, batch: int, steps: int) -> Callable[[], float]:
-    """Return a function that trains the net for some steps and returns milliseconds a step."""
+    """Return a function that trains the net for `steps` steps and returns milliseconds per step."""
     x, y = data.train.x, data.train.y
     opt = torch.optim.SGD(model.parameters(), lr=1e-3)
 

@@ -1,10 +1,10 @@
-"""Does the cost of a run stay the same as sweeps grow? 30, 300 and 3,000 runs of one experiment.
+"""Measures whether the cost of a run stays constant in sweeps of 30, 300 and 3,000 runs.
 
     python benchmarks/growth.py          # about 8 minutes on 2 quiet cores
 
-MNIST, MLP 3 x 100 with batch normalization, 30 steps of batch 60, 10 rates and as many seeds as it takes;
-each sweep is a process of its own. Start-up, which is shared by all runs, is left out by its own measurement:
-the time of the smallest sweep of the same kind (2 runs).
+MNIST, MLP 3 x 100 with batch normalization, 30 steps of batch 60, 10 rates; the number of seeds gives the
+number of runs. Each sweep is a process of its own. All runs share the start-up. It is measured as the time of
+the smallest sweep of the same kind (2 runs) and subtracted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ sweep: {{optimizer.lr: {{logspace: {{from: 0.01, to: 1, num: {rates}}}}}}}
 
 
 def sweep(runs: int) -> tuple[float, float]:
-    """Train so many runs; return seconds and the most memory, in MB."""
+    """Train this number of runs; return the seconds and the peak memory in MB."""
     rates = min(runs, 10)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "growth.yaml")

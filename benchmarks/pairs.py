@@ -1,10 +1,11 @@
-"""Write docs/pairs.md: which normalization works with which architecture, and the reasons where not.
+"""Writes docs/pairs.md: which normalization works with which architecture, and the reasons if not.
 
     python benchmarks/pairs.py            # write the page; a test checks that it is up to date
 
 The page shows whether `normbench plan` accepts each pair with default options, for images of 3x32x32 in
 batches of 60. Tests train the accepted pairs on the embedded digits, in stacks and against plain torch, and
-require the training loss to fall by 30 %: the suite some of them (tests/engine), `make pairs` all.
+require the training loss to fall by 30 %. The test suite trains some of them (tests/engine), `make pairs`
+all.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""What probes cost: the cheap three at 20 measurements in 1,000 steps, and each one beside what it states.
+"""Measures what probes cost: the cheap three together, and each probe against the cost that it states.
 
     python benchmarks/probes.py            # about 10 minutes on 2 quiet cores
     python benchmarks/probes.py --only stated
-    python benchmarks/probes.py --small    # a look, in about 2: fewer rounds and nets, nothing is written
+    python benchmarks/probes.py --small    # about 2 minutes: fewer rounds and nets, nothing is written
 
-A measurement and steps without one take turns, in one process. Shares are of the time of the steps alone.
+The cheap three are measured 20 times in 1,000 steps. A measurement and steps without one take turns in one
+process. Shares are relative to the time of the steps alone.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ NETS = {
 
 
 def stack(net: str, norm: str, probes: Sequence[Probe]) -> StackTrainer:
-    """Return a trainer that has these probes on."""
+    """Return a trainer with these probes."""
     shape, batch, runs, executor, model = NETS[net]
     made = trainer(model.format(norm), random_data(shape, 1200), batch, runs, executor)
     served = [probe for probe in probes if probe.refuses(made.executor.model, made.settings) is None]
@@ -73,10 +74,16 @@ def measurement(made: StackTrainer) -> Callable[[], float]:
 
 
 def cheap(norms: Sequence[str], nets: Sequence[str], short: int, long: int) -> list[dict[str, object]]:
-    """Return what activations, gradients and weights add together, in rounds of short and long steps.
+    """Return the cost of activations, gradients and weights together, as a share of the training time.
 
-    A measurement against the steps between two: trainings of EVERY steps with and without one differ by less
-    than this machine's speed does from one to the next.
+    It divides the time of one measurement by that of the steps between two. Trainings of EVERY steps with and
+    without a measurement differ less than the machine's speed varies between them.
+
+    Args:
+        norms: names of the normalizations.
+        nets: names in `NETS`.
+        short: number of rounds for vectorized nets.
+        long: number of rounds for looped nets.
     """
     rows = []
     for net in nets:
@@ -99,7 +106,7 @@ def cheap(norms: Sequence[str], nets: Sequence[str], short: int, long: int) -> l
 
 
 def stated(nets: Sequence[str], rounds: int) -> list[dict[str, object]]:
-    """Return what one measurement of each probe takes, in training steps, beside what it states."""
+    """Return the cost of one measurement of each probe in training steps: stated and measured."""
     rows = []
     for net in nets:
         for name in PROBES:

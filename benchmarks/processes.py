@@ -1,4 +1,4 @@
-"""Whole processes, timed from their start to their end."""
+"""Times whole processes, from start to end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def timed(arguments: Sequence[str]) -> tuple[float, float]:
-    """Run Python with these arguments; return its seconds and the most memory that it held, in MB.
+    """Run Python with these arguments; return the seconds and the peak memory in MB.
 
-    It keeps its modules compiled, as an installed program does, even where the environment forbids it.
+    Python may cache compiled modules, as for an installed program, even if the environment forbids it.
     """
     compiled = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.perf_counter()

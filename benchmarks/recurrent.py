@@ -1,9 +1,10 @@
-"""How fast are recurrent nets? Our stacks against plain torch, run by run, in turn on the same work.
+"""Compares stacks of recurrent nets with plain torch, run by run, on the same work, in turn.
 
     python benchmarks/recurrent.py          # about 4 minutes on 2 quiet cores
 
-Without a normalization against `nn.LSTM` and `nn.RNN`; with batch normalization in the recurrence against an
-eager loop over the same cell. All train by SGD on rows of 28x28 pixels; times are for each run and step.
+Nets without a normalization are compared with `nn.LSTM` and `nn.RNN`; nets with a normalization in the
+recurrence with an eager loop over the same cell. All train with SGD on rows of 28x28 pixels. Times are per
+run and step.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ CONFIG = "name: a\ndata: {{name: mnist}}\nmodel: {model}\n"
 
 
 class Plain(nn.Module):
-    """torch's own net over the rows of an image."""
+    """A net with torch's own recurrent layer over the rows of an image."""
 
     def __init__(self, cell: type[nn.RNNBase], width: int) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""How much of what the machine can do at all does a training step reach?
+"""Measures which share of the machine's peak rate a training step reaches.
 
     python benchmarks/share.py          # about 2 minutes on 2 quiet cores
 
-The limit is measured beside it, in turn: a float32 matrix product of 1024 x 1024, and a 3x3 convolution,
-forward and backward. The work counted is the honest one: the products of a step, without the gradient of the
-inputs, which nobody needs; nothing else counts. Training steps alone, no evaluation.
+The limit is measured in turn with the steps: a float32 matrix product of 1024 x 1024, or the 3x3 convolutions
+of the net, forward and backward. Only the products of a step count as work, without the gradient of the net's
+inputs, which is not needed. Evaluation is not included.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def product() -> Callable[[], float]:
 
 
 def convolution(batch: int = 64) -> Callable[[], float]:
-    """Return a measurement of the rate of the net's convolutions alone, forward and backward, GFLOP/s."""
+    """Return a measurement of the rate of the net's convolutions, forward and backward, in GFLOP/s."""
     layers, flops, inputs = [], 0, 3
     for index, (outputs, side) in enumerate([(16, 32), (16, 32), (32, 16), (32, 16), (64, 8), (64, 8)]):
         x = torch.randn(batch, inputs, side, side).to(memory_format=torch.channels_last)
@@ -58,14 +58,14 @@ def convolution(batch: int = 64) -> Callable[[], float]:
     return rate
 
 
-DIGITS, COLOURS = (1, 28, 28), (3, 32, 32)
-NETS = (  # name, model, shape of an image, batch, runs in the stack, steps of a measurement, what limits it
+DIGITS, COLORS = (1, 28, 28), (3, 32, 32)
+NETS = (  # name, model, shape of an image, batch, runs in the stack, steps per measurement, the limit
     ("MLP 3 x 100", MLP.format(3, 100, "none"), DIGITS, 60, 10, 60, product),
     ("MLP 3 x 100, batch normalization", MLP.format(3, 100, "batchnorm"), DIGITS, 60, 10, 60, product),
     ("the same, 20 runs of a seed", MLP.format(3, 100, "batchnorm"), DIGITS, 60, 20, 30, product),
     ("MLP 10 x 256, batch normalization", MLP.format(10, 256, "batchnorm"), DIGITS, 60, 10, 12, product),
-    ("6 convolutions 16 to 64", CNN.format("none"), COLOURS, 64, 2, 4, convolution),
-    ("the same, batch normalization", CNN.format("batchnorm"), COLOURS, 64, 2, 4, convolution),
+    ("6 convolutions 16 to 64", CNN.format("none"), COLORS, 64, 2, 4, convolution),
+    ("the same, batch normalization", CNN.format("batchnorm"), COLORS, 64, 2, 4, convolution),
 )
 
 

@@ -1,9 +1,10 @@
-"""How many runs make a good stack on a CPU? Time for each run and step against the number of runs.
+"""Measures the time per run and step against the number of runs in a stack, on a CPU.
 
     python benchmarks/stack_size.py     # about 3 minutes on 2 quiet cores
 
 MLPs over 784 inputs, sigmoid, batch normalization, batch 60. The rule in `normbench/planning/stacks.py`
-(`CPU_STACK_BYTES`) rests on it: too few runs leave the machine to Python, too many leave the cache.
+(`CPU_STACK_BYTES`) rests on the result: with too few runs Python's overhead dominates, and with too many the
+stack exceeds the cache.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import table
 from stacks import alternate, random_data, steps_of, trainer
 
 MODEL = "{{name: mlp, depth: {}, width: {}, activation: sigmoid, norm: batchnorm}}"
-NETS = (  # depth, width, optimizer, numbers of runs, of seeds, runs x steps of a measurement
+NETS = (  # depth, width, optimizer, numbers of runs, numbers of seeds, runs x steps per measurement
     (3, 100, "sgd", (2, 4, 6, 10, 16, 20, 30, 60), (1, 3), 240),
     (10, 256, "sgd", (3, 5, 7, 10, 16), (1,), 60),
     (10, 256, "adam", (3, 5, 7, 10, 16), (1,), 60),

@@ -1,4 +1,4 @@
-"""Stacks to measure: a trainer over random images, and an alternating measurement of several of them."""
+"""Stacks for the benchmarks: a trainer over random images, and measurements in turn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ train: {{steps: 100000, eval_every: 100000}}
 
 
 def random_data(shape: tuple[int, int, int], images: int = 6000) -> Dataset:
-    """Return images and labels without any meaning: only their shapes matter for time."""
+    """Return random images and labels; only their shapes affect the time."""
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(images, *shape, generator=rng)
     part = Split(x, torch.randint(0, 10, (images,), generator=rng))
@@ -40,7 +40,17 @@ def trainer(
     seeds: int = 1,
     optimizer: str = "sgd",
 ) -> StackTrainer:
-    """Return a trainer of so many runs that share all but their rates (and seeds)."""
+    """Return a trainer whose runs differ only in their learning rates (and seeds).
+
+    Args:
+        model: the section `model` of a config, as YAML.
+        dataset: images and labels to train on.
+        batch: the batch size.
+        runs: number of runs.
+        executor: `vectorized` or `looped`.
+        seeds: number of seeds; each has an equal part of the runs.
+        optimizer: the section `optimizer` of a config, as YAML.
+    """
     data = "cifar10" if dataset.input_shape[0] == 3 else "mnist"
     text = CONFIG.format(data=data, batch=batch, model=model, optimizer=optimizer)
     settings = parse_config(text).settings
@@ -53,8 +63,8 @@ def trainer(
 
 
 def steps_of(stack: StackTrainer, steps: int) -> Callable[[], float]:
-    """Return a function that makes so many steps and returns milliseconds for each run and step."""
-    list(stack._train(stack.state.step + 3))  # traces, and warms up
+    """Return a function that makes `steps` steps and returns milliseconds per run and step."""
+    list(stack._train(stack.state.step + 3))  # traces and warms up
 
     def measure() -> float:
         began = time.perf_counter()
@@ -65,7 +75,7 @@ def steps_of(stack: StackTrainer, steps: int) -> Callable[[], float]:
 
 
 def alternate(measures: Mapping[Any, Callable[[], float]], rounds: int) -> dict[Any, list[float]]:
-    """Return the figures of each measure, taken in turn so that the machine's moods meet all alike."""
+    """Return the values of each measure. They take turns, so that a slow spell affects all equally."""
     figures: dict[Any, list[float]] = {name: [] for name in measures}
     for _ in range(rounds):
         for name, measure in measures.items():

@@ -1,7 +1,7 @@
-"""Where the benchmarks' numbers go: a CSV, and a table between two marks in docs/benchmarks.md.
+"""Writes the numbers of a benchmark to a CSV and to a table between two marks in docs/benchmarks.md.
 
-Each row says where it comes from: commit, date, processor and threads. A table whose rows have several
-origins marks each row with a letter.
+Each row holds its origin: commit, date, processor and threads. A table with several origins marks each row
+with a letter.
 """
 
 from __future__ import annotations
@@ -22,10 +22,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 ORIGIN = ("commit", "date", "processor", "threads")
-WRITTEN = (
-    "benchmarks/results",
-    "docs/benchmarks.md",
-)  # by the benchmarks; a change of these is not of the code
+# Written by the benchmarks: changes of these do not mark the code as changed.
+WRITTEN = ("benchmarks/results", "docs/benchmarks.md")
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
@@ -36,7 +34,7 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 @cache
 def origin() -> dict[str, str]:
-    """Return where rows that are measured now come from; a `+` after the commit: the code was changed."""
+    """Return the origin of rows that are measured now; a `+` after the commit means uncommitted changes."""
     return {
         "commit": commit(),
         "date": datetime.date.today().isoformat(),
@@ -68,12 +66,12 @@ def processor() -> str:
 
 
 def write(name: str, rows: Sequence[Mapping[str, object]], others_stay: bool = False) -> None:
-    """Write the rows to results/<name>.csv and into the page; print them.
+    """Write rows to results/<name>.csv and to the page, and print them.
 
     Args:
-        name: of the table and of its place in the page.
-        rows: measured now; their first column tells them apart.
-        others_stay: whether rows that are there already stay, with their own origin.
+        name: of the table and of its marks in the page.
+        rows: measured now; their first column identifies them.
+        others_stay: whether existing rows stay, with their own origin.
     """
     path = HERE / "results" / f"{name}.csv"
     new: list[dict[str, object]] = [{**row, **origin()} for row in rows]
@@ -93,7 +91,7 @@ def write(name: str, rows: Sequence[Mapping[str, object]], others_stay: bool = F
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Return rows as Markdown, with the origins below; several origins have letters."""
+    """Return rows as Markdown, followed by their origins, which have letters if there are several."""
     origins = list(dict.fromkeys(tuple(str(row[key]) for key in ORIGIN) for row in rows))
     columns = [column for column in rows[0] if column not in ORIGIN]
     several = len(origins) > 1
@@ -114,11 +112,11 @@ def _letter(place: int) -> str:
 
 
 def put(name: str, text: str) -> None:
-    """Replace a table of the page."""
+    """Replace the table of this name in the page."""
     page = PAGE.read_text(encoding="utf-8")
     marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not marked.search(page):
-        raise SystemExit(f"{PAGE.name} has no place for it: <!-- {name} --> ... <!-- end -->")
+        raise SystemExit(f"{PAGE.name} has no marks for this table: <!-- {name} --> ... <!-- end -->")
     PAGE.write_text(
         marked.sub(lambda match: match[1] + text + "\n" + match[2], page, count=1), encoding="utf-8"
     )

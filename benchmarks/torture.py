@@ -1,24 +1,35 @@
-"""Kills a real MNIST sweep again and again, starts it again each time, and compares what it leaves.
+"""Kills a real MNIST sweep repeatedly, starts it again each time, and compares its records.
 
     python benchmarks/torture.py                          # 50 kills, about 35 minutes on 2 cores
-    python benchmarks/torture.py --launcher processes     # 10 times one of two workers, about 3 minutes
+    python benchmarks/torture.py --launcher processes     # 10 kills of one of two workers, about 3 minutes
     python benchmarks/torture.py --quick --kills 5        # a small sweep, about 2 minutes
 
-The sweep has three normalizations (batch normalization with its running statistics among them), dropout, Adam
-and a rate that diverges, in three stacks. It is trained once undisturbed. Then, for each of the N kills: a
-fresh folder, SIGKILL at the next of N moments spread evenly over the training time (every fourth waits from
-there for a file that is being written and kills within it), the same command again, to the end. `metrics.csv`
-must be the same byte by byte, `runs.csv` in all cells but train_seconds. With `--launcher processes` a worker
-is killed and the command is not: it goes on by itself, to the records of the single process.
+The sweep has three stacks, with three normalizations (including batch normalization with its running
+statistics), dropout, Adam, and a rate that diverges. It is trained once without a kill. Then, for each of the
+N kills:
 
-Time is the training's own, seconds of its CPU: other work on the machine, or a pause, shifts no moment.
+1. The sweep starts in a fresh folder.
+2. SIGKILL comes at the next of N moments, which are spread evenly over the training time. Every fourth kill
+   waits from there until a file is being written, and falls into that write.
+3. The same command runs again, to the end. `metrics.csv` must have the same bytes, and `runs.csv` the same
+   cells except for train_seconds.
 
-Printed for each kill: how far the sweep was (rows on disk) and how far the stack in training (its last row),
-whether there was a checkpoint, whether the kill fell into a write (a file written aside and not yet renamed,
-or a torn line), and the share of this stack's steps that the second start made, as the engine counted them
-(environment.json: run_steps_of). The exit code is 1 if any kill left other records, if a stack that was past
-80 % was followed by 30 % of its steps or more, or if too few kills were of a kind (70 % after the first
-checkpoint, 10 % during a write, one past 80 % of a stack). Needs /proc (Linux) and MNIST.
+With `--launcher processes` a worker is killed instead of the command. The command must continue by itself and
+end with the records of the single process.
+
+Training time is CPU time, so other work on the machine, or a pause, shifts no moment.
+
+For each kill the script prints:
+
+- the progress of the sweep (rows on disk) and of the stack in training (its last row)
+- whether there was a checkpoint
+- whether the kill fell into a write (a temporary file that is not yet renamed, or a torn line)
+- the share of this stack's steps that the second start made, as the engine counted them (environment.json:
+  run_steps_of)
+
+The exit code is 1 if a kill left other records, if 30 % or more of a stack's steps were made again after a
+kill past 80 % of it, or if there were too few kills of a kind (70 % after the first checkpoint, 10 % during a
+write, one past 80 % of a stack). It needs /proc (Linux) and MNIST.
 """
 
 from __future__ import annotations
@@ -53,16 +64,16 @@ FULL = {"seeds": 3, "images": 10000, "width": 100, "steps": 1000, "every": 50}
 QUICK = {"seeds": 2, "images": 2000, "width": 32, "steps": 1200, "every": 100}
 FULL_KILLS = 50
 POLL = 0.002  # seconds
-TRIES = 4  # so often a kill that has to fall into a write and did not is repeated
-LATE, MOST_AGAIN = 0.8, 0.3  # of the steps of the stack in training
-AFTER_CHECKPOINT, DURING_WRITE = 0.7, 0.1  # of the kills, at least
+TRIES = 4  # for a kill that has to fall into a write
+LATE, MOST_AGAIN = 0.8, 0.3  # shares of the steps of the stack in training
+AFTER_CHECKPOINT, DURING_WRITE = 0.7, 0.1  # smallest shares of the kills
 WORKERS = 2
-TRAINED = 1.0  # seconds of CPU beyond its start that a worker has before it is killed
+TRAINED = 1.0  # seconds of CPU time that a worker trains before it is killed
 TICK = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process, 0 for one that is gone."""
+    """Return the CPU time of a process; 0 if it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -83,12 +94,12 @@ class Sweep:
             "checkpoint_every": options.checkpoint_every,
             **(launcher or {}),
         }
-        # what `normbench run` calls, without the figures that it draws in the end
+        # the same call as in `normbench run`, without drawing figures at the end
         code = (
             "from normbench import api\nfrom normbench.cli.progress import reporter_for\n"
             f"if __name__ == '__main__': api.run({str(config)!r}, reporter=reporter_for(), **{call!r})"
         )
-        script = root / "run.py"  # a file, since worker processes read their parent's main module again
+        script = root / "run.py"  # a file, because worker processes import their parent's main module
         root.mkdir()
         script.write_text(code, encoding="utf-8")
         self.command = [sys.executable, str(script)]
@@ -97,7 +108,7 @@ class Sweep:
         return subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
 
     def wait_for_training(self, process: subprocess.Popen[str]) -> float:
-        """Return the CPU time when the first rows are on disk: start-up and reading data are no training."""
+        """Return the CPU time when the first rows are on disk, which excludes start-up and reading data."""
         while process.poll() is None and not any(self.folder.glob("parts/*.metrics.csv")):
             time.sleep(POLL)
         return cpu_seconds(process.pid)
@@ -113,7 +124,7 @@ class Sweep:
         return last - began
 
     def session(self, number: int) -> dict[str, Any]:
-        """Return what a start made; one that found everything trained has written nothing."""
+        """Return the counts of a session; a session that found everything trained has written none."""
         sessions = json.loads((self.folder / "environment.json").read_bytes())["sessions"]
         nothing = {"run_steps": 0, "run_steps_of": {}, "resumed": {}}
         return sessions[number] if number < len(sessions) else nothing
@@ -124,14 +135,14 @@ class Sweep:
         return (self.folder / "metrics.csv").read_bytes(), rows
 
     def rows(self) -> int:
-        """Return how many rows of metrics are on disk."""
+        """Return the number of rows of metrics on disk."""
         files = [*self.folder.glob("parts/*.metrics.csv"), self.folder / "metrics.csv"]
         return sum(max(0, file.read_bytes().count(b"\n") - 1) for file in files if file.exists())
 
     def in_training(self) -> tuple[str, int] | None:
         """Return the stack in training (after a kill: the last one) and the step of its last row.
 
-        None while the finished parts are merged: nothing is left to train.
+        It is None during the merge of the finished parts, when nothing is left to train.
         """
         parts = sorted(self.folder.glob("parts/*.metrics.csv"), key=lambda path: path.stat().st_mtime_ns)
         if not parts:
@@ -140,14 +151,22 @@ class Sweep:
         return parts[-1].name.split(".")[0], max(map(int, steps), default=0)
 
     def writing(self) -> bool:
-        """Say whether a file is being written aside."""
+        """Return whether a temporary file is being written."""
         return any(self.folder.glob("*.tmp")) or any(self.folder.glob("*/*.tmp"))
 
     def torn(self) -> bool:
         return any(not file.read_bytes().endswith(b"\n") for file in self.folder.glob("parts/*.csv"))
 
     def kill_at(self, moment: float, in_a_write: bool) -> tuple[bool, bool]:
-        """Start, kill at this second of the training; return whether it still ran, and had a checkpoint."""
+        """Start, and kill at this second of the training.
+
+        Args:
+            moment: CPU seconds of training.
+            in_a_write: wait from there until a file is being written.
+
+        Returns:
+            Whether the process still ran, and whether it had a checkpoint.
+        """
         process = self.start()
         began = self.wait_for_training(process)
         seen = False
@@ -165,7 +184,7 @@ class Sweep:
 
 
 def end_well(process: subprocess.Popen[str]) -> str:
-    """Wait for a process that has to end well; return what it said."""
+    """Wait for a process that must succeed; return its messages."""
     _, said = process.communicate()
     if process.returncode != 0:
         raise SystemExit(f"ended with {process.returncode}:\n{said}")
@@ -173,7 +192,15 @@ def end_well(process: subprocess.Popen[str]) -> str:
 
 
 def kill_and_go_on(sweep: Sweep, whole: Sweep, steps: int, moment: float, in_a_write: bool) -> dict[str, Any]:
-    """Kill a sweep at a moment, start it again to its end, and return what there is to tell."""
+    """Kill a sweep at a moment, start it again to its end, and return the facts of the kill.
+
+    Args:
+        sweep: to kill, in a folder of its own.
+        whole: the sweep that was trained without a kill.
+        steps: of each stack.
+        moment: CPU seconds of training.
+        in_a_write: the kill has to fall into a write; it is repeated at most `TRIES` times.
+    """
     tries = TRIES if in_a_write else 1
     while True:
         killed, seen = sweep.kill_at(moment, in_a_write)
@@ -181,7 +208,7 @@ def kill_and_go_on(sweep: Sweep, whole: Sweep, steps: int, moment: float, in_a_w
         tries -= killed
         if killed and (during_write or tries <= 0):
             break
-        if not killed:  # it was faster than the undisturbed one: a little earlier
+        if not killed:  # it was faster than the sweep without a kill: try a little earlier
             moment *= 0.95
         sweep.clear()
     kill: dict[str, Any] = {
@@ -207,13 +234,13 @@ def told(kill: dict[str, Any]) -> str:
         f"killed with {kill['rows']:4.0%} of the rows, {kill['stack_done']:4.0%} of the stack, "
         f"{'after' if kill['after_checkpoint'] else 'before'} the first checkpoint"
         f"{', during a write' if kill['during_write'] else ''}; then made {kill['stack_again']:.0%} of the "
-        f"stack's steps, {kill['steps_again']:.0%} of all, went on from {kill['resumed'] or 'none'}: "
+        f"stack's steps, {kill['steps_again']:.0%} of all, continued from {kill['resumed'] or 'none'}: "
         f"{'identical' if kill['identical'] else 'DIFFERENT'}"
     )
 
 
 def counted(kills: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    """Return the counts of all kills, and what they miss of what they have to show."""
+    """Return the counts of all kills, and the names of the conditions that they miss."""
     late = [kill["stack_again"] for kill in kills if kill["stack_done"] >= LATE]
     counts = {
         "kills": len(kills),
@@ -235,7 +262,18 @@ def counted(kills: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
 
 
 def kill_commands(config: Path, root: Path, options: argparse.Namespace, whole: Sweep, seconds: float) -> Any:
-    """Kill the whole command, so many times, each in a folder of its own."""
+    """Kill the whole command `options.kills` times, each time in a new folder.
+
+    Args:
+        config: path of the sweep's config.
+        root: folder for all results.
+        options: of the command line.
+        whole: the sweep that was trained without a kill.
+        seconds: CPU time of its training.
+
+    Returns:
+        The counts, and the names of the conditions that are missed.
+    """
     steps = (QUICK if options.quick else FULL)["steps"]
     kills = []
     for number in range(options.first - 1, options.kills):
@@ -248,7 +286,17 @@ def kill_commands(config: Path, root: Path, options: argparse.Namespace, whole: 
 
 
 def kill_workers(config: Path, root: Path, options: argparse.Namespace, whole: Sweep) -> Any:
-    """Kill workers, evenly over the rows of a sweep; sweeps follow until so many were replaced."""
+    """Kill workers, evenly over the rows of a sweep; repeat until `options.kills` were replaced.
+
+    Args:
+        config: path of the sweep's config.
+        root: folder for all results.
+        options: of the command line.
+        whole: the sweep that was trained without a kill.
+
+    Returns:
+        The counts, and the names of the conditions that are missed.
+    """
     sweeps: list[dict[str, Any]] = []
     left = options.kills
     while left > 0:
@@ -279,7 +327,7 @@ def kill_workers(config: Path, root: Path, options: argparse.Namespace, whole: S
         left -= replaced
         print(
             f"{killed} workers killed, {replaced} replaced with their stacks in training; made "
-            f"{sweeps[-1]['run_steps']:.0%} of the steps of the single process, went on from "
+            f"{sweeps[-1]['run_steps']:.0%} of the steps of the single process, continued from "
             f"{sweep.session(0)['resumed'] or 'none'}: "
             f"{'identical' if sweeps[-1]['identical'] else 'DIFFERENT'}",
             flush=True,
@@ -301,13 +349,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kills", type=int, help="default: 50, of workers 10")
-    parser.add_argument("--first", type=int, default=1, help="go on with this one of the kills")
+    parser.add_argument("--kills", type=int, help="number of kills (default: 50; with processes 10)")
+    parser.add_argument("--first", type=int, default=1, help="start with the kill of this number")
     parser.add_argument("--launcher", choices=("local", "processes"), default="local")
     parser.add_argument("--quick", action="store_true", help="a small sweep")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--checkpoint-every", type=float, default=None, metavar="SECONDS")
-    parser.add_argument("--out", type=Path, help="write the counts there as JSON")
+    parser.add_argument("--out", type=Path, help="write the counts to this file as JSON")
     options = parser.parse_args()
     if options.kills is None:
         options.kills = FULL_KILLS if options.launcher == "local" else 10
@@ -320,7 +368,7 @@ def main() -> int:
         whole = Sweep(config, root / "whole", options)
         seconds = whole.finish()
         print(
-            f"undisturbed: {seconds:.1f} s of training, {whole.session(0)['run_steps']:,} steps of runs, "
+            f"without a kill: {seconds:.1f} s of training, {whole.session(0)['run_steps']:,} steps of runs, "
             f"{whole.rows()} rows",
             flush=True,
         )
@@ -332,7 +380,7 @@ def main() -> int:
     if options.out:
         options.out.write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
     if missed:
-        print(f"NOT as it has to be: {', '.join(missed)}")
+        print(f"conditions not met: {', '.join(missed)}")
     return 1 if missed else 0
 
 

@@ -1,27 +1,30 @@
-"""How often verdicts are wrong, how often intervals hold the truth, and what more seeds and finer grids buy.
+"""Measures how often verdicts are wrong and intervals contain the truth, for seeds and grids of rates.
 
     python benchmarks/verdict_rates.py                          # 2,000 experiments each
-    python benchmarks/verdict_rates.py --through-files 2000     # all of them by way of files: 40 minutes
-    python benchmarks/verdict_rates.py --experiments 200 --through-files 20     # a quick look
+    python benchmarks/verdict_rates.py --through-files 2000     # all of them through files: 40 minutes
+    python benchmarks/verdict_rates.py --experiments 200 --through-files 20     # quick
     python benchmarks/verdict_rates.py --rates "half decades"   # some rows of the table
 
-Made-up experiments whose truth is known: a plain net whose largest stable rate lies anywhere within a decade,
-and two others for which it is exactly 3 and 10 times as large; seed noise of deviation 0.1, 0.3 or 0.5
-(natural logarithm) on each net and seed, independently. A run trains where its rate is at or below its own
-edge. The claim is `max_stable_lr`, `ratio_at_least: 3`.
+The experiments are simulated, so their truth is known. The largest stable rate of a plain net lies anywhere
+within a decade. Those of two other nets are exactly 3 and 10 times as large. Each net and seed has
+independent noise with a standard deviation of 0.1, 0.3 or 0.5 (natural logarithm). A run trains if its rate
+is at most its own edge. The claim is `max_stable_lr`, `ratio_at_least: 3`.
 
-The way is the real one: a config is read and planned; its runs are the plan's, and with an edge those that
-the search asks for, round by round; they are written to runs.csv as a training would leave them; this file is
-read as every command reads it and judged as `normbench verify` does, one verdict for each experiment. A file
-holds many experiments side by side (`for_each`), and Holm's correction is off, for each stands for a file of
-its own. The first experiment of each condition also goes to a folder of its own and is judged by the command
-`normbench verify --json`. Reading and judging a table takes 30 ms for each experiment, so that only the first
-200 of each condition go this way (`--through-files`); the others are handed from the plan's rates straight to
-the measure's definition and the comparison that judges. All go this short way, too, and what came by file or
-by command must be the same in verdict and interval, else it ends with the difference.
+An experiment takes the same way as a real one. A config is read and planned. Its runs are those of the plan,
+or, with an edge, those that the search asks for in each round. They are written to runs.csv as by a training.
+This file is read as by every command and judged as by `normbench verify`, one verdict per experiment. A file
+holds many experiments side by side (`for_each`). Holm's correction is off, because each experiment represents
+a file of its own. The first experiment of each condition is also written to a folder of its own and judged by
+the command `normbench verify --json`.
 
-Printed: a table in Markdown (docs/statistics.md). Exit code 1 if more than 5 % are falsely supported, or less
-than 93 % of the intervals hold the truth, by more than the simulation's own error (two standard errors).
+Reading and judging a table takes 30 ms per experiment, so only the first 200 of each condition go through
+files (`--through-files`). All experiments also take a short way: from the plan's rates directly to the
+definition of the measure and the comparison that judges. All ways must give the same verdict and interval;
+otherwise the script ends with the difference.
+
+The script prints a table in Markdown (docs/statistics.md). The exit code is 1 if more than 5 % are falsely
+supported, or less than 93 % of the intervals contain the truth, by more than the simulation's own error (two
+standard errors).
 """
 
 from __future__ import annotations
@@ -58,8 +61,8 @@ THRESHOLD = 3.0
 TRUTHS = {"batchnorm": THRESHOLD, "layernorm": 10.0}  # the true ratio to the plain net
 NOISES = (0.1, 0.3, 0.5)
 SEEDS = (3, 5, 10)
-EXPERIMENT = "data.split_seed"  # a swept key that stands for the experiment
-CHUNK = 20  # experiments in one file
+EXPERIMENT = "data.split_seed"  # the swept key that numbers the experiments
+CHUNK = 20  # experiments per file
 GRIDS = {
     "whole decades": "{logspace: {from: 0.001, to: 100, num: 6}}",
     "half decades": "{logspace: {from: 0.001, to: 100, num: 11}}",
@@ -95,7 +98,7 @@ Told = tuple[str, float, float]  # verdict, and the ends of the interval
 
 @dataclass
 class Counts:
-    """What became of the experiments of one condition, for each claim."""
+    """The verdicts and covering intervals of one condition, counted for each claim."""
 
     supported: Counter[str] = field(default_factory=Counter)
     refuted: Counter[str] = field(default_factory=Counter)
@@ -110,14 +113,14 @@ class Counts:
 
 
 def experiment(rates: str, seeds: int, count: int) -> Experiment:
-    """Return the config of so many experiments, read as any."""
+    """Return a config with `count` experiments."""
     claims = "".join(CLAIM.format(norm=norm, key=EXPERIMENT, threshold=THRESHOLD) for norm in TRUTHS)
     text = CONFIG.format(seeds=seeds, rates=rates, key=EXPERIMENT, experiments=list(range(count))) + claims
     return parse_config(text)
 
 
 def outcome_at(edges: Edges, run: RunSpec) -> str:
-    """Return how a run ends."""
+    """Return the outcome of a run."""
     edge = edges[run.values["model.norm"], run.seed]
     return "trains" if run.values["optimizer.lr"] <= edge else "diverged"
 
@@ -136,7 +139,7 @@ def runs_of(plan: Plan, edges: Edges) -> Iterator[tuple[RunSpec, str]]:
 def largest_rates(
     plan: Plan, runs: dict[str, RunSpec], edges: Edges
 ) -> Iterator[tuple[str, int, Edge | None]]:
-    """Yield the edge of each variant and seed in the runs that the sweep trains."""
+    """Yield the edge of each variant and seed, from the runs that the sweep trains."""
     groups: dict[tuple[str, int], dict[str, str]] = {}
     if not plan.searches:
         for run in plan.runs:
@@ -163,7 +166,14 @@ def draw(rng: np.random.Generator, seeds: int, noise: float) -> Edges:
 
 
 def write(folder: Path, config: Experiment, plan: Plan, drawn: dict[int, Edges]) -> None:
-    """Write config.yaml and runs.csv of these experiments as a training would leave them."""
+    """Write config.yaml and runs.csv of these experiments, as a training writes them.
+
+    Args:
+        folder: to write to.
+        config: of these experiments.
+        plan: of one experiment.
+        drawn: for each experiment's number its edges.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     names = runs_table(list(config.columns)).names
     rows = []
@@ -185,7 +195,7 @@ def write(folder: Path, config: Experiment, plan: Plan, drawn: dict[int, Edges])
 
 
 def by_file(folder: Path) -> list[dict[str, Told]]:
-    """Return what is read and judged of each experiment in a folder as by `normbench verify`."""
+    """Return the verdicts of each experiment in a folder, read and judged as by `normbench verify`."""
     tables = load_tables(folder)
     told: list[dict[str, Told]] = [{} for _ in range(CHUNK)]
     for claim in claims_of(tables):
@@ -195,7 +205,7 @@ def by_file(folder: Path) -> list[dict[str, Told]]:
 
 
 def by_command(folder: Path) -> dict[str, Told]:
-    """Return what the command says of a folder with one experiment."""
+    """Return the verdicts of `normbench verify` for a folder with one experiment."""
     command = [sys.executable, "-m", "normbench", "verify", str(folder), "--correction", "none", "--json"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return {
@@ -205,7 +215,14 @@ def by_command(folder: Path) -> dict[str, Told]:
 
 
 def directly(config: Experiment, plan: Plan, runs: dict[str, RunSpec], edges: Edges) -> dict[str, Told]:
-    """Return what the measure and the comparison say of one experiment, without tables."""
+    """Return the verdicts of one experiment from the measure and the comparison, without tables.
+
+    Args:
+        config: of one experiment.
+        plan: of that config.
+        runs: of that plan, by id.
+        edges: of the experiment.
+    """
     spans: dict[str, dict[int, Span | None]] = {}
     for norm, seed, edge in largest_rates(plan, runs, edges):
         spans.setdefault(norm, {})[seed] = edge.span.log() if edge else None
@@ -221,16 +238,26 @@ def directly(config: Experiment, plan: Plan, runs: dict[str, RunSpec], edges: Ed
 
 
 def check(told: dict[str, Told], expected: dict[str, Told], how: str) -> None:
-    """End with the difference if two ways to the same verdicts differ."""
+    """Exit with the difference if two ways to the same verdicts disagree."""
     for norm, (verdict, *ends) in expected.items():
         if told[norm][0] != verdict or not np.allclose(told[norm][1:], ends, rtol=1e-9, equal_nan=True):
-            sys.exit(f"{how} tells {told[norm]} of {norm}, the simulation {expected[norm]}")
+            sys.exit(f"{norm}: {how} gives {told[norm]}, the simulation {expected[norm]}")
 
 
 def simulate(
     rates: str, seeds: int, noise: float, count: int, through_files: int, folder: Path, command: bool
 ) -> Counts:
-    """Return the counts of one condition."""
+    """Return the counts of one condition.
+
+    Args:
+        rates: the axis of rates, as YAML.
+        seeds: number of seeds.
+        noise: standard deviation of the natural logarithm of the edges.
+        count: number of experiments.
+        through_files: number of experiments that also go through files.
+        folder: for these files.
+        command: also judge the first experiment by the command.
+    """
     rng = np.random.default_rng([seeds, int(10 * noise), len(rates)])
     config, many = experiment(rates, seeds, 1), experiment(rates, seeds, CHUNK)
     plan = make_plan(config)
@@ -252,14 +279,16 @@ def simulate(
 
 
 def main() -> None:
-    """Parse, simulate every condition, print the table."""
+    """Simulate every condition and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--experiments", type=int, default=2000, help=f"of each condition; in {CHUNK}s")
-    parser.add_argument("--through-files", type=int, default=200, help="how many of them by way of runs.csv")
-    parser.add_argument("--rates", action="append", choices=GRIDS, help="these rows alone; repeatable")
-    parser.add_argument("--no-command", action="store_true", help="leave out the sample by the command")
+    parser.add_argument(
+        "--experiments", type=int, default=2000, help=f"per condition; rounded up to a multiple of {CHUNK}"
+    )
+    parser.add_argument("--through-files", type=int, default=200, help="how many of them go through runs.csv")
+    parser.add_argument("--rates", action="append", choices=GRIDS, help="only these rows; repeatable")
+    parser.add_argument("--no-command", action="store_true", help="skip the sample judged by the command")
     options = parser.parse_args()
     count = -(-options.experiments // CHUNK) * CHUNK
     print("| rates | noise | n | false `supported` | false `refuted` | coverage at 3 | at 10 | power at 10 |")
