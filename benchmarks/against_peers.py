@@ -95,16 +95,20 @@ def mlp(rounds: int, steps: int) -> None:
     for turn in range(rounds):
         for peer, work in peers.items():
             taken[peer].append(measure(peer, work))
-            print(f"round {turn + 1}: {peer}: {taken[peer][-1].rate:,.0f} steps a second", flush=True)
+            print(
+                f"round {turn + 1}: {peer}: {taken[peer][-1].steps_per_second:,.0f} steps a second",
+                flush=True,
+            )
     ours = taken["normbench_sweep.py"]
     rows = []
     for peer, work in peers.items():
-        ratios = [a.rate / b.rate for a, b in zip(ours, taken[peer], strict=True)]
+        ratios = [a.steps_per_second / b.steps_per_second for a, b in zip(ours, taken[peer], strict=True)]
         gaps = [check(peer, a, b, (whole, work)) for a, b in zip(ours, taken[peer], strict=True)]
+        speeds = [took.steps_per_second for took in taken[peer]]
         rows.append(
             {
                 "what": peer,
-                "steps of runs in a second": f"{statistics.median(took.rate for took in taken[peer]):,.0f}",
+                "steps of runs in a second": f"{statistics.median(speeds):,.0f}",
                 "normbench is faster": table.spread(ratios),
                 "n": rounds,
                 "start-up, s": table.spread([took.startup for took in taken[peer]], 1),
@@ -125,8 +129,8 @@ def others(rounds: int, steps: int, only: str) -> None:
         ratios, rates, gaps = [], [], []
         for _ in range(rounds):
             ours, theirs = measure("normbench_sweep.py", work), measure("loop.py", few)
-            ratios.append(ours.rate / theirs.rate)
-            rates.append(ours.rate)
+            ratios.append(ours.steps_per_second / theirs.steps_per_second)
+            rates.append(ours.steps_per_second)
             gaps.append(check(name, ours, theirs, (work, few)))
         rows.append(
             {

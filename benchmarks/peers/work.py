@@ -47,7 +47,7 @@ class Took:
     accuracies: list[float]
 
     @property
-    def rate(self) -> float:
+    def steps_per_second(self) -> float:
         """Return steps of runs in a second."""
         return self.runs * self.steps / self.seconds
 
