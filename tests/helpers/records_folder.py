@@ -26,9 +26,7 @@ def experiment() -> Experiment:
 
 
 def plan_of(runs, columns=("model.norm", "optimizer.lr")):
-    return Plan(
-        experiment(), tuple(runs), (), tuple(columns), device="cpu", executor="vectorized", data_dir=None
-    )
+    return Plan(experiment(), tuple(runs), tuple(columns), device="cpu", executor="vectorized", data_dir=None)
 
 
 def make_plan(seeds=2, rates=(0.1, 1.0, 100.0), norms=("none", "batchnorm"), trains_below=0.5):
