@@ -110,7 +110,7 @@ def over_key(
         measures: one block of panels for each.
         stem: of the file.
         what: what the figure shows, for the caption; empty: the measures' names.
-        names: what the vertical axis of each measure says.
+        names: what the vertical axis of each measure says; without one, the name of its column.
         logs: the measures on a logarithmic axis, of which the mean is geometric.
         more: further warnings.
 
@@ -119,6 +119,7 @@ def over_key(
         `trains`, `stuck` and `diverged`; `height` of a cross in the strip; `best`: empty, `best`, or `low`
         and `high` at an end of the grid.
     """
+    labels = {measure: names.get(measure, measure.replace("_", " ")) for measure in measures}
     axis, rows = x_axis(shown), len(shown.color)
     lost = bool((shown.runs["outcome"] == "diverged").any())
     share = min(0.3, max(0.08, 0.05 * rows)) if lost else 0.0
@@ -142,11 +143,11 @@ def over_key(
         level = None
         if measure == LOSS:
             level = tables.trains_below * float(shown.runs["label_entropy"].median())
-        axes.append(Axis(names[measure], limits=(bottom, high), log=log, level=level, strip=strip))
+        axes.append(Axis(labels[measure], limits=(bottom, high), log=log, level=level, strip=strip))
         frames.append(table)
     frame = _joined(frames)
     geometric = set(measures) <= set(logs)
-    words = [names[m].split(" (")[0] for m in measures]
+    words = [labels[m].split(" (")[0] for m in measures]
     what = what or f"{' and '.join(words)} against the {short_key(shown.x or '')}"
     return Chart(
         stem=stem,
