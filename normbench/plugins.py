@@ -1,4 +1,4 @@
-"""A user's own normalizations, models, activations, data sets and optimisers, beside the built-in ones.
+"""A user's own normalizations, models, activations, data sets and optimizers, beside the built-in ones.
 
 They come from files that are named on the command line (`--plugin my_norm.py`) or in `api.run(plugins=...)`,
 and from installed packages with an entry point in the group `normbench.plugins`. A config never loads code.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -37,6 +38,7 @@ MOVED = {
     "normbench.functional": "normbench.nn.functional",
     "normbench.gates": "normbench.nn.recurrent",
     "normbench.options": "normbench.registry",
+    "normbench.stats": "normbench.stats.intervals and normbench.stats.outcome",
 }
 
 # What can be extended, by the kind of thing that a cell's settings name.
@@ -193,9 +195,17 @@ def _sentence(error: BaseException) -> str:
     """Return what an error says; for a module of normbench that moved, where it is now."""
     if isinstance(error, NormbenchError):
         return str(error)
-    if isinstance(error, ModuleNotFoundError) and error.name in MOVED:
-        return f"{error.name} is {MOVED[error.name]} since version 0.2; change the import"
+    old = _moved(error) if isinstance(error, ImportError) else None
+    if old is not None:
+        return f"{old} is {MOVED[old]} since version 0.2; change the import"
     return f"{type(error).__name__}: {error}"
+
+
+def _moved(error: ImportError) -> str | None:
+    """Return the module that moved and that an import asked for, by its old name; None if there is none."""
+    name = re.match(r"cannot import name '(\w+)'", str(error))  # `from normbench import layers`
+    candidates = (f"{error.name}.{name[1]}", error.name) if name else (error.name,)
+    return next((old for old in candidates if old in MOVED), None)
 
 
 def _line(error: BaseException, path: str) -> str:

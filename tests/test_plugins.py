@@ -254,17 +254,30 @@ def test_an_installed_package_is_found_by_its_entry_point(tmp_path, monkeypatch)
     assert len(plugin.sha256) == 64
 
 
-def test_a_module_that_moved_is_named_with_its_new_place(tmp_path):
-    path = written(tmp_path, "import torch\nfrom normbench.layers import Dropout\n" + NORM)
-    with pytest.raises(NormbenchError, match=r"my_norm.py:2: normbench.layers is normbench.nn.layers since"):
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("from normbench.layers import Dropout", "normbench.layers is normbench.nn.layers since"),
+        ("import normbench.functional as F", "normbench.functional is normbench.nn.functional since"),
+        ("from normbench import layers", "normbench.layers is normbench.nn.layers since"),
+        ("from normbench.stats import wilson", "normbench.stats is normbench.stats.intervals and "),
+        ("from normbench.nn.layers import Nope", "ImportError: cannot import name 'Nope'"),
+        ("from normbench.stats.intervals import Nope", "ImportError: cannot import name 'Nope'"),
+        ("import normbench.nope", "ModuleNotFoundError: No module named 'normbench.nope'"),
+    ],
+)
+def test_a_module_that_moved_is_named_with_its_new_place(line, message, tmp_path):
+    path = written(tmp_path, f"import torch\n{line}\n" + NORM)
+    with pytest.raises(NormbenchError, match=rf"my_norm.py:2: {re.escape(message)}"):
         plugins.load_plugins([path])
 
 
 @pytest.mark.parametrize("old", plugins.MOVED)
-def test_every_module_that_moved_is_where_it_is_said_to_be(old):
-    with pytest.raises(ModuleNotFoundError):
-        importlib.import_module(old)
-    importlib.import_module(plugins.MOVED[old])
+def test_every_module_that_moved_is_where_it_is_said_to_be(old, tmp_path):
+    with pytest.raises(NormbenchError, match=f"{old} is .* since version 0.2"):
+        plugins.load_plugins([written(tmp_path, f"from {old} import Nope\n")])
+    for new in plugins.MOVED[old].split(" and "):
+        importlib.import_module(new)
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())

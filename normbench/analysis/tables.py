@@ -51,6 +51,7 @@ class Tables:
             of the run in `runs` and replaces `run_id`.
         swept: the swept keys, which are columns of `runs`.
         warnings: sentences about what is missing or damaged.
+        notes: sentences about what the records do not tell and what is assumed instead.
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class Tables:
     metrics: pd.DataFrame
     swept: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -141,8 +143,10 @@ def load_tables(
         }
     runs = _judge(runs, config, again=trains_below is not None)
     runs["refining"] = _refining(runs, config, folder)
+    notes: list[str] = []
     if runs["decided"].isna().any():
-        runs["decided"] = runs["decided"].fillna(_decided(runs))
+        decided, notes = _decided(runs)
+        runs["decided"] = runs["decided"].fillna(decided)
     warnings = list(runs.attrs.pop("warnings"))
     try:
         metrics = read_metrics(folder)
@@ -152,7 +156,8 @@ def load_tables(
         metrics = no_rows(METRICS)
         warnings.append(str(error))
     name = str(config.get("name") or folder.name)
-    return Tables(folder, name, config, runs, _by_position(metrics, runs), swept, tuple(warnings))
+    metrics = _by_position(metrics, runs)
+    return Tables(folder, name, config, runs, metrics, swept, tuple(warnings), tuple(notes))
 
 
 def _check_config(config: dict[str, Any], path: Path) -> None:
@@ -192,24 +197,39 @@ def _refining(runs: pd.DataFrame, config: dict[str, Any], folder: Path) -> pd.Se
     return runs[RATE].isin(between) if between and RATE in runs.columns else none
 
 
-def _decided(runs: pd.DataFrame) -> pd.Series[Any]:
-    """Return which swept keys each run decides, for records of version 0.1, which do not say it.
+def _decided(runs: pd.DataFrame) -> tuple[pd.Series[Any], list[str]]:
+    """Return which swept keys each run decides, for records of version 0.1, which do not say it, and notes.
 
-    The normalizations are asked with their default options. One that is not registered decides nothing.
+    The normalizations are asked with their default options. One that cannot be asked decides nothing; a note
+    names it.
     """
     import pandas as pd
 
+    notes: list[str] = []
     keys = pd.Series("none", index=runs.index, dtype=object)
     if {ACTIVATION, POSITION} & set(runs.columns) and VARIANT in runs.columns:
-        from normbench.norms import NORMS  # lazily: it imports torch
-
-        for name in set(runs[VARIANT].dropna()) & set(NORMS):
-            sets = [key for key in NORMS[name](name=name).sets() if key in runs.columns]
-            keys[runs[VARIANT] == name] = " ".join(sets) or "none"
+        found = {name: _sets(name) for name in sorted(set(runs[VARIANT].dropna()))}
+        for name, sets in found.items():
+            keys[runs[VARIANT] == name] = " ".join(key for key in sets or () if key in runs.columns) or "none"
+        unknown = ", ".join(name for name, sets in found.items() if sets is None)
+        if unknown:
+            notes.append(f"what norm {unknown} decides is not recorded: taken to decide no swept key")
     if {DROPOUT_RATE, DROPOUT_PLACEMENT} <= set(runs.columns):
         nowhere = runs[DROPOUT_PLACEMENT] == "none"
         keys[nowhere] = keys[nowhere].str.replace("none", "") + f" {DROPOUT_RATE}"
-    return keys
+    return keys, notes
+
+
+def _sets(name: str) -> tuple[str, ...] | None:
+    """Return the keys that a normalization with default options sets, or None if it cannot be asked."""
+    from normbench.norms import NORMS  # lazily: it imports torch
+
+    if name not in NORMS:
+        return None
+    try:
+        return tuple(NORMS[name](name=name).sets())
+    except ValueError:  # of pydantic: an option has no default
+        return None
 
 
 def _judge(runs: pd.DataFrame, config: dict[str, Any], again: bool) -> pd.DataFrame:

@@ -51,7 +51,8 @@ def verify(folder: Path | str, correction: Correction = "holm", write: bool = Tr
         from normbench.records import write_csv
 
         write_csv(folder / "claims.csv", COLUMNS, [list(verdict_row(one).values()) for one in verdicts])
-    return Verified(folder, tables.name, verdicts, [*tables.warnings, *_missing(tables)])
+    notes = [f"{folder / 'runs.csv'}: {note}" for note in tables.notes]
+    return Verified(folder, tables.name, verdicts, [*tables.warnings, *notes, *_missing(tables)])
 
 
 def verdict_row(one: Verdict) -> dict[str, Any]:

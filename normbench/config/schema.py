@@ -1,4 +1,4 @@
-"""The file format as pydantic models; the options of data, models, optimisers come from registries."""
+"""The file format as pydantic models; the options of data, models, optimizers come from registries."""
 
 from __future__ import annotations
 

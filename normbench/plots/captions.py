@@ -46,7 +46,7 @@ def warnings(tables: Tables, shown: View, *more: str) -> tuple[str, ...]:
     """Return what a reader must know: how runs were chosen, what is left out, then `more`."""
     unknown = int(tables.runs["outcome"].isna().sum())
     left_out = f"{unknown} {_runs(unknown)} without an outcome and left out" if unknown else ""
-    return tuple(text for text in (*shown.notes, left_out, *more) if text)
+    return tuple(text for text in (*tables.notes, *shown.notes, left_out, *more) if text)
 
 
 def lost_text(shown: View) -> str:

@@ -11,6 +11,8 @@ from normbench import api, plots, plugins
 from normbench.analysis.judge import judge_all
 from normbench.analysis.tables import load_tables
 from normbench.analysis.variants import spread
+from normbench.analysis.verify import verify
+from normbench.norms import NORMS
 
 PLUGIN = '''
 from typing import Literal
@@ -136,14 +138,55 @@ def test_it_is_drawn_as_the_built_in(folders):
         np.testing.assert_array_equal(own, line)
 
 
-def test_records_of_version_0_1_do_not_have_the_column_and_read_the_same(folders, tmp_path):
-    """The registry answers for built-in normalizations whose records do not say what they decide."""
-    old = tmp_path / "x"
+def without_column(folder, place):
+    """Return a copy of a results folder as version 0.1 wrote it."""
+    old = place / "x"
     old.mkdir()
     for name in ("config.yaml", "metrics.csv", "runs.csv"):
-        (old / name).write_bytes((folders[0] / name).read_bytes())
+        (old / name).write_bytes((folder / name).read_bytes())
     runs = pd.read_csv(old / "runs.csv", dtype=str, keep_default_na=False)
     runs.drop(columns="decided").to_csv(old / "runs.csv", index=False)
-    tables = load_tables(old)
+    return old
+
+
+def test_records_of_version_0_1_do_not_have_the_column_and_read_the_same(folders, tmp_path):
+    """The registry answers for built-in normalizations whose records do not say what they decide."""
+    tables = load_tables(without_column(folders[0], tmp_path))
     expected = load_tables(folders[0]).runs["decided"]
     assert [set(keys.split()) for keys in tables.runs["decided"]] == [set(keys.split()) for keys in expected]
+    assert not tables.notes
+
+
+REQUIRED = """
+from typing import Literal
+from normbench.norms import NORMS
+from normbench.norms.selu import Selu
+
+
+@NORMS.add
+class OwnSELU(Selu):
+    \"\"\"SELU under another name, with an option that must be given.\"\"\"
+
+    name: Literal["own_selu"] = "own_selu"
+    needed: float
+"""
+
+
+@pytest.mark.parametrize("registered", [False, True], ids=["not registered", "an option without a default"])
+def test_what_nothing_tells_of_version_0_1_is_said(registered, folders, tmp_path):
+    """Guards against a variant that is grouped on a guess, or a traceback in its place."""
+    old = without_column(folders[1], tmp_path)
+    with plugins.unchanged():
+        for name in OWN:
+            NORMS.entries.pop(name)
+        if registered:
+            (tmp_path / "own.py").write_text(REQUIRED, encoding="utf-8")
+            plugins.load_plugins([tmp_path / "own.py"])
+        tables = load_tables(old)
+        (figure,) = dict(plots.draw(tables, ["rate"])).values()
+        verified = verify(old, write=False)
+    assert set(tables.runs["decided"]) == {"none"}
+    (note,) = tables.notes
+    assert "own_selu, own_weightnorm" in note
+    assert any(note in " ".join(text.get_text().split()) for text in figure.texts)
+    assert f"{old / 'runs.csv'}: {note}" in verified.missing
