@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help quickstart test fuzz pairs check lint format types schema schema-check check-quickstart benchmark-peers benchmarks clean
+.PHONY: help quickstart test fuzz pairs check lint format types schema schema-check check-quickstart pages benchmark-peers benchmarks clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -30,7 +30,7 @@ lint: $(VENV)/.installed-dev  ## style and format, nothing is changed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/.installed-dev  ## mend style and format
+format: $(VENV)/.installed-dev  ## fix style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -44,7 +44,7 @@ pages: $(VENV)/.installed  ## write the generated pages of docs/
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/claims_table.py
 
-schema-check: $(VENV)/.installed  ## is the committed schema fresh?
+schema-check: $(VENV)/.installed  ## check that the committed schema is up to date
 	@$(BIN)/normbench schema | diff normbench.schema.json - \
 	  || { echo "normbench.schema.json is stale; run: make schema"; exit 1; }
 
