@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import os
 import platform
 import re
 import statistics
@@ -44,7 +45,9 @@ def origin() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the short hash of the checkout."""
+    """Return the short hash of the checkout, or what `COMMIT` says where the git folder is missing."""
+    if said := os.environ.get("COMMIT"):
+        return said
     changed = [f":!{path}" for path in WRITTEN]
     short = _git("rev-parse", "--short", "HEAD")
     return short + ("+" if _git("status", "--porcelain", "--", ".", *changed) else "")
@@ -74,7 +77,9 @@ def write(name: str, rows: Sequence[Mapping[str, object]], others_stay: bool = F
         others_stay: whether existing rows stay, with their own origin.
     """
     path = HERE / "results" / f"{name}.csv"
-    new: list[dict[str, object]] = [{**row, **origin()} for row in rows]
+    new: list[dict[str, object]] = [
+        {**row, **origin(), **row} for row in rows
+    ]  # a row may name its own processor
     if others_stay:
         with path.open(newline="", encoding="utf-8") as file:
             kept = list(csv.DictReader(file))

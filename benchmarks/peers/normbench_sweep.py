@@ -17,7 +17,9 @@ LAUNCHER = "processes" if "--processes" in sys.argv else "local"
 
 
 def config(work: Work) -> str:
-    model = {"name": work.model, "norm": work.norm, "depth": work.depth, "width": work.width}
+    # torch's weight_norm does not set its scale from data
+    norm = {"name": "weightnorm", "init_from_data": False} if work.norm == "weightnorm" else work.norm
+    model = {"name": work.model, "norm": norm, "depth": work.depth, "width": work.width}
     if work.model != "lstm":
         model["activation"] = work.activation
     if work.model == "cnn":

@@ -44,7 +44,7 @@ def plot(
     ] = None,
     layer: Annotated[
         Optional[str],
-        typer.Option(metavar="LAYER", help="Layer that a probe's figure shows, such as hidden.0."),
+        typer.Option("--layer", metavar="LAYER", help="Layer that a probe's figure shows, such as hidden.0."),
     ] = None,
     quantity: Annotated[
         Optional[list[str]],
