@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from normbench.analysis.tables import Tables, load_tables
-from normbench.config import load_config
+from normbench.config import Experiment, load_config
 from normbench.launch.reporter import Reporter
 from normbench.launch.session import Finished, Session, SessionOptions
+from normbench.names import EXECUTORS
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, choose_device, make_plan
-from normbench.plugins import load_plugins
+from normbench.plugins import load_plugins, used_by
 
 
 def plan(
@@ -44,7 +45,20 @@ def plan(
     load_plugins(plugins)
     experiment = load_config(config, overrides)
     device = choose_device(device)
-    return make_plan(experiment, data_dir, device, executor, free_memory(device))
+    executors, notes = _check_plugins(experiment, data_dir, device, executor)
+    return make_plan(experiment, data_dir, device, executor, free_memory(device), executors, notes)
+
+
+def _check_plugins(
+    experiment: Experiment, data_dir: str | Path | None, device: str, executor: str
+) -> tuple[Mapping[str, str], Sequence[str]]:
+    """Return the executors that train the plug-ins of a config right, and what to say about them."""
+    if executor not in EXECUTORS or not any(used_by(cell.settings) for cell in experiment.cells):
+        return {}, ()
+    from normbench.fidelity import check_plugins  # lazily: most plans need no engine
+
+    found = check_plugins(experiment, None if data_dir is None else Path(data_dir), device, executor)
+    return found.executors, found.notes
 
 
 def run(

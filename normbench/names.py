@@ -29,6 +29,6 @@ NET = "net"  # the layer of what a probe measures of the whole net
 
 # Choices of the command line.
 DEVICES = ("auto", "cpu", "cuda", "mps")
-EXECUTORS = ("auto", "vectorized", "looped")
+EXECUTORS = ("auto", "vectorized", "looped", "eager")
 LAUNCHERS = ("auto", "local", "processes")
 FORMATS = ("png", "svg", "pdf")

@@ -11,7 +11,7 @@ ROOT = Path(normbench.__file__).parent
 ORDER = (  # from the ground up
     *("errors", "_version", "names", "seeding", "registry", "nn", "stats"),
     *("data", "norms", "models", "optimizers", "probes", "measures"),
-    *("config", "plugins", "planning", "engine", "records", "launch"),
+    *("config", "plugins", "planning", "engine", "fidelity", "records", "launch"),
     *("analysis", "plots", "recipes", "api", "cli", "__init__", "__main__"),
 )
 FILES = sorted(ROOT.rglob("*.py"))

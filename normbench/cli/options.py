@@ -27,6 +27,7 @@ class Executor(str, Enum):
     auto = "auto"
     vectorized = "vectorized"
     looped = "looped"
+    eager = "eager"
 
 
 class Launcher(str, Enum):

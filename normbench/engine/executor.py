@@ -20,7 +20,7 @@ from normbench.engine import step as programs
 from normbench.engine.batches import Batch
 from normbench.engine.state import StackState, Tensors, part
 from normbench.engine.step import Data, Key
-from normbench.engine.trace import Program, traced
+from normbench.engine.trace import traced
 from normbench.optimizers.base import Optimizer
 from normbench.probes import Probe
 
@@ -93,7 +93,7 @@ class Executor(ABC):
         # The tensors for which slots and programs were made. A state has new ones when a run has left.
         self._made_for: tuple[Tensors, Tensors] = {}, {}
         self._slots: list[Slot] = []
-        self._programs: dict[Hashable, Program] = {}
+        self._programs: dict[Hashable, Callable[..., Mapping[Any, Tensor]]] = {}
 
     # What an executor decides
 
@@ -259,7 +259,7 @@ class Executor(ABC):
         state: StackState,
         batch: Batch,
         hyper: Mapping[str, Tensor] | None = None,
-    ) -> Iterator[dict[Any, Tensor]]:
+    ) -> Iterator[Mapping[Any, Tensor]]:
         """Run a function on every slot, traced, and yield what it returns for each.
 
         Args:
@@ -280,8 +280,14 @@ class Executor(ABC):
             if program is None:
                 layout = slot.own + Layout({"x": own.x, "y": own.y}, own.noise, numbers)
                 flat = _flat(function, layout, list(state.optimizer), own.shared)
-                program = self._programs[name] = traced(self._key(name, tensors), flat, tensors)
+                program = self._programs[name] = self._program(name, flat, tensors)
             yield program(*tensors)
+
+    def _program(
+        self, name: Hashable, function: Callable[..., Mapping[Any, Tensor]], tensors: Sequence[Tensor]
+    ) -> Callable[..., Mapping[Any, Tensor]]:
+        """Return the function as a trace, made with these tensors."""
+        return traced(self._key(name, tensors), function, tensors)
 
     def _key(self, name: Hashable, tensors: Sequence[Tensor]) -> Hashable:
         """Return what identifies a program among those of all stacks."""

@@ -15,18 +15,20 @@ from normbench.engine.batches import Batch, BatchSampler, noise_shapes
 from normbench.engine.checkpoint import UnfitError
 from normbench.engine.evaluation import Evaluator, Scores
 from normbench.engine.events import Evaluation, Event, Layers, RunEnd
+from normbench.engine.eager import Eager
 from normbench.engine.executor import Executor
 from normbench.engine.looped import Looped
 from normbench.engine.probing import Probing
 from normbench.engine.state import StackState, Tensors, holds, initial_model, initial_state
 from normbench.engine.vectorized import Vectorized
+from normbench.nn.holding import trained
 from normbench.probes import Probe
 
 if TYPE_CHECKING:
     from normbench.config import Settings
     from normbench.planning.runs import RunSpec
 
-EXECUTORS: dict[str, type[Executor]] = {one.name: one for one in (Vectorized, Looped)}
+EXECUTORS: dict[str, type[Executor]] = {one.name: one for one in (Vectorized, Looped, Eager)}
 CHECK_EVERY = 25  # steps between checks of the losses; each check waits for the device
 
 
@@ -83,7 +85,7 @@ class StackTrainer:
         self.sampler = BatchSampler(dataset, [run.seed for run in self.runs], data.batch_size, data.augment)
         model = self._initial_model(self.runs[0])
         self.sampler.noise_shapes = noise_shapes(model, self._first_images(self.runs[0]))
-        self.parameters = sum(p.numel() for p in model.parameters())
+        self.parameters = sum(p.numel() for p in trained(model).values())
         self.executor = EXECUTORS[executor](model, self.settings.optimizer, (key, str(self.device)))
         self.evaluator = Evaluator(self.executor, dataset, self.sampler, train.eval_size)
         served = [probe for probe in probes if probe.refuses(model, self.settings) is None]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from normbench.models.build import build_net
 from normbench.models.init import initialize, initialize_from_batch
+from normbench.nn.holding import trained, untrained
 
 if TYPE_CHECKING:
     from normbench.planning.runs import RunSpec
@@ -29,8 +30,8 @@ class StackState:
     Attributes:
         step: number of updates made so far.
         lanes: for each run that is left, its index in the stack's list of runs, in the order of the run axis.
-        params: parameters of the nets by name, (R, ...).
-        buffers: buffers of the nets by name, (R, ...).
+        params: trained parameters of the nets by name, (R, ...).
+        buffers: buffers and parameters that are not trained, by name, (R, ...).
         optimizer: tensors of the optimizer by its name for them and by parameter, (R, ...).
         train_loss: sum of the batches' mean losses since the last evaluation, (R,), float64 (float32 on mps,
             which has no float64).
@@ -112,7 +113,7 @@ def part(tensors: Mapping[str, Tensor], lanes: slice | int) -> Tensors:
 
 def holds(state: StackState, model: nn.Module) -> bool:
     """Return whether the state has exactly the parameters and buffers of this net."""
-    parts = [(state.params, model.named_parameters()), (state.buffers, model.named_buffers())]
+    parts = [(state.params, trained(model).items()), (state.buffers, untrained(model).items())]
     return all(
         {name: tensor.shape[1:] for name, tensor in tensors.items()} == {name: t.shape for name, t in named}
         for tensors, named in parts
@@ -152,15 +153,15 @@ def initial_state(models: Sequence[nn.Module], runs: Sequence[RunSpec], device: 
     def stacked(named: Sequence[Tensors]) -> Tensors:
         return {name: torch.stack([named[lane][name] for lane in padded]).to(device) for name in named[0]}
 
-    params = stacked([{name: p.detach() for name, p in net.named_parameters()} for net in models])
+    params = stacked([{name: p.detach() for name, p in trained(net).items()} for net in models])
     precise = torch.float32 if device.type == "mps" else torch.float64
     sums = [torch.zeros(len(padded), dtype=precise, device=device) for _ in range(3)]
     return StackState(
         step=0,
         lanes=lanes,
         params=params,
-        buffers=stacked([dict(net.named_buffers()) for net in models]),
-        optimizer=runs[0].settings.optimizer.state(params),
+        buffers=stacked([untrained(net) for net in models]),
+        optimizer=runs[0].settings.optimizer.initial_state(params),
         train_loss=sums[0],
         train_correct=sums[1],
         since=0,

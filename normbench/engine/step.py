@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from normbench.engine.randomness import NoHiddenRandomness
 from normbench.nn.functional import cross_entropy
+from normbench.nn.holding import holding
 from normbench.nn.layers import noise
 from normbench.optimizers.base import Optimizer
 from normbench.probes import OneBatch, Probe, RunView
@@ -25,21 +25,24 @@ Data = tuple[Tensor, Tensor, Tensors]  # x, y and the uniform numbers of the noi
 Mapped = Callable[..., Any]
 
 
-def forward(net: nn.Module, params: Tensors, buffers: Tensors, data: Data) -> tuple[Tensor, Tensor]:
-    """Run the net of one run on a batch. Its layers may change their buffers in place.
+def forward(
+    net: nn.Module, params: Tensors, buffers: Tensors, data: Data, *, stay: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Run the net of one run on a batch. Its layers may change their buffers.
 
     Args:
         net: the module, in training or inference mode.
         params: its parameters by name, without a run axis.
-        buffers: its buffers by name, without a run axis.
+        buffers: its buffers, and the parameters that are not trained, by name, without a run axis.
         data: x (B, ...), y (B,) and noise.
+        stay: leave these tensors in the net, for a backward pass that runs parts of the net again.
 
     Returns:
         The mean loss in nats and the accuracy, 0-dimensional.
     """
     x, y, numbers = data
-    with noise(numbers), NoHiddenRandomness():
-        logits = functional_call(net, (params, buffers), (x,))
+    with noise(numbers), NoHiddenRandomness(), holding(net, params, buffers, stay=stay):
+        logits = net(x)
     correct = (logits.argmax(-1) == y).to(logits.dtype).mean()
     return cross_entropy(logits, y), correct
 

@@ -10,7 +10,9 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
+from normbench.nn.holding import holding
 from normbench.nn.layers import Noisy
 from normbench.registry import Options
 from normbench.seeding import generator
@@ -71,25 +73,42 @@ class Init(Options):
 
 @torch.no_grad()
 def initialize(model: nn.Module, init: Init, seed: int) -> None:
-    """Draw the weights and biases of all layers of the model, in place.
+    """Draw the weights and biases of the layers that ask for it, in place.
 
-    Layers are modules with a `weight` of two or more dimensions; gains and offsets of normalizations keep
-    their values. Parameters with equal names and shapes start equal in all variants with this seed.
-    Afterwards, modules with a method `start(init, rng)` set what starts in another way, such as the bias of a
-    gate; `rng(part)` returns the generator for this part of the module.
+    A layer asks by the attribute `takes_init`. normbench's `Linear` and `Conv2d` have it, and whatever the
+    `wrap` of a normalization returns. All other parameters keep the values that they were made with, such as
+    gains of a normalization, and layers of a user's model that did not pass through `wrap`. Parameters with
+    equal names and shapes start equal in all variants with this seed. Afterwards, modules with a method
+    `start(init, rng)` set what starts in another way, such as the bias of a gate; `rng(part)` returns the
+    generator for this part of the module.
     """
     for name, module in model.named_modules():
         weight = getattr(module, "weight", None)
-        if not isinstance(weight, nn.Parameter) or weight.dim() < 2:
+        if not (getattr(module, "takes_init", False) and isinstance(weight, Tensor) and weight.dim() >= 2):
             continue
         drawn = init.weights(weight.shape, generator(seed, "init", f"{name}.weight"))
-        weight.copy_(drawn * getattr(module, "init_scale", 1.0))  # Fixup layers have a factor
+        _set_weight(module, drawn * getattr(module, "init_scale", 1.0))  # Fixup layers have a factor
         if isinstance(getattr(module, "bias", None), nn.Parameter):
             fan_in = math.prod(weight.shape[1:])
             module.bias.copy_(init.bias(module.bias.shape, fan_in, generator(seed, "init", f"{name}.bias")))
     for name, module in model.named_modules():
         if hasattr(module, "start"):
             module.start(init, lambda part, name=name: generator(seed, "init", f"{name}.{part}"))
+
+
+def _set_weight(module: nn.Module, drawn: Tensor) -> None:
+    """Set the weight of a layer, or the parameters that torch's parametrizations compute it from."""
+    own = module._parameters
+    if own.get("weight") is not None:
+        own["weight"].copy_(drawn)
+    elif parametrize.is_parametrized(module, "weight"):
+        try:
+            module.weight = drawn  # by the inverse of the parametrization
+        except (NotImplementedError, RuntimeError, ValueError):  # it has none
+            module.parametrizations["weight"].original.copy_(drawn)  # type: ignore[index, union-attr]
+    elif "weight_v" in own and "weight_g" in own:  # torch.nn.utils.weight_norm, which came before them
+        own["weight_v"].copy_(drawn)
+        own["weight_g"].copy_(torch.linalg.vector_norm(drawn.flatten(1), dim=1).view_as(own["weight_g"]))
 
 
 @contextmanager
@@ -102,12 +121,11 @@ def as_trained(model: nn.Module) -> Iterator[None]:
         if isinstance(module, Noisy):
             module.eval()
     try:
-        yield
+        with holding(model, {}, buffers):
+            yield
     finally:
         for module, mode in training.items():
             module.training = mode
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
 
 
 @torch.no_grad()

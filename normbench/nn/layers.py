@@ -27,7 +27,13 @@ def noise(numbers: Mapping[str, Tensor]) -> Iterator[None]:
 
 
 class Linear(nn.Linear):
-    """y = x W' + b with W (out, in), like `torch.nn.Linear`."""
+    """y = x W' + b with W (out, in), like `torch.nn.Linear`.
+
+    Attributes:
+        takes_init: `model.init` draws its weight and bias (`normbench.models.init`).
+    """
+
+    takes_init = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in) to (B, out)."""
@@ -35,7 +41,9 @@ class Linear(nn.Linear):
 
 
 class Conv2d(nn.Conv2d):
-    """The same as `torch.nn.Conv2d`."""
+    """The same as `torch.nn.Conv2d`, with weights that `model.init` draws."""
+
+    takes_init = True
 
 
 class Noisy(nn.Module):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import functools
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +36,16 @@ class Normalization(Named):
     needs_branches: ClassVar[bool] = False
     no_second_derivative: ClassVar[str] = ""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Mark what the methods of a subclass hand out, so that `model.init` draws its weights."""
+        super().__init_subclass__(**options)
+        for name in ("wrap", "wrap_classifier", "wrap_in_branch"):
+            if name in cls.__dict__:
+                setattr(cls, name, _drawn_by_init(cls.__dict__[name]))
+
     def wrap(self, layer: nn.Module) -> nn.Module:
         """Return the layer that replaces a linear or convolution layer (weight normalization)."""
-        return layer
+        return taking_init(layer)
 
     def wrap_classifier(self, layer: nn.Module) -> nn.Module:
         """Return the layer that replaces the last linear layer of the net; by default as `wrap`."""
@@ -135,6 +144,24 @@ class Normalization(Named):
     def refuses_features(self, features: int, images: bool) -> str | None:
         """Return why a layer with this many features cannot be normalized, or None."""
         return None
+
+
+def taking_init(layer: nn.Module) -> nn.Module:
+    """Mark a layer, and the linear and convolution layers inside it, as drawn by `model.init`; return it."""
+    for part in layer.modules():
+        if part is layer or isinstance(part, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+            part.takes_init = True  # type: ignore[assignment]
+    return layer
+
+
+def _drawn_by_init(wrap: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """Return a method that marks the layer that another returns."""
+
+    @functools.wraps(wrap)
+    def marking(*args: Any, **options: Any) -> nn.Module:
+        return taking_init(wrap(*args, **options))
+
+    return marking
 
 
 class Affine(nn.Module):

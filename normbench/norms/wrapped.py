@@ -18,9 +18,11 @@ class Wrapped(nn.Module):
 
     Attributes:
         scale_invariant: whether `effective()` ignores the scale of `weight`.
+        takes_init: `model.init` draws `weight` and `bias`.
     """
 
     scale_invariant = False
+    takes_init = True
 
     weight: Tensor
     bias: Tensor | None

@@ -24,6 +24,7 @@ class Adam(Optimizer):
 
     paper: ClassVar[str] = "Kingma & Ba 2015, arXiv:1412.6980"
     per_run: ClassVar[tuple[str, ...]] = ("lr", "weight_decay", "beta1", "beta2", "eps")
+    stacked: ClassVar[bool | None] = True
     decoupled: ClassVar[bool] = False
 
     def state(self, params: Tensors) -> dict[str, Tensors]:

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor
+from torch.func import vmap
 
+from normbench.nn.torch_private import tree_map
 from normbench.registry import Named, Options
 
 Tensors = dict[str, Tensor]
@@ -48,6 +50,9 @@ class Optimizer(Named):
     Class attributes:
         per_run: options in which the runs of one stack may differ.
         switches: options whose arithmetic is left out if they are 0 for all runs of a stack.
+        stacked: false if `state` and `update` are written for one run, as a layer is: the engine maps them
+            over the runs. True if they take tensors with a run axis in front, (R, ...), and numbers (R,).
+            None, for a class that does not say it: written for one run, after a check that it is.
     """
 
     lr: float = Field(0.1, gt=0, description="learning rate, for gradients of the mean loss of a batch")
@@ -59,6 +64,7 @@ class Optimizer(Named):
 
     per_run: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
     switches: ClassVar[tuple[str, ...]] = ("weight_decay", "momentum")
+    stacked: ClassVar[bool | None] = None
 
     @field_validator("schedule", mode="before")
     @classmethod
@@ -70,14 +76,14 @@ class Optimizer(Named):
         return self.model_dump(mode="json", exclude=set(self.per_run))
 
     def state(self, params: Tensors) -> dict[str, Tensors]:
-        """Return the initial state: for each of its names, one tensor per parameter."""
+        """Return the initial state: for each of its names, one tensor per parameter, by the same names."""
         return {}
 
     def numbers(self, hyper: Tensors, step: int) -> Tensors:
         """Return the numbers that `update` needs at update number `step` (from 0), (R,) each.
 
         `hyper` holds the options of `per_run`, (R,) each, with the schedule applied to lr. Options of
-        `switches` that are 0 for all runs of the stack are missing.
+        `switches` that are 0 for all runs of the stack are missing. Only element-wise arithmetic is allowed.
         """
         return hyper
 
@@ -85,12 +91,23 @@ class Optimizer(Named):
         """Update params and state in place. It is traced, so it may use tensor operations only.
 
         Args:
-            params: parameters by name, (R, ...) each.
+            params: parameters by name; with `stacked` (R, ...) each.
             grads: gradients by name, not to be changed.
             state: the state, as `state` returns it.
-            hyper: the numbers of this step, as `numbers` returns them.
+            hyper: the numbers of this step, as `numbers` returns them, 0-dimensional; with `stacked` (R,).
         """
         raise NotImplementedError
+
+    def initial_state(self, params: Tensors) -> dict[str, Tensors]:
+        """Return the initial state of stacked runs, (R, ...) each, for parameters (R, ...)."""
+        if self.stacked:
+            return self.state(params)
+        runs = len(next(iter(params.values()))) if params else 0
+        states = [self.state({name: param[run] for name, param in params.items()}) for run in range(runs)]
+        return {
+            what: {name: torch.stack([one[what][name] for one in states]) for name in tensors}
+            for what, tensors in (states[0] if states else {}).items()
+        }
 
     def apply(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors) -> None:
         """Clip the gradients if `clip_norm` is set, then update params and state in place.
@@ -103,11 +120,31 @@ class Optimizer(Named):
         """
         if self.clip_norm is not None:
             grads = clip(grads, self.clip_norm)
-        self.update(params, grads, state, hyper)
+        if self.stacked:
+            self.update(params, grads, state, hyper)
+        else:
+            self._update_each(params, grads, state, hyper)
+
+    def _update_each(
+        self, params: Tensors, grads: Tensors, state: dict[str, Tensors], hyper: Tensors
+    ) -> None:
+        """Update stacked runs by a rule that is written for one run."""
+        groups = (params, grads, state, hyper)
+        if len(next(iter(params.values()))) == 1:  # a single run needs no mapping: views without the axis
+            self.update(*tree_map(lambda tensor: tensor.squeeze(0), groups))
+            return
+
+        def one(*groups: Any) -> tuple[()]:
+            self.update(*groups)
+            return ()
+
+        vmap(one)(*groups)
 
 
 def per_run(value: Tensor, like: Tensor) -> Tensor:
-    """Return the value (R,) in a shape that multiplies `like` (R, ...)."""
+    """Return the value (R,) in a shape that multiplies `like` (R, ...); a single number as it is."""
+    if value.dim() == 0:
+        return value
     return value.view(-1, *[1] * (like.dim() - 1))
 
 

@@ -24,6 +24,7 @@ class RMSprop(Optimizer):
 
     paper: ClassVar[str] = "Tieleman & Hinton 2012, lecture 6.5, as torch.optim.RMSprop"
     per_run: ClassVar[tuple[str, ...]] = ("lr", "weight_decay", "alpha", "eps", "momentum")
+    stacked: ClassVar[bool | None] = True
 
     def state(self, params: Tensors) -> dict[str, Tensors]:
         """Return zeros for the running mean of the squared gradient and for the momentum."""

@@ -22,6 +22,7 @@ class SGD(Optimizer):
 
     paper: ClassVar[str] = "Sutskever et al. 2013, as torch.optim.SGD"
     per_run: ClassVar[tuple[str, ...]] = ("lr", "weight_decay", "momentum")
+    stacked: ClassVar[bool | None] = True
 
     def state(self, params: Tensors) -> dict[str, Tensors]:
         """Return zeros for the momentum."""

@@ -125,7 +125,7 @@ class Estimate:
         images = (evaluations - 1) * each_evaluation + info.test + info.val
         steps = train.steps + sum(times * each for times, each in self._measurements(stack).values())
         flops = float(count) * (steps * self.step_flops(settings) + images * cost.forward_flops)
-        programs = count if stack.executor == "looped" else 1
+        programs = 1 if stack.executor == "vectorized" else count
         batches = -(-images * max(count, 2) // EVAL_ROWS)
         starts = (steps + batches / 3) * programs * cost.layers * LAYER_SECONDS
         return StackCost(

@@ -14,6 +14,7 @@ from normbench.models.base import Dropout, Model
 from normbench.models.build import build_net
 from normbench.models.init import Init
 from normbench.nn.functional import second_derivatives
+from normbench.nn.holding import trained, untrained
 
 IMAGES = 2  # run through a net: the fewest from which statistics of a batch can be computed
 MOST_KNOWN = 16_384  # bounds the cache of a long-lived process
@@ -109,7 +110,7 @@ def measure(model: Model, input_shape: tuple[int, ...], classes: int) -> NetCost
             layers += 1
 
     # In evaluation mode, since ghost batches of a fixed size need more images than these.
-    net = build_net(model, input_shape, classes).eval()
+    net = build_net(model, input_shape, classes).to(torch.get_default_dtype()).eval()
     for module in net.modules():
         if hasattr(module, "fused"):  # a kernel for a whole sequence calls no layer that could be counted
             module.fused = False  # type: ignore[assignment]
@@ -120,8 +121,8 @@ def measure(model: Model, input_shape: tuple[int, ...], classes: int) -> NetCost
     with torch.random.fork_rng(devices=[]), second_derivatives():  # torch's own operations start faster
         net(torch.zeros(IMAGES, *input_shape))
     return NetCost(
-        parameters=_numbers(net.parameters()),
-        buffers=_numbers(net.buffers()),
+        parameters=_numbers(trained(net).values()),
+        buffers=_numbers(untrained(net).values()),
         forward_flops=products,
         train_flops=needed,
         activations=activations,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Plan:
         remarks: sentences for the user about the config.
         searches: one for each cell (all its learning rates together) and seed that is searched.
         memory: bytes that are free on the device; stacks are divided until they fit.
+        executors: by what the runs of a stack have in common: the executor to take instead of the usual one.
     """
 
     experiment: Experiment
@@ -51,6 +52,7 @@ class Plan:
     remarks: tuple[str, ...] = ()
     searches: tuple[Search, ...] = ()
     memory: float = math.inf
+    executors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
@@ -89,7 +91,12 @@ class Plan:
         for run_ids in map(set, rounds):
             runs = [run for run in self.runs if run.run_id in run_ids]
             stacks += form_stacks(
-                runs, self.device, executor or self.executor, self.data_dir, self.experiment.probes
+                runs,
+                self.device,
+                executor or self.executor,
+                self.data_dir,
+                self.experiment.probes,
+                self.executors,
             )
         room = self.memory / workers - (PROCESS_BYTES if self.device == "cpu" else 0.0)
         return divide_to_fit(stacks, self.data_dir, room)
@@ -113,6 +120,8 @@ def make_plan(
     device: str = "auto",
     executor: str = "auto",
     memory: float = math.inf,
+    executors: Mapping[str, str] | None = None,
+    remarks: Sequence[str] = (),
 ) -> Plan:
     """Return the plan of an experiment.
 
@@ -122,6 +131,8 @@ def make_plan(
         device: one of `DEVICES`.
         executor: one of `EXECUTORS`.
         memory: bytes that the stacks may take on the device.
+        executors: with `auto`, those to take in place of the usual ones, by `stack_key`.
+        remarks: sentences for the user.
 
     Raises:
         PlanError: the device or executor is unknown or absent, or some combinations cannot be trained.
@@ -145,7 +156,7 @@ def make_plan(
             for seed in experiment.seeds
         ]
     searches = _searches(experiment, runs, content)
-    remarks = [*experiment.merged, *experiment.warnings, *unmeasured]
+    remarks = [*experiment.merged, *experiment.warnings, *unmeasured, *remarks]
     return Plan(
         experiment=experiment,
         runs=tuple(runs),
@@ -156,6 +167,7 @@ def make_plan(
         remarks=(*remarks, *(search.note for search in searches[:1])),
         searches=searches,
         memory=memory,
+        executors=executors or {},
     )
 
 

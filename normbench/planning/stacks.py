@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,12 @@ def stack_key(settings: Settings, in_common: Callable[[Any], str] = _in_common) 
 
 
 def form_stacks(
-    runs: Sequence[RunSpec], device: str, executor: str, data_dir: Path | None, probes: Iterable[Probe]
+    runs: Sequence[RunSpec],
+    device: str,
+    executor: str,
+    data_dir: Path | None,
+    probes: Iterable[Probe],
+    executors: Mapping[str, str],
 ) -> tuple[Stack, ...]:
     """Group runs of equal shapes into stacks, seed by seed.
 
@@ -58,6 +63,7 @@ def form_stacks(
         executor: `auto` for the executor that suits the architecture, or its name.
         data_dir: folder of the data sets.
         probes: of the experiment.
+        executors: with `auto`, those to take in place of the one that suits, by `stack_key`.
     """
     apart = any(probe.of_stack for probe in probes)
     groups: dict[str, list[RunSpec]] = {}
@@ -65,9 +71,9 @@ def form_stacks(
     for run in runs:
         groups.setdefault(key(run.settings), []).append(run)
     stacks = []
-    for members in groups.values():
+    for shared, members in groups.items():
         settings = members[0].settings
-        chosen = choose_executor(settings, device) if executor == "auto" else executor
+        chosen = executors.get(shared, choose_executor(settings, device)) if executor == "auto" else executor
         most = stack_size(settings, device, data_dir)
         for part in _by_seed(members, device, data_dir, apart):
             count = -(-len(part) // most)

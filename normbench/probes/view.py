@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value
+from torch.func import grad_and_value
 
 from normbench.nn.functional import cross_entropy
+from normbench.nn.holding import holding, trained
 from normbench.nn.layers import ACTIVATIONS, Scaled, noise
 from normbench.optimizers import Optimizer
 
@@ -38,7 +39,7 @@ def layer_of(module: str) -> str:
 def net_layers(net: nn.Module) -> dict[str, tuple[str, ...]]:
     """Return the names of the parameters of each layer, from the inputs to the classifier."""
     layers: dict[str, tuple[str, ...]] = {}
-    for name, _ in net.named_parameters():
+    for name in trained(net):
         layer = layer_of(name.rpartition(".")[0])
         layers[layer] = (*layers.get(layer, ()), name)
     return layers
@@ -133,8 +134,8 @@ class RunView:
         self.model.train(training)
         # a training forward pass writes to its buffers: to copies, made here, inside any transform
         buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
-        with noise(batch.noise):
-            return functional_call(self.model, ({**self.params, **params}, buffers), (batch.x,))
+        with noise(batch.noise), holding(self.model, {**self.params, **params}, buffers):
+            return self.model(batch.x)  # type: ignore[no-any-return]
 
     def loss(self, params: Tensors | None = None, batch: OneBatch | None = None) -> Tensor:
         """Return the mean training loss of a batch, in nats."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from normbench.nn.holding import holding
 from normbench.probes.base import Probe, Values
 from normbench.probes.quantity import Quantity
 from normbench.probes.view import RunView, layer_of, sum_of_squares
@@ -66,8 +66,9 @@ class Weights(Probe):
             squares[key] = squares[key] + square if key in squares else square
 
         turning: dict[str, Tensor] = {}
+        tensors = {**run.buffers, **run.params}
         for name, module in weighted(run.model).items():
-            own = {key: run.params[f"{name}.{key}"] for key, _ in module.named_parameters(recurse=False)}
+            own = {key: tensors[full] for key, full in own_names(run.model, module).items()}
             layer, weight = layer_of(name), own["weight"]
             if hasattr(module, "effective"):
                 add(layer, "norm", effective(module, own))
@@ -96,21 +97,16 @@ def weighted(net: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-class _Effective(nn.Module):
-    """A module whose forward pass returns the effective weights of another."""
-
-    def __init__(self, of: nn.Module) -> None:
-        super().__init__()
-        self.of = of
-
-    def forward(self) -> Tensor:
-        """Return the weights, of the shape of v."""
-        return self.of.effective()  # type: ignore[operator]
+def own_names(net: nn.Module, module: nn.Module) -> dict[str, str]:
+    """Return the full names of a module's own parameters. A shared one has the name of its first place."""
+    names = {id(param): name for name, param in net.named_parameters()}
+    return {key: names[id(param)] for key, param in module.named_parameters(recurse=False)}
 
 
 def effective(module: nn.Module, params: dict[str, Tensor]) -> Tensor:
     """Return the weights that a normalization of weights computes from these parameters."""
-    return functional_call(_Effective(module), {f"of.{key}": value for key, value in params.items()}, ())
+    with holding(module, params, {}):
+        return module.effective()  # type: ignore[operator, no-any-return]
 
 
 def cancelled(net: nn.Module, name: str) -> bool:

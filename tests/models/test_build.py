@@ -10,7 +10,7 @@ from torch import nn
 
 from normbench.models import MODELS
 from normbench.models.init import Init, initialize, initialize_from_batch
-from normbench.nn.layers import AlphaDropout, Dropout
+from normbench.nn.layers import AlphaDropout, Conv2d, Dropout, Linear
 from normbench.norms import NORMS
 from normbench.norms.weightnorm import WeightNormed
 from normbench.planning.net_cost import refusal
@@ -195,7 +195,7 @@ SPREAD = {  # scheme -> standard deviation of the weights
 @pytest.mark.parametrize("gain", [1.0, 3.0])
 @pytest.mark.parametrize("scheme", SPREAD)
 def test_initial_weights_have_the_variance_of_their_scheme(scheme, gain):
-    layer = nn.Sequential(nn.Linear(FAN_IN, FAN_OUT))
+    layer = nn.Sequential(Linear(FAN_IN, FAN_OUT))
     initialize(layer, Init(scheme=scheme, gain=gain).resolve({}), seed=1)
     weight, bias = layer[0].weight.detach(), layer[0].bias.detach()
     assert abs(float(weight.mean())) < 4 * gain * SPREAD[scheme] / math.sqrt(weight.numel())
@@ -208,14 +208,14 @@ def test_initial_weights_have_the_variance_of_their_scheme(scheme, gain):
 
 
 def test_fan_in_of_a_convolution_counts_the_kernel():
-    layer = nn.Sequential(nn.Conv2d(50, 80, 3))
+    layer = nn.Sequential(Conv2d(50, 80, 3))
     initialize(layer, Init(scheme="he"), seed=1)
     assert float(layer[0].weight.detach().std()) == pytest.approx(math.sqrt(2 / 450), rel=0.02)
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(20, 20), (30, 12), (12, 30)])
 def test_orthogonal_weights(inputs, outputs):
-    layer = nn.Sequential(nn.Linear(inputs, outputs))
+    layer = nn.Sequential(Linear(inputs, outputs))
     initialize(layer, Init(scheme="orthogonal", gain=2.0), seed=1)
     w = layer[0].weight.detach()
     product = w @ w.T if outputs <= inputs else w.T @ w
