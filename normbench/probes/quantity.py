@@ -16,7 +16,7 @@ class Quantity:
         name: `<probe>.<what>`, as in layers.csv. A name that ends in `@` declares a family: each member adds
             a number, as `activations.density@0.5` does.
         label: what figures call it.
-        definition: what it is, for the docs; `label` where that says everything.
+        definition: what it is, as the table in docs/probes.md has it, so without `|`.
         unit: its unit, norm or ratio, which figures put in parentheses after the label.
         of: what has such a number: each layer, the whole net, or both.
         over_steps: how one number represents a whole run: the mean over the measured steps, or the last

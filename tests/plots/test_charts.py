@@ -106,7 +106,8 @@ def test_a_panel_is_drawn_on_axes_of_the_user(tables, name):
 def test_every_figure_is_explained_in_the_docs():
     """One section for each figure, in the order of the registry, with its file's parts and options."""
     text = DOCS.read_text(encoding="utf-8")
-    assert re.findall(r"^## `(\w+)`$", text, flags=re.MULTILINE) == list(FIGURES)
+    sections = re.findall(r"^## `(\w+)`$", text, flags=re.MULTILINE)
+    assert sections == list(FIGURES), "docs/figures.md: a section for each figure, in the order of FIGURES"
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         kind = FIGURES[re.match(r"`(\w+)`", section)[1]]
         for word in ("**Shows.**", "**Marks.**", "**Left out.**", "**Options.**"):

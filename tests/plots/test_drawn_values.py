@@ -53,6 +53,7 @@ def sweep(tmp_path_factory):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_draws_the_numbers_of_the_records(sweep, name):
     tables, records = sweep
+    assert name in CHECKS, f'{__file__}: add a function with @check("{name}") that checks what it draws'
     function, wishes = CHECKS[name]
     function(records, pages(tables, name, **wishes))
 

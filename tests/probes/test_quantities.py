@@ -154,5 +154,6 @@ def test_a_claim_names_a_declared_quantity(probe, measure, message):
 def test_the_docs_have_every_definition():
     text = (Path(__file__).parents[2] / "docs/probes.md").read_text(encoding="utf-8")
     for one in DECLARED:
+        assert "|" not in one.definition, f"{one.name}: '|' would end the cell of the table"
         row = f"| `{one.listed}` | {one.of} | {one.definition} |"
         assert row in text, f"docs/probes.md lacks this row:\n{row}"
