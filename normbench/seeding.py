@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 
@@ -19,3 +23,21 @@ def key(seed: int, *place: object) -> int:
 def generator(seed: int, *place: object) -> torch.Generator:
     """Return a CPU generator seeded with `key(seed, *place)`; callers move its numbers to the device."""
     return torch.Generator().manual_seed(key(seed, *place))
+
+
+@contextmanager
+def seeded(number: int) -> Iterator[None]:
+    """Seed the generators that code reaches without a name for a block; restore their states at its end.
+
+    These are the default generators of torch, numpy and Python.
+    """
+    python, arrays = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(number)
+        random.seed(number)
+        np.random.seed(number % 2**32)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(arrays)

@@ -11,6 +11,14 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the verdicts on plug-ins out of the user's cache, so that each test session checks anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NORMBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     """Set torch back to one thread where a test, or a command that it calls, chose another number."""

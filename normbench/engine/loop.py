@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from normbench.data import Dataset
 from normbench.engine.batches import Batch, BatchSampler, noise_shapes
 from normbench.engine.checkpoint import UnfitError
+from normbench.engine.eager import Eager
 from normbench.engine.evaluation import Evaluator, Scores
 from normbench.engine.events import Evaluation, Event, Layers, RunEnd
-from normbench.engine.eager import Eager
 from normbench.engine.executor import Executor
 from normbench.engine.looped import Looped
 from normbench.engine.probing import Probing

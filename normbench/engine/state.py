@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from normbench.models.build import build_net
 from normbench.models.init import initialize, initialize_from_batch
 from normbench.nn.holding import trained, untrained
+from normbench.seeding import key, seeded
 
 if TYPE_CHECKING:
     from normbench.planning.runs import RunSpec
@@ -139,9 +140,10 @@ def initial_model(run: RunSpec, input_shape: tuple[int, ...], classes: int, batc
     """
     options = run.settings.model
     model = build_net(options, input_shape, classes, seed=run.seed)
-    initialize(model, options.init, run.seed)
-    model = model.to(batch.dtype)
-    initialize_from_batch(model, batch)
+    with seeded(key(run.seed, "initialize")):  # a parametrization of the user may draw
+        initialize(model, options.init, run.seed)
+        model = model.to(batch.dtype)
+        initialize_from_batch(model, batch)
     return model
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from normbench.engine.randomness import NoHiddenRandomness
 from normbench.errors import NormbenchError
 from normbench.fidelity.case import STEPS, Case
 from normbench.fidelity.places import is_own, name_of, place_of, place_of_error
@@ -19,7 +20,6 @@ from normbench.fidelity.watch import (
     attributes,
     changed,
     described,
-    other_randomness,
     resetting,
     shared_signatures,
     signatures,
@@ -27,8 +27,14 @@ from normbench.fidelity.watch import (
     without_tensors,
 )
 from normbench.nn.layers import noise
+from normbench.nn.torch_private import uncompiled
 from normbench.optimizers import Optimizer
+from normbench.seeding import seeded
 
+_FROM_DATA = (
+    "To initialize from data, give the layer a method `initialize(self, x)`, which is called once with its "
+    "inputs for the first batch"
+)
 SEEDS = (11, 22)  # of the random states in which a training is repeated
 
 
@@ -50,11 +56,11 @@ def trained_plainly(case: Case) -> list[PlainRun]:
         FaultError: the plug-in fails in plain torch, or carries something from one pass to the next that
             training cannot keep.
     """
-    _check_first_pass(case)
+    _check_writes(case)
     _check_optimizer(case)
     run, before, after = _first_run(case)
     _check_attributes(case, run, before, after)
-    with other_randomness(SEEDS[1]):
+    with seeded(SEEDS[1]):
         again = _trained(case, 0)
     if (step := _differs(run.history, again.history)) is not None:
         raise FaultError(
@@ -95,27 +101,27 @@ def _train(run: PlainRun) -> None:
 # The first pass
 
 
-def _check_first_pass(case: Case) -> None:
-    """Raise a FaultError if the first forward and backward pass show a fault."""
+def check_first_pass(case: Case) -> None:
+    """Raise a FaultError if the first forward and backward pass in plain torch show a fault."""
     run = _made(case)
-    net, names = run.net, {id(p): name for name, p in run.net.named_parameters()}
-    values = {name: p.detach().clone() for name, p in net.named_parameters()}
+    net = run.net
     with watching(net) as watch:
         try:
             batch = run.sampler.batch([run.run.seed], 0)
-            with noise(batch.noise):
+            with noise(batch.noise), NoHiddenRandomness(), uncompiled():
                 logits = net.train()(batch.x)
             _check_logits(logits, batch.y, case.info.classes, net)
             loss = F.cross_entropy(logits, batch.y)
         except FaultError:
             raise
+        except NormbenchError as error:
+            raise FaultError(f"{_of(error, net)}: {error}") from error
         except Exception as error:
             raise FaultError(_failed(error, watch, net)) from error
     _check_outputs(watch, net)
     _check_draws(watch, net)
     if not math.isfinite(loss.item()):
         _refuse_infinite(watch, net)
-    _check_parameters(net, names, values)
     try:
         loss.backward()  # type: ignore[no-untyped-call]
     except Exception as error:
@@ -174,17 +180,34 @@ def _refuse_infinite(watch: Watch, net: nn.Module) -> None:
     )
 
 
-def _check_parameters(net: nn.Module, names: Mapping[int, str], values: Mapping[str, Tensor]) -> None:
-    """Raise a FaultError if the forward pass changed or replaced a parameter."""
-    for name, param in net.named_parameters():
-        before = values.get(name)
-        if id(param) not in names or before is None or not torch.equal(before, param.detach()):
-            owner, _, key = name.rpartition(".")
-            module = net.get_submodule(owner)
-            raise FaultError(
-                f"{_place(module, net, key)}: `forward` changes the parameter '{name}'; compute the changed "
-                f"value where it is used (for example `self.{key}.clamp(...)`), or keep it in a buffer"
-            )
+def _check_writes(case: Case) -> None:
+    """Raise a FaultError if a forward pass changes or replaces a parameter.
+
+    A rule such as `self.gain.data.clamp_(0.5, 2)` changes nothing at first. So the parameters are far from
+    their initial values here.
+    """
+    for spread in (0.0, 3.0):
+        run = _made(case)
+        net = run.net
+        with torch.no_grad(), seeded(SEEDS[0]):
+            for param in net.parameters():
+                param.add_(spread * torch.randn_like(param))
+        before = {id(p): (name, p.data_ptr(), p.detach().clone()) for name, p in net.named_parameters()}
+        with contextlib.suppress(Exception):  # far from its initial weights a net may well fail
+            run.forward()
+        for name, param in net.named_parameters():
+            _, place, value = before.get(id(param), ("", 0, None))
+            if value is None or place != param.data_ptr() or not _equal(value, param.detach()):
+                owner, _, key = name.rpartition(".")
+                module = net.get_submodule(owner)
+                raise FaultError(
+                    f"{_place(module, net, key)}: `forward` changes the parameter '{name}'. Compute the "
+                    f"changed value where it is used (for example `self.{key}.clamp(...)`). {_FROM_DATA}"
+                )
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 def _failed(error: Exception, watch: Watch, net: nn.Module) -> str:
@@ -193,8 +216,7 @@ def _failed(error: Exception, watch: Watch, net: nn.Module) -> str:
     if last is not None:
         got, returned = last.got, last.returned
         odd = not isinstance(returned, Tensor) or (
-            isinstance(got, Tensor)
-            and (returned.dtype != got.dtype or len(returned.shape) != len(got.shape))
+            isinstance(got, Tensor) and (returned.dtype != got.dtype or len(returned.shape) != len(got.shape))
         )
         if odd:
             return (
@@ -211,7 +233,7 @@ def _first_run(case: Case) -> tuple[PlainRun, list[dict[Attribute, object]], lis
     """Return a trained run, the signatures of its attributes after each step, and of what nets share."""
     run = _made(case)
     seen, shared = [signatures(run.net)], [shared_signatures(run.net)]
-    with other_randomness(SEEDS[0]):
+    with seeded(SEEDS[0]):
         try:
             run.evaluate()
             for _ in range(STEPS):
@@ -230,8 +252,8 @@ def _check_attributes(
     """Raise a FaultError if attributes carry something from one pass to the next."""
     for name in changed(shared[-2], shared[-1]):
         raise FaultError(
-            f"{_where(run.net)}: the {name} changes in each step; all runs of a stack would share it, and the "
-            "recorded step would not change it; keep such a value in a buffer (`register_buffer`)"
+            f"{_where(run.net)}: the {name} changes in each step. All runs of a stack would share it, and "
+            "the recorded step would not change it; keep such a value in a buffer (`register_buffer`)"
         )
     moved = changed(seen[0], seen[-1])
     for module, key in moved:
@@ -243,7 +265,7 @@ def _check_attributes(
     names = {module: name for name, module in run.net.named_modules()}
     other = _made(case)
     other.before_forward = resetting(other.net, [(names[module], key) for module, key in moved])
-    with other_randomness(SEEDS[0]):
+    with seeded(SEEDS[0]):
         _train_loosely(other)
     if _differs(run.history, other.history) is not None:
         module, key = moved[0]
@@ -270,14 +292,13 @@ def _lost(module: nn.Module, key: str, net: nn.Module) -> str:
     if isinstance(value, bool):
         return (
             f"{where}: {name} sets the flag `self.{key}` in `forward`. The recorded step would repeat what "
-            "was done while it was not set; to initialize from data, give the layer a method "
-            "`initialize(self, x)`, which is called once with its inputs for the first batch"
+            f"was done while it was not set. {_FROM_DATA}"
         )
     kind = "tensor" if isinstance(value, Tensor) else type(value).__name__
     return (
         f"{where}: {name} changes `self.{key}` (a {kind}) in `forward` and depends on it later. The recorded "
-        f"step would not change it; register it as a buffer (`self.register_buffer('{key}', torch.tensor(...))`)"
-        " and update it there"
+        f"step would not change it; make it a buffer (`self.register_buffer('{key}', torch.tensor(...))`) "
+        "and update that"
     )
 
 
@@ -344,7 +365,9 @@ def _own_or_parent(module: nn.Module, net: nn.Module) -> nn.Module:
     """Return the module if the user wrote it, otherwise the innermost module of the user that contains it."""
     if is_own(type(module)):
         return module
-    holders = [one for one in net.modules() if is_own(type(one)) and any(part is module for part in one.modules())]
+    holders = [
+        one for one in net.modules() if is_own(type(one)) and any(part is module for part in one.modules())
+    ]
     return holders[-1] if holders else module
 
 

@@ -25,7 +25,10 @@ from normbench.seeding import generator
 STEPS = 3
 TEST_IMAGES = 7  # unlike any batch size, so that no layer can depend on equal sizes unnoticed
 BATCHES = 2  # of an epoch: the third step begins a new one
-RATES = (1e-3, 0.1)  # the rates of a case lie between these, so that its numbers neither stand still nor explode
+RATES = (
+    1e-3,
+    0.1,
+)  # the rates of a case lie between these, so that its numbers neither stand still nor explode
 BESIDE = 0.7  # the second run's rate, as a share of the first one's
 
 
@@ -36,18 +39,21 @@ class Case:
     Attributes:
         settings: of the first run; the second has another seed and another learning rate.
         info: shapes of the data set.
-        classes: number of classes.
+        dtype: of weights and images.
     """
 
     settings: Settings
     info: DatasetInfo
+    dtype: torch.dtype = torch.float64
 
     @cached_property
     def runs(self) -> list[RunSpec]:
         """Return the two runs."""
         settings = self.settings
         lr = min(max(settings.optimizer.lr, RATES[0]), RATES[1])
-        train = Train(steps=STEPS, eval_every=1, dtype="float64")
+        train = Train(
+            steps=STEPS, eval_every=1, dtype="float32" if self.dtype == torch.float32 else "float64"
+        )
         data = settings.data.model_copy(
             update={"train_size": None, "val_size": 0, "test_size": None, "label_noise": 0.0}
         )
@@ -69,12 +75,12 @@ class Case:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """Return random images and labels, float64."""
+        """Return random images and labels."""
         shape, classes = self.info.input_shape, self.info.classes
         rng = generator(0, "fidelity")
 
         def part(count: int) -> Split:
-            x = torch.randn(count, *shape, generator=rng, dtype=torch.float64)
+            x = torch.randn(count, *shape, generator=rng, dtype=torch.float64).to(self.dtype)
             return Split(x, torch.randint(0, classes, (count,), generator=rng))
 
         names = tuple(map(str, range(classes)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,16 @@ from normbench.config import Experiment, Settings
 from normbench.data import DatasetInfo
 from normbench.errors import NormbenchError, PlanError
 from normbench.fidelity import kept
-from normbench.fidelity.alone import FaultError, first_sentence, trained_plainly
+from normbench.fidelity.alone import FaultError, check_first_pass, first_sentence, trained_plainly
 from normbench.fidelity.case import Case, double_precision
 from normbench.fidelity.equal import refuse_equal_cells
 from normbench.fidelity.places import place_of_error
 from normbench.fidelity.reference import History, PlainRun, Tensors
-from normbench.fidelity.watch import other_randomness
 from normbench.names import EXECUTORS
 from normbench.planning.shapes import data_shape
 from normbench.planning.stacks import choose_executor, stack_key
 from normbench.plugins import used_by
+from normbench.seeding import seeded
 
 TOLERANCE = 1e-9  # relative, in float64; rounding differs by far less after a few steps
 SEED = 33  # of the random state while the engine trains
@@ -101,7 +101,9 @@ def check_plugins(experiment: Experiment, data_dir: Path | None, device: str, ex
         sound.append(settings)
         executors[stack_key(settings)] = verdict.executor
         if verdict.reason:
-            note = f"{what} is trained by the executor '{verdict.executor}', which is slower: {verdict.reason}"
+            note = (
+                f"{what} is trained by the executor '{verdict.executor}', which is slower: {verdict.reason}"
+            )
             notes[note] = None
     if faults:
         lines = [f"{line} ({count} {'cell' if count == 1 else 'cells'})" for line, count in faults.items()]
@@ -135,11 +137,14 @@ def judge(case: Case, executors: Sequence[str]) -> Verdict:
         case: the cell.
         executors: to try, in this order.
     """
-    with double_precision(case.settings.train.dtype):
-        try:
+    settings = case.settings
+    try:
+        check_first_pass(replace(case, dtype=settings.train.torch_dtype))  # as it will be trained
+        with double_precision(settings.train.dtype):
             plain = trained_plainly(case)
-        except FaultError as error:
-            return Verdict(None, str(error))
+    except FaultError as error:
+        return Verdict(None, str(error))
+    with double_precision(settings.train.dtype):
         reasons: list[str] = []
         for executor in executors:
             reason = _difference(case, executor, plain)
@@ -147,13 +152,13 @@ def judge(case: Case, executors: Sequence[str]) -> Verdict:
                 return Verdict(executor, reasons[0] if reasons else "")
             reasons.append(reason)
     hint = "" if len(executors) > 1 else f" (executor '{executors[0]}'; without --executor others are tried)"
-    return Verdict(None, reasons[0] + hint)
+    return Verdict(None, reasons[-1] + hint)
 
 
 def _difference(case: Case, executor: str, plain: Sequence[PlainRun]) -> str | None:
     """Return what an executor trains otherwise than the plain loop, or None."""
     try:
-        with other_randomness(SEED):
+        with seeded(SEED):
             histories, tensors = case.engine(executor)
     except NormbenchError as error:
         return str(error)
@@ -180,7 +185,9 @@ def _differs(run: PlainRun, history: History, tensors: Tensors) -> str | None:
     ):
         if len(ours) != len(theirs):
             return f"the training ends after {len(history.train)} steps"
-        pairs += [(f"the {what} of step {step}", a, b) for step, (a, b) in enumerate(zip(ours, theirs, strict=True))]
+        pairs += [
+            (f"the {what} of step {step}", a, b) for step, (a, b) in enumerate(zip(ours, theirs, strict=True))
+        ]
     for what, a, b in pairs:
         if not _close(torch.tensor(a), torch.tensor(b)):
             return f"{what} is {a:.6g} instead of {b:.6g}"

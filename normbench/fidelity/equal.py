@@ -58,8 +58,8 @@ def _refuse_equal(variants: Sequence[Settings], data_dir: Path | None) -> None:
         one, two = (_short(getattr(cell.model, name)) for cell in (other, settings))
         raise PlanError(
             f"model.{name}: '{settings.model.name}' trains the same net with {one} and with {two} (equal "
-            f"parameters and losses), so it ignores this option. It must {_MENDS[name]}; or take model.{name} "
-            "out of the sweep"
+            f"parameters and losses), so it ignores this option. It must {_MENDS[name]}; or take "
+            f"model.{name} out of the sweep"
         )
 
 

@@ -69,5 +69,7 @@ def keep(key: str, verdict: Verdict) -> None:
         folder().mkdir(parents=True, exist_ok=True)
         target = folder() / f"{key}.json"
         part = target.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps({"executor": verdict.executor, "reason": verdict.reason}), encoding="utf-8")
+        part.write_text(
+            json.dumps({"executor": verdict.executor, "reason": verdict.reason}), encoding="utf-8"
+        )
         part.replace(target)

@@ -20,8 +20,8 @@ import normbench
 _FOREIGN = tuple(
     str(Path(folder).resolve())
     for folder in (
-        Path(torch.__file__).parent,
-        Path(normbench.__file__).parent,
+        Path(inspect.getfile(torch)).parent,
+        Path(inspect.getfile(normbench)).parent,
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     )
 )
@@ -50,8 +50,8 @@ def place_of(cls: type, attribute: str = "", method: str = "forward") -> str:
         attribute: name of an attribute that some method other than `__init__` sets.
         method: to name where the attribute is not set.
     """
-    function = inspect.unwrap(getattr(cls, method, cls.__init__))
-    code = getattr(function, "__code__", None)
+    function = getattr(cls, method, None) or vars(cls).get("__init__")
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
     if code is None or own_file(code.co_filename) is None:
         return f"{cls.__module__}.{cls.__qualname__}"
     path = Path(code.co_filename)

@@ -14,6 +14,7 @@ from normbench.data import Dataset
 from normbench.engine.batches import BatchSampler
 from normbench.nn.holding import trained, untrained
 from normbench.nn.layers import noise
+from normbench.nn.torch_private import uncompiled
 from normbench.planning.runs import RunSpec
 
 Tensors = dict[str, Tensor]
@@ -54,7 +55,7 @@ class PlainRun:
         batch = self.sampler.batch([self.run.seed], self.step)
         self.net.train()
         self.before_forward()
-        with noise(batch.noise):
+        with noise(batch.noise), uncompiled():
             return F.cross_entropy(self.net(batch.x), batch.y)
 
     def train(self) -> None:
@@ -101,16 +102,16 @@ class PlainRun:
             net = self._with_precise_statistics()
         net.eval()
         self.before_forward()
-        with torch.no_grad():
+        with torch.no_grad(), uncompiled():
             self.history.test.append(F.cross_entropy(net(self.dataset.test.x), self.dataset.test.y).item())
 
     def _with_precise_statistics(self) -> nn.Module:
         """Return a copy of the net whose running statistics are means over training batches."""
         net = copy.deepcopy(self.net).train()
         layers = [m for m in net.modules() if getattr(m, "precise_bn_batches", None) is not None]
-        most = max(layer.precise_bn_batches for layer in layers)  # type: ignore[type-var]
+        most: int = max(layer.precise_bn_batches for layer in layers)  # type: ignore[type-var, assignment]
         with torch.no_grad():
-            for index in range(min(self.sampler.steps_per_epoch, most)):  # type: ignore[type-var]
+            for index in range(min(self.sampler.steps_per_epoch, most)):
                 for layer in layers:
                     layer.momentum.fill_(1 / (index + 1))  # type: ignore[operator, union-attr]
                 batch = self.sampler.batch([self.run.seed], index)

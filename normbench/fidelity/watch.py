@@ -193,21 +193,6 @@ def _finite(values: tuple[Any, ...]) -> bool:
     return all(bool(torch.isfinite(one).all()) for one in tensors)
 
 
-@contextmanager
-def other_randomness(number: int) -> Iterator[None]:
-    """Seed all generators that code reaches without a name for a block; put their states back at its end."""
-    python, arrays = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(number)
-        random.seed(number)
-        np.random.seed(number)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(arrays)
-
-
 Restore = Callable[[], None]
 
 
@@ -220,15 +205,13 @@ def resetting(net: nn.Module, places: list[tuple[str, str]]) -> Restore:
     """
     modules = dict(net.named_modules())
     missing = object()
-    first = {
-        (module, key): kept_copy(vars(modules[module]).get(key, missing)) for module, key in places
-    }
+    first = {(module, key): kept_copy(vars(modules[module]).get(key, missing)) for module, key in places}
 
     def restore() -> None:
         for (module, key), value in first.items():
             if value is missing:
-                vars(modules[module]).pop(key, None)
+                modules[module].__dict__.pop(key, None)
             else:
-                vars(modules[module])[key] = kept_copy(value)
+                modules[module].__dict__[key] = kept_copy(value)
 
     return restore

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import random
-from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from normbench.errors import PlanError
 from normbench.models.base import Model
-from normbench.seeding import key
+from normbench.seeding import key, seeded
 
 # What the engine looks for in a layer by name, as version 0.1 called it.
 RENAMED = {
@@ -39,32 +36,17 @@ def build_net(
         PlanError: the net cannot be built, for example because its normalization refuses a layer's width.
     """
     place = contextlib.nullcontext() if stored else torch.device("meta")
-    with _seeded(key(seed, "build")), place:
+    with seeded(key(seed, "build")), place:
         net = model.build(input_shape, classes)
     _refuse_old_names(net)
     _refuse_lazy(net)
     return net
 
 
-@contextlib.contextmanager
-def _seeded(number: int) -> Iterator[None]:
-    """Seed the generators of torch, numpy and Python for a block; put their states back at its end."""
-    python, arrays = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(number)
-        random.seed(number)
-        np.random.seed(number % 2**32)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(arrays)
-
-
 def _refuse_lazy(net: nn.Module) -> None:
     """Raise a PlanError for a layer without a shape; its parameters do not exist before the first batch."""
     for name, module in net.named_modules():
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
             kind = type(module).__name__
             raise PlanError(
                 f"{kind} (layer {name}) gets its shape from the first batch; "

@@ -98,8 +98,8 @@ def initialize(model: nn.Module, init: Init, seed: int) -> None:
 
 def _set_weight(module: nn.Module, drawn: Tensor) -> None:
     """Set the weight of a layer, or the parameters that torch's parametrizations compute it from."""
-    own = module._parameters
-    if own.get("weight") is not None:
+    own = {name: param for name, param in module._parameters.items() if param is not None}
+    if "weight" in own:
         own["weight"].copy_(drawn)
     elif parametrize.is_parametrized(module, "weight"):
         try:

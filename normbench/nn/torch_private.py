@@ -6,7 +6,9 @@ relies on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -29,6 +31,7 @@ __all__ = [
     "tanh_backward_into",
     "transforms_active",
     "tree_map",
+    "uncompiled",
 ]
 
 aten = torch.ops.aten
@@ -44,6 +47,18 @@ batch_norm_backward: Callable[..., Any] = aten.native_batch_norm_backward
 def transforms_active() -> bool:
     """Return whether a transform of torch.func (vmap, grad) surrounds this call."""
     return bool(torch._C._are_functorch_transforms_active())
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run functions under `torch.compile` as they are written, so that they can be traced."""
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes a second
+        yield
+        return
+    from torch._dynamo import config
+
+    with torch.compiler.set_stance("force_eager"), config.patch(error_on_nested_fx_trace=False):
+        yield
 
 
 # What the tracer of engine/trace.py must know of single operations.
