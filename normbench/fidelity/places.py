@@ -18,7 +18,7 @@ import normbench
 
 # Code of others: torch, normbench, Python's library, installed packages.
 _FOREIGN = tuple(
-    str(Path(folder).resolve())
+    str(Path(str(folder)).resolve())
     for folder in (
         Path(inspect.getfile(torch)).parent,
         Path(inspect.getfile(normbench)).parent,
