@@ -135,6 +135,21 @@ class GELU(nn.GELU):
         return activations.gelu(x)
 
 
+class OnTokens(nn.Module):
+    """Applies a layer for vectors (B, D) to each token of a sequence (B, T, D).
+
+    A normalization over the batch then takes its statistics over all tokens of all samples.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, T, D) to (B, T, D')."""
+        return self.layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])  # type: ignore[no-any-return]
+
+
 class Activations(dict[str, type[nn.Module]]):
     """The activations by name; each is a module class without constructor arguments."""
 
