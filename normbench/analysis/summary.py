@@ -35,7 +35,7 @@ def summary_rows(tables: Tables) -> list[dict[str, Any]]:
         mine = groups.codes == code
         runs = tables.runs[mine & ended & ~refining(tables.runs)]
         row: dict[str, Any] = {
-            "variant": label(keys, combination),
+            "variant": label(keys, combination) if keys else _only_variant(tables),
             **dict(zip(keys, combination, strict=True)),
         }
         row["seeds"] = int(runs["seed"].nunique())
@@ -94,6 +94,12 @@ def summary_table(tables: Tables, width: int | None = None) -> Table:
     for name in names:
         table.add_row(*map(Text, name))
     return table
+
+
+def _only_variant(tables: Tables) -> str:
+    """Return the name of the only variant: the normalization that the config sets."""
+    norm = tables.config.get("model", {}).get("norm", "none")
+    return str(norm.get("name", "none") if isinstance(norm, dict) else norm)
 
 
 def _names(tables: Tables, rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:

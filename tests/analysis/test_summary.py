@@ -161,3 +161,11 @@ def test_a_torn_last_line_is_left_out(tmp_path):
     torn = load_tables(folder)
     assert torn.metrics.equals(whole.metrics)
     assert torn.runs.equals(whole.runs)
+
+
+@pytest.mark.parametrize("norm", ["clip", {"name": "clip", "bound": 2.0}])
+def test_a_single_variant_has_the_name_of_its_normalization(norm, tmp_path):
+    tables = load_tables(write_results(tmp_path / "one", axes={"optimizer.lr": RATES[:3]}, seeds=2))
+    tables.config["model"] = {**tables.config.get("model", {}), "norm": norm}
+    assert [row["variant"] for row in summary_rows(tables)] == ["clip"]
+    assert "clip" in printed(tables, 80)
