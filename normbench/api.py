@@ -75,6 +75,7 @@ def run(
     checkpoint_every: float | None = None,
     keep_old: bool = False,
     retry: Collection[str] = (),
+    fail_fast: bool = False,
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] | None = None,
     command: Sequence[str] | None = None,
@@ -97,6 +98,7 @@ def run(
         checkpoint_every: seconds between two checkpoints of a stack; by default 60, or more if they are slow.
         keep_old: keep finished runs that the config no longer has aside, instead of refusing to train.
         retry: `{"crashed"}` trains crashed runs again.
+        fail_fast: end the session at the first run that crashes, with everything measured so far written.
         reporter: hears about the progress.
         should_stop: asked every few steps; if true, training ends with everything written.
         command: the command line, for environment.json.
@@ -117,6 +119,7 @@ def run(
         checkpoint_every=checkpoint_every,
         keep_old=keep_old,
         retry=retry,
+        fail_fast=fail_fast,
         command=command,
     )
     return Session(whole, options, reporter, should_stop).run()

@@ -20,7 +20,8 @@ MAX_SEEDS = 10_000  # of a config that counts them
 RESULTS = ("finished", "diverged")  # a run with such a status is never trained again
 ENDED = (*RESULTS, "crashed")
 STATUSES = (*ENDED, "interrupted", "pending")
-OUTCOMES = ("trains", "stuck", "diverged")
+OUTCOMES = ("trains", "stuck", "diverged")  # of a run with a result
+FAILED = ("diverged", "crashed")  # outcomes without a final loss
 
 # What is measured, and on which part of the data.
 PARTS = ("train", "val", "test")

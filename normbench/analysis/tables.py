@@ -18,10 +18,10 @@ from normbench.names import (
     ACTIVATION,
     DROPOUT_PLACEMENT,
     DROPOUT_RATE,
+    ENDED,
     MAX_SEEDS,
     POSITION,
     RATE,
-    RESULTS,
     STEPS,
     TRAINS_BELOW,
     VARIANT,
@@ -234,7 +234,7 @@ def _sets(name: str) -> tuple[str, ...] | None:
 
 def _judge(runs: pd.DataFrame, config: dict[str, Any], again: bool) -> pd.DataFrame:
     """Return the runs with the outcomes that the records lack, or with all outcomes judged again."""
-    todo = runs["status"].isin(RESULTS)
+    todo = runs["status"].isin(ENDED)
     if not again:
         todo &= runs["outcome"].isna()
     if not todo.any():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normbench.analysis.tables import Tables, in_order
-from normbench.names import DROPOUT_PLACEMENT, DROPOUT_RATE, RATE, VARIANT
+from normbench.names import DROPOUT_PLACEMENT, DROPOUT_RATE, FAILED, RATE, VARIANT
 from normbench.stats.outcome import Edge, largest_trained_rate
 
 if TYPE_CHECKING:
@@ -165,12 +165,22 @@ def _deciders(runs: pd.DataFrame, key: str) -> str:
 
 
 def score(runs: pd.DataFrame) -> tuple[pd.Series[Any], str]:
-    """Return what 'best' means, higher is better, and its name; a diverged run counts as accuracy 0."""
+    """Return what 'best' means, higher is better, and its name; a run that FAILED counts as accuracy 0.
+
+    So a rate at which some seeds crash is not the best because of the other seeds alone.
+    """
+    failed = runs["outcome"].isin(FAILED)
     for column in ("final_val_accuracy", "final_test_accuracy", "final_train_accuracy"):
         if runs[column].notna().any():
-            return runs[column].where(runs["outcome"] != "diverged", 0.0), column.replace("_", " ")
+            return runs[column].where(~failed, 0.0), column.replace("_", " ")
     loss = -runs["train_loss_last_tenth"]
-    return loss.where(runs["outcome"] != "diverged", -np.inf), "train loss"
+    return loss.where(~failed, -np.inf), "train loss"
+
+
+def crashes(runs: pd.DataFrame) -> str:
+    """Return `crashed 2 of 5` for the runs of a cell; empty if none crashed."""
+    count = int((runs["outcome"] == "crashed").sum())
+    return f"crashed {count:,} of {len(runs):,}" if count else ""
 
 
 def refining(runs: pd.DataFrame) -> np.ndarray:

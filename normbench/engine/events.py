@@ -64,7 +64,7 @@ class RunEnd:
         parameters: number of parameters of the net.
         train_seconds: the run's share of the training time of its stack, evaluation excluded.
         executor: name of the executor that trained it.
-        error: traceback of a crashed run.
+        error: traceback of a crashed run; the exception of a run that diverged by raising one.
     """
 
     run_id: str

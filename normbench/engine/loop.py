@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from normbench.data import Dataset
+from normbench.data.batches import EVAL_ROWS
 from normbench.engine.batches import Batch, BatchSampler, noise_shapes
 from normbench.engine.checkpoint import UnfitError
 from normbench.engine.eager import Eager
+from normbench.engine.divergence import Pass, broken, repeat
 from normbench.engine.evaluation import Evaluator, Scores
 from normbench.engine.events import Evaluation, Event, Layers, RunEnd
 from normbench.engine.executor import Executor
@@ -22,6 +25,7 @@ from normbench.engine.probing import Probing
 from normbench.engine.state import StackState, Tensors, holds, initial_model, initial_state
 from normbench.engine.vectorized import Vectorized
 from normbench.nn.holding import trained
+from normbench.errors import NormbenchError
 from normbench.probes import Probe
 
 if TYPE_CHECKING:
@@ -65,6 +69,7 @@ class StackTrainer:
     # What changes
     state: StackState  # all that a checkpoint needs
     made: int  # run steps that this trainer made itself
+    losses: list[Tensor]  # of the steps of this chunk, (R,) each
 
     def __init__(
         self,
@@ -97,7 +102,7 @@ class StackTrainer:
             state = initial_state(models, self.runs, self.device)
         elif not holds(state, model):
             raise UnfitError("its net has other parts")
-        self.state, self.made = state, 0
+        self.state, self.made, self.losses = state, 0, []
         self._hyper: Tensors = {}
         self._hyper_for: list[int] = []
 
@@ -108,7 +113,26 @@ class StackTrainer:
         `RunEnd`, and another call continues with them. `should_stop` is called between two chunks of steps,
         after all events of the first. The state is then complete. A trainer that continues from it makes the
         same chunks, so that a run that diverges leaves the stack at the same step.
+
+        If a step raises in a stack of one run because its numbers are not finite, that run has diverged. Any
+        other exception passes; its cause is what plain torch raises for the same step, if it raises.
         """
+        try:
+            yield from self._events(should_stop)
+            return
+        except NormbenchError:
+            raise
+        except Exception as failure:
+            diverged_at, cause = self._explained(failure)
+            if diverged_at is None:
+                raise failure from cause
+            error = f"{type(failure).__name__}: {failure}"
+        self._settle(len(self.losses))
+        yield from self._layers({0: diverged_at})
+        yield replace(self._end(0, "diverged", diverged_at), error=error)
+        self._leave([0])
+
+    def _events(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         steps = self.settings.train.steps
         if self.state.step == 0:
             yield from self._evaluate(full=steps == 0)
@@ -128,9 +152,7 @@ class StackTrainer:
         """Train up to step `until`; then the runs whose loss was not finite leave the stack."""
         start, lanes = self.state.step, range(len(self.state.lanes))
         finite = self._train_steps(until)
-        run_steps = (until - start) * len(lanes)
-        self.made += run_steps
-        self.advance(run_steps)
+        self._settle((until - start) * len(lanes))
         alive = finite.all(0).tolist()
         diverged_at = {
             lane: start + int(finite[:, lane].int().argmin()) + 1 for lane in lanes if not alive[lane]
@@ -140,6 +162,12 @@ class StackTrainer:
             yield self._end(lane, "diverged", step)
         self._leave(diverged_at)
 
+    def _settle(self, run_steps: int) -> None:
+        """Count run steps that were made; a new chunk begins."""
+        self.made += run_steps
+        self.advance(run_steps)
+        self.losses = []
+
     def _train_steps(self, until: int) -> Tensor:
         """Make the updates up to step `until`, and divide their time among the runs.
 
@@ -147,21 +175,61 @@ class StackTrainer:
             Whether each loss is finite, (steps, R), on the CPU.
         """
         began, probing = time.perf_counter(), self.probing.seconds
-        with torch.no_grad():
-            losses = [self._train_step() for _ in range(self.state.step, until)]
-            finite = torch.isfinite(torch.stack(losses)).cpu()  # waits for the device
-        seconds = time.perf_counter() - began - (self.probing.seconds - probing)
-        for run in self.state.lanes:
-            self.state.seconds[run] += seconds / len(self.state.lanes)
-        return finite
+        try:
+            with torch.no_grad():
+                while self.state.step < until:
+                    self._train_step()
+                return torch.isfinite(torch.stack(self.losses)).cpu()  # waits for the device
+        finally:
+            seconds = time.perf_counter() - began - (self.probing.seconds - probing)
+            for run in self.state.lanes:
+                self.state.seconds[run] += seconds / len(self.state.lanes)
 
-    def _train_step(self) -> Tensor:
-        """Make one update of all runs, and return their losses before it, (R,)."""
+    def _train_step(self) -> None:
+        """Make one update of all runs, and keep their losses before it."""
         step = self.state.step
         self._probe(step)
         loss, correct = self.executor.step(self.state, self._batch(step), self._hypers(step))
         self.state.count(loss, correct, in_tail=step >= self.settings.train.tail_start)
-        return loss
+        self.losses.append(loss)
+
+    def _explained(self, failure: Exception) -> tuple[int | None, Exception | None]:
+        """Look why a step raised.
+
+        Returns:
+            The number of the update at which the only run diverged, None if its numbers are good or there are
+            several runs; and the exception of plain torch, if it raises one.
+        """
+        state = self.state
+        if len(state.lanes) != 1:
+            return None, None
+        try:
+            for place, loss in enumerate(self.losses):
+                if not bool(torch.isfinite(loss[0])):
+                    return state.step - len(self.losses) + place + 1, None
+            run, diverged_at = self.runs[state.lanes[0]], min(state.step + 1, self.settings.train.steps)
+            start = initial_state([self._initial_model(run)], [run], self.device)
+            if broken(state, start):
+                return diverged_at, None
+            seen = repeat(self.executor.model, state, self._passes(state.step))
+            usual = repeat(self.executor.model, start, self._passes(0))
+        except Exception:  # the device, or the data, is at fault
+            return None, None
+        if usual.error is None and "loss" not in usual.places:
+            seen.places -= usual.places  # a mask that is infinite by design
+        # torch raises it for numbers alone: a matrix that could be factorized before has become singular.
+        numeric = state.step > 0 and isinstance(failure, torch.linalg.LinAlgError)
+        return (diverged_at if seen.places or numeric else None), seen.error
+
+    def _passes(self, step: int) -> list[Pass]:
+        """Return what the nets of this step look at: its batch, and the other images if it is evaluated."""
+        passes: list[Pass] = [(True, self._batch(step).of(0).data)]
+        if step == 0 or step in self._evaluation_steps:
+            for part in (self.dataset.val, self.dataset.test):
+                for start in range(0, 0 if part is None else len(part), EVAL_ROWS):
+                    chosen = slice(start, start + EVAL_ROWS)
+                    passes.append((False, (part.x[chosen], part.y[chosen], {})))
+        return passes
 
     def _finish(self) -> Iterator[Event]:
         """Report the last measurements and the end of all runs that are left."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normbench.engine.events import Event
+from normbench.launch.faults import Fault
 from normbench.planning.runs import Stack
 from normbench.probes import Probe
 
@@ -85,6 +86,7 @@ class Failed:
     """A run or the device raised an exception."""
 
     traceback: str
+    fault: Fault
 
 
 Ending = Done | Stopped | Unfit | Refused | Failed  # the last message about a stack

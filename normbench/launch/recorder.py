@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from normbench.engine.checkpoint import dump_state
@@ -11,6 +11,7 @@ from normbench.engine.events import RunEnd
 from normbench.engine.state import StackState
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Checkpoints
+from normbench.launch.faults import Fault, Faults
 from normbench.launch.messages import (
     Assignment,
     Checkpoint,
@@ -37,6 +38,7 @@ class Tally:
     Attributes:
         trained: runs that ended.
         crashed: number of runs that raised an exception.
+        faults: the exceptions that ended runs.
         interrupted: whether some stacks were stopped or not begun.
         executors: of the stacks that trained.
         run_steps: steps x runs made, by stack.
@@ -46,6 +48,7 @@ class Tally:
 
     trained: set[str] = field(default_factory=set)
     crashed: int = 0
+    faults: Faults = field(default_factory=Faults)
     interrupted: bool = False
     executors: set[str] = field(default_factory=set)
     run_steps: Counter[str] = field(default_factory=Counter)
@@ -80,6 +83,7 @@ class Recorder:
         self.plan, self.folder, self.checkpoints, self.reporter = plan, folder, checkpoints, reporter
         self.tally = Tally()
         self._writers: dict[str, StackWriter] = {}
+        self._said: set[Fault] = set()
 
     def begin(self, stack: Stack) -> Assignment:
         """Open the records of a stack and return what its trainer needs."""
@@ -113,9 +117,12 @@ class Recorder:
             case Progress(events, made, settled):
                 writer = self._writers[stack.stack_id]
                 for event in events:
-                    writer.write(event)
                     if isinstance(event, RunEnd):
                         self.tally.trained.add(event.run_id)
+                        if event.error is not None:  # it diverged by raising: a result, not a crash
+                            self.tally.faults.diverged.setdefault(event.error, []).append(event.run_id)
+                            event = replace(event, error=None)
+                    writer.write(event)
                 writer.flush()  # the rows are with the operating system before the next steps
                 self.tally.run_steps[stack.stack_id] += made
                 self.reporter.advance(settled)
@@ -130,8 +137,8 @@ class Recorder:
             case Unfit(reason):
                 self._restart(stack, reason)
                 return (stack,)
-            case Failed(traceback):
-                return self._after_failure(stack, traceback)
+            case Failed():
+                return self._after_failure(stack, message)
             case Refused(text):
                 raise NormbenchError(text)
         return ()
@@ -163,20 +170,34 @@ class Recorder:
             self.reporter.message(f"{name}: starts again; its checkpoint cannot be used: {reason}")
         self.checkpoints.remove(stack.stack_id)
 
-    def _after_failure(self, stack: Stack, error: str) -> tuple[Stack, ...]:
-        """Return the halves of a stack that raised an exception, or record that its only run crashed."""
+    def _after_failure(self, stack: Stack, failed: Failed) -> tuple[Stack, ...]:
+        """Return the halves of a stack that raised an exception, or record that its only run crashed.
+
+        The stack ends here: its rows without an end would otherwise make its runs look interrupted.
+        """
         if len(stack.runs) > 1:  # halving isolates the run that is at fault
-            self.reporter.message(f"{stack_name(stack)} raised an error; training it again in halves")
+            self._say_halved(stack, failed)
             halves = self._halves(stack)
             self.tally.halves.update(half.stack_id for half in halves)
+            self.folder.drop(stack.stack_id)
             return halves
-        run = stack.runs[0]
+        run, vectorized = stack.runs[0], stack.executor == "vectorized"
         self.checkpoints.remove(stack.stack_id)  # a retry starts at step 0
+        self.folder.drop(stack.stack_id)
+        text = self.tally.faults.crash(run.run_id, failed.fault, failed.traceback, vectorized)
         with self.folder.writer(stack) as writer:
-            writer.write(_crash(run, stack.executor, error))
-        self.reporter.message(f"run {run.run_id} crashed; its traceback is in crashes/{run.run_id}.txt")
+            writer.write(_crash(run, stack.executor, text))
         self.tally.crashed += 1
         return ()
+
+    def _say_halved(self, stack: Stack, failed: Failed) -> None:
+        """Say once for each fault that steps are made again; halving a stack that made none costs nothing."""
+        if self.tally.run_steps[stack.stack_id] and failed.fault not in self._said:
+            self._said.add(failed.fault)
+            self.reporter.message(
+                f"{stack_name(stack)} raised an error ({failed.fault.error}); it is trained again in halves "
+                "until the runs at fault are alone"
+            )
 
     def _halves(self, stack: Stack) -> tuple[Stack, ...]:
         """Return the halves of a stack, with its last checkpoint divided between them."""

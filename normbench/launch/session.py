@@ -36,6 +36,7 @@ class SessionOptions:
     checkpoint_every: float | None = None
     keep_old: bool = False
     retry: Collection[str] = ()
+    fail_fast: bool = False
     command: Sequence[str] | None = None
 
 
@@ -52,6 +53,7 @@ class Finished:
         interrupted: whether the session was stopped.
         seconds: that it took.
         replayed: number of the skipped runs that were trained again for their rows of layers.csv.
+        failed_fast: whether the session ended at its first crash because it was asked to.
     """
 
     folder: Path
@@ -62,6 +64,7 @@ class Finished:
     interrupted: bool
     seconds: float
     replayed: int = 0
+    failed_fast: bool = False
 
 
 class Session:
@@ -83,13 +86,14 @@ class Session:
     ) -> None:
         self.plan, self.options = plan, options
         self.reporter = reporter or Reporter()
-        self.should_stop = should_stop or (lambda: False)
+        self._told_to_stop = should_stop or (lambda: False)
         self.cores = choose_cores(plan, options.launcher, options.workers, options.threads)
         self.folder = ResultsFolder(options.results / plan.experiment.name)
         self.checkpoints = Checkpoints(self.folder, options.checkpoint_every)
         self.recorder = Recorder(plan, self.folder, self.checkpoints, self.reporter)
         self._skipped: set[str] = set()
         self._retried: set[str] = set()  # crashed runs that are still to be trained again
+        self._ended: set[str] = set()  # runs of the rounds of this session
         self._replayed: list[RunSpec] = []
         self._round = 0
         self._other_metrics: str | None = None
@@ -110,7 +114,8 @@ class Session:
             stacks = self._first_round()
             while stacks and not self.recorder.tally.interrupted:
                 self._train(stacks)
-                stacks = self._next_round() if self.plan.searches else []
+                stacks = self._next_round() if self.plan.searches and not self._failed_fast else []
+            self._say(list(self.recorder.tally.faults.sentences()))
             if self._other_metrics is not None:
                 raise NormbenchError(self._other_metrics)
             return self._finished(time.monotonic() - began)
@@ -150,6 +155,11 @@ class Session:
         missing = self.plan.wanted(ended)
         interrupted = self._interrupted_stacks()
         taken = {run.run_id for stack in interrupted for run in stack.runs}
+        if not self.recorder.tally.interrupted and (again := self._ended & {*missing, *taken}):
+            raise NormbenchError(
+                f"{self.folder.root}: {len(again)} runs that this session trained to their end have none in the "
+                "records, so the search would never end; train into a new folder and report this"
+            )
         new, notes = self.plan.stacks_for(set(missing) - taken, workers=self._workers)
         self._say(notes)
         if self.plan.searches:  # readers of the folder see which runs of the search are pending
@@ -181,14 +191,15 @@ class Session:
             self.folder.merge()
             tally = self.recorder.tally
             self.folder.end_session(sorted(tally.executors), tally.made())
+        self._ended |= {run.run_id for run in runs}
 
     def _launch(self, stacks: Sequence[Stack]) -> None:
         workers, threads = self.cores.workers, self.cores.threads
         try:
             if workers is None or threads is None:
-                train_here(self.recorder, stacks, self.should_stop)
+                train_here(self.recorder, stacks, self._should_stop)
             else:
-                train_in_processes(self.recorder, stacks, self.should_stop, workers=workers, threads=threads)
+                train_in_processes(self.recorder, stacks, self._should_stop, workers=workers, threads=threads)
         finally:
             self.recorder.close_all()
 
@@ -202,10 +213,19 @@ class Session:
             trained=len(tally.trained - replayed),
             skipped=len(self._skipped),
             crashed=max(tally.crashed, crashed),
-            interrupted=tally.interrupted,
+            interrupted=tally.interrupted and not self._failed_fast,
             seconds=seconds,
             replayed=len(tally.trained & replayed),
+            failed_fast=self._failed_fast,
         )
+
+    @property
+    def _failed_fast(self) -> bool:
+        """Return whether a run crashed in this session and that is to be its end."""
+        return self.options.fail_fast and self.recorder.tally.crashed > 0
+
+    def _should_stop(self) -> bool:
+        return self._failed_fast or self._told_to_stop()
 
     @property
     def _workers(self) -> int:

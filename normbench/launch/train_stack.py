@@ -12,6 +12,7 @@ from normbench.engine.checkpoint import UnfitError, dump_state, load_state
 from normbench.engine.loop import StackTrainer
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Schedule
+from normbench.launch.faults import Fault
 from normbench.launch.messages import (
     Assignment,
     Checkpoint,
@@ -46,8 +47,8 @@ def train_stack(assignment: Assignment, should_stop: Callable[[], bool]) -> Iter
         ending = Unfit(str(error))
     except NormbenchError:
         raise
-    except Exception:  # a user's layer may raise anything, and so may torch when memory runs out
-        ending = Failed(traceback.format_exc())
+    except Exception as error:  # a user's layer may raise anything, and so may torch when memory runs out
+        ending = Failed(traceback.format_exc(), Fault.of(error))
     if isinstance(ending, Failed) and assignment.device == "cuda":
         torch.cuda.empty_cache()  # outside of `except`, where the traceback still holds the tensors
     yield ending

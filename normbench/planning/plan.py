@@ -102,7 +102,7 @@ class Plan:
         return divide_to_fit(stacks, self.data_dir, room)
 
     def wanted(self, outcomes: Mapping[str, str | None]) -> list[str]:
-        """Return the ids of the runs to train next, given the outcomes of all that ended (None: crashed)."""
+        """Return the ids of the runs to train next, given the outcomes of all that ended."""
         asked = {run_id for search in self.searches for run_id in search.wanted(outcomes)}
         asked |= {run.run_id for run in self.runs if not run.refining and run.run_id not in outcomes}
         return [run.run_id for run in self.runs if run.run_id in asked]

@@ -12,10 +12,19 @@ from normbench.names import ENDED, RESULTS
 from normbench.records import environment
 from normbench.records.contents import END_CELLS, Contents
 from normbench.records.files import explained, remove
+from normbench.records.index import OpenFiles
 from normbench.records.lock import FolderLock
 from normbench.records.merge import merge
 from normbench.records.orphans import find_orphans, refuse, set_aside, write_config
-from normbench.records.parts import FOLDER, StackWriter, part_file, read_manifest, stack_ids
+from normbench.records.parts import (
+    FOLDER,
+    Part,
+    StackWriter,
+    part_file,
+    read_manifest,
+    remove_part,
+    stack_ids,
+)
 from normbench.records.schema import count
 from normbench.records.summary import outcome_cell
 
@@ -98,7 +107,7 @@ class ResultsFolder:
             return {run.run_id: contents.choose(run.run_id).status for run in self._opened().runs}
 
     def ends(self) -> dict[str, tuple[str, str | None]]:
-        """Return the status and outcome of each run of the plan that ended; a crashed run has no outcome."""
+        """Return the status and outcome of each run of the plan that ended."""
         found = {}
         with Contents(self.root) as contents:
             for run in self._opened().runs:
@@ -199,6 +208,17 @@ class ResultsFolder:
         writer = StackWriter(self.root, stack, order, lengths, dtype)
         self._writers[stack.stack_id] = writer
         return writer
+
+    def drop(self, stack_id: str) -> None:
+        """Remove the part files of a stack that is trained no more; results in them are merged before."""
+        files = OpenFiles()
+        try:
+            has_results = bool(Part(self.root / FOLDER, stack_id, files).results)
+        finally:
+            files.close()
+        if has_results:
+            self.merge()
+        remove_part(self.root / FOLDER, stack_id)
 
     def can_go_on(self, stack_id: str, lengths: Mapping[str, int]) -> bool:
         """Return whether the part files of a stack have at least the lengths in its checkpoint."""

@@ -69,9 +69,10 @@ def wanted(
     Args:
         rates: the lattice, ascending (without cells that the config excludes, with those that it includes).
         scan: for each rate, whether the first round trains it.
-        outcomes: of every rate whose run ended: `trains`, `stuck`, `diverged`, or None for a crashed run,
-            whose rate counts as not on the lattice. Rates that no round asks for are ignored, so that the
-            rounds do not depend on what else was trained.
+        outcomes: of every rate whose run ended: `trains`, or `stuck`, `diverged`, `crashed`, which all end the
+            block of rates that train. None: its loss is not known, and it counts as not on the lattice.
+            Rates that no round asks for are ignored, so that the rounds do not depend on what else was
+            trained.
     """
     asked = [rate for rate, first in zip(rates, scan, strict=True) if first]
     while True:
@@ -113,7 +114,7 @@ class Search:
     scan: tuple[bool, ...]
 
     def wanted(self, outcomes: Mapping[str, str | None]) -> tuple[str, ...]:
-        """Return the ids of the runs to train next, given the outcomes of all ended runs (None: crashed)."""
+        """Return the ids of the runs to train next, given the outcomes of all ended runs."""
         ended = {rate: outcomes[run_id] for rate, run_id in self._ids.items() if run_id in outcomes}
         return tuple(self._ids[rate] for rate in wanted(self.rates, self.scan, ended))
 

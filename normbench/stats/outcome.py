@@ -35,7 +35,7 @@ class Edge:
 def outcome(
     train_loss_last_tenth: float | None, label_entropy: float | None, trains_below: float, status: str
 ) -> str | None:
-    """Return `trains`, `stuck` or `diverged`; None for a run that neither finished nor diverged.
+    """Return `trains`, `stuck`, `diverged` or `crashed`; None for a run that has not ended.
 
     A run trains if the mean of the last tenth of its training losses is at most `trains_below` times the
     entropy of the labels.
@@ -46,8 +46,8 @@ def outcome(
         trains_below: threshold, as a share of the entropy.
         status: how the run ended.
     """
-    if status == "diverged":
-        return "diverged"
+    if status in ("diverged", "crashed"):
+        return status
     if status != "finished" or train_loss_last_tenth is None or label_entropy is None:
         return None
     if math.isnan(train_loss_last_tenth) or math.isnan(label_entropy):
@@ -60,8 +60,9 @@ def outcome(
 def largest_trained_rate(rates: Numbers, outcomes: Sequence[str | None]) -> Edge | None:
     """Return where the first contiguous block of rates that train ends, for one cell and seed.
 
-    This is the measure `max_stable_lr`, going upward through the rates. A rate without an outcome (pending,
-    crashed) counts as not on the grid, which widens the gap from `top` to `next`. None: no rate trains.
+    This is the measure `max_stable_lr`, going upward through the rates. A rate without an outcome (pending)
+    counts as not on the grid, which widens the gap from `top` to `next`; one whose run crashed does not train.
+    None: no rate trains.
     """
     pairs = sorted((float(r), o) for r, o in zip(rates, outcomes, strict=True) if isinstance(o, str) and o)
     grid = [rate for rate, _ in pairs]
