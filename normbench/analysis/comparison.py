@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from normbench.analysis.pairing import Readings, matching, mean
+from normbench.analysis.pairing import Group, Readings, matching, mean
 from normbench.analysis.tables import Tables, seeds_of
-from normbench.analysis.variants import is_log_axis, number, score
+from normbench.analysis.variants import crashes, is_log_axis, number, score
 from normbench.measures import Measure
 from normbench.measures.claim import Claim
 from normbench.names import RATE
@@ -152,10 +152,25 @@ class Comparison:
                 found.append(f"the best rate is at the grid's edge ({', '.join(edges)})")
         if lost := [seed for seed in seeds_of(tables) if seed not in self.seeds]:
             found.append(f"not all groups have results of seed {', '.join(map(str, lost))}")
+        found += [text for one in self.groups for text in (_crashed(one), _lost_at_once(one)) if text]
         pending = sum(len(group.runs) - len(group.ended) for group in self.groups)
         if pending:
             found.append(f"{pending} runs have no result")
         return found
+
+
+def _crashed(group: Group) -> str:
+    """Return how many runs of a group crashed, and of which seeds."""
+    text, runs = crashes(group.ended), group.ended
+    seeds = sorted(set(runs.loc[runs["outcome"] == "crashed", "seed"].tolist()))
+    which = f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
+    return f"{text} runs, {which} ({group.name}): they count as runs that do not train" if text else ""
+
+
+def _lost_at_once(group: Group) -> str:
+    """Return that all runs of a group diverged before any update."""
+    at_once = len(group.ended) and bool((group.ended["diverged_at_step"] == 1).all())
+    return f"the loss is not finite on the first batch, before any update ({group.name})" if at_once else ""
 
 
 def _is_missing(span: Span | None) -> bool:

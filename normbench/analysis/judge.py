@@ -22,7 +22,7 @@ from normbench.analysis.variants import label
 from normbench.errors import ConfigError
 from normbench.measures import Measure
 from normbench.measures.claim import Claim
-from normbench.names import RATE
+from normbench.names import FAILED, RATE
 from normbench.stats.intervals import LEVEL, NAN, Interval
 
 Correction = Literal["holm", "none"]
@@ -200,7 +200,7 @@ def _controls(claim: Claim, runs: pd.DataFrame) -> list[str]:
     problems = []
     for name, wanted in claim.controls:
         scores = select(runs, wanted)
-        best = scores.loc[scores["outcome"] != "diverged", "final_test_accuracy"].max()
+        best = scores.loc[~scores["outcome"].isin(FAILED), "final_test_accuracy"].max()
         if not best >= float(claim.control_at_least or 0):
             got = (
                 "was not measured"

@@ -221,11 +221,16 @@ def _readings(
     holes = 0
     for values, seed, sample in samples:
         cell = tuple(values[place] for place in places)
-        found.setdefault(cell, {}).setdefault(seed, []).append(_on_scale(measure, measure.reading(sample)))
+        found.setdefault(cell, {}).setdefault(seed, []).append(_on_scale(measure, _reading(measure, sample)))
         holes += measure.holes(sample) > 0
     edge = "edge" in runs.columns and bool((runs["edge"] != "").any())
     cells = {cell: {seed: mean(spans) for seed, spans in seeds.items()} for cell, seeds in found.items()}
     return Readings(group, cells, holes, edge)
+
+
+def _reading(measure: Measure, sample: Sample) -> Span | None:
+    """Return what the measure reads; a single run that crashed has no number, whatever rows it left."""
+    return None if sample.crashed and not measure.over_rates else measure.reading(sample)
 
 
 def _on_scale(measure: Measure, span: Span | None) -> Span | None:

@@ -7,8 +7,18 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from normbench.analysis.tables import Tables
-from normbench.analysis.variants import best_rates, edges, label, levels, number, refining, score, short_key
-from normbench.names import OUTCOMES, RATE
+from normbench.analysis.variants import (
+    best_rates,
+    crashes,
+    edges,
+    label,
+    levels,
+    number,
+    refining,
+    score,
+    short_key,
+)
+from normbench.names import FAILED, OUTCOMES, RATE
 from normbench.stats.intervals import t_interval, wilson
 from normbench.stats.outcome import edge_interval
 
@@ -21,7 +31,8 @@ def summary_rows(tables: Tables) -> list[dict[str, Any]]:
 
     `largest_rate` is the geometric mean over seeds of the middle between the largest rate that trains and the
     next one. Its interval includes the distance of the two; infinity is the word "inf". Shares are over all
-    rates and seeds, without rates that only refine an edge.
+    rates and seeds, without rates that only refine an edge. `crashes` is empty or `crashed 2 of 10`: such
+    a run counts as one that does not train, and means are those of the others.
     """
     keys = tuple(k for k in tables.varied if k != RATE)
     groups = levels(tables.runs, keys)
@@ -41,28 +52,46 @@ def summary_rows(tables: Tables) -> list[dict[str, Any]]:
         row["seeds"] = int(runs["seed"].nunique())
         row["runs"] = len(runs)
         row["pending"] = int((mine & ~ended).sum())
+        row["crashes"] = crashes(runs)
         if has_rates:
             edge = edge_interval(list(found.get(code, {}).values()))
             row["largest_rate"] = {
                 **_interval(edge.estimate, edge.low, edge.high, edge.n),
                 "seeds_that_train_at_no_rate": edge.left_out,
             }
-        if code in best.index and bool((runs["outcome"] != "diverged").any()):
+        if code in best.index and not runs["outcome"].isin(FAILED).all():
             rate = float(best["rate"][code])
             at_best = runs[runs[RATE] == rate] if has_rates else runs
-            good = values.loc[at_best.index]
+            good = values.loc[at_best.index[at_best["outcome"] != "crashed"]]
             got = t_interval(good[good.abs() < math.inf].to_numpy())
             row["best"] = {
                 "measure": name,
                 **_interval(got.estimate, got.low, got.high, got.n),
                 "rate": _plain(rate),
                 "grid_edge": str(best["edge"][code]),
+                "crashes": crashes(at_best),
             }
-        for outcome in OUTCOMES:
+        for outcome in (*OUTCOMES, "crashed"):
             share = wilson(int((runs["outcome"] == outcome).sum()), len(runs))
             row[outcome] = _interval(share.estimate, share.low, share.high, share.n)
         rows.append(row)
     return rows
+
+
+def lost_at_once(tables: Tables) -> list[str]:
+    """Return a sentence for each variant (all swept keys but the rate) whose runs all diverged at step 1."""
+    keys = tuple(k for k in tables.varied if k != RATE)
+    groups, found = levels(tables.runs, keys), []
+    for code, combination in enumerate(groups.values):
+        runs = tables.runs[groups.codes == code]
+        runs = runs[runs["outcome"].notna()]
+        if len(runs) and bool((runs["diverged_at_step"] == 1).all()):
+            name = label(keys, combination, named=True) if keys else "this net"
+            found.append(
+                f"{name}: the loss is not finite on the first batch, before any update, in all {len(runs):,} "
+                "runs; the layer itself returns values that are not finite, so the rate is not at fault"
+            )
+    return found
 
 
 def summary_table(tables: Tables, width: int | None = None) -> Table:
@@ -115,7 +144,8 @@ def _layout(
 ) -> tuple[list[str], list[list[str]]]:
     """Return heads and cells of one layout of the table."""
     heads, names = _names(tables, rows)
-    cells = [_cells(row, has_rates) for row in rows]
+    outcomes = _outcomes(rows)
+    cells = [_cells(row, has_rates, outcomes) for row in rows]
     score_head = f"best {measure.replace('final ', '')}"
     titles = ["largest rate\nthat trains", score_head.replace(" accuracy", "\naccuracy, at rate")]
     titles = titles if has_rates else [score_head]
@@ -124,7 +154,7 @@ def _layout(
         heads, names = [", ".join(heads)], [[row["variant"]] for row in rows] if several else names
         first = len(titles)
         shares = [
-            "\n".join(f"{word} {' '.join(cell)}" for word, cell in zip(OUTCOMES, line[first:], strict=True))
+            "\n".join(f"{word} {' '.join(cell)}" for word, cell in zip(outcomes, line[first:], strict=True))
             for line in cells
         ]
         texts = [
@@ -135,7 +165,7 @@ def _layout(
     else:
         separator = " " if kind == "wide" else "\n"
         texts = [[separator.join(cell).rstrip() for cell in line] for line in cells]
-        titles = [*titles, *(f"{word}\n%" for word in OUTCOMES)]
+        titles = [*titles, *(f"{word}\n%" for word in outcomes)]
     return [*heads, *titles], [[*name, *text] for name, text in zip(names, texts, strict=True)]
 
 
@@ -149,10 +179,15 @@ def _wide(titles: list[str], rows: list[list[str]]) -> int:
     return min(wide[0], 20) + sum(wide[1:]) + 3 * len(wide)
 
 
-def _cells(row: dict[str, Any], has_rates: bool) -> list[tuple[str, str]]:
+def _outcomes(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Return the outcomes that have a column: `crashed` only if a run did."""
+    return (*OUTCOMES, "crashed") if any(row["crashes"] for row in rows) else OUTCOMES
+
+
+def _cells(row: dict[str, Any], has_rates: bool, outcomes: tuple[str, ...]) -> list[tuple[str, str]]:
     """Return estimate and interval for each column after the variant's names."""
-    cells = [_rate(row.get("largest_rate"))] if has_rates else []
-    return [*cells, _score(row.get("best")), *(_share(row[outcome]) for outcome in OUTCOMES)]
+    cells = [_rate(row.get("largest_rate"), row["crashes"])] if has_rates else []
+    return [*cells, _score(row.get("best"), row["crashes"]), *(_share(row[word]) for word in outcomes)]
 
 
 def _title(tables: Tables, rows: list[dict[str, Any]]) -> str:
@@ -175,6 +210,8 @@ def _caption(tables: Tables, rows: list[dict[str, Any]], measure: str, has_rates
         text += " !: at the grid's edge, better rates may lie beyond."
     if any(row.get("largest_rate", {}).get("seeds_that_train_at_no_rate") for row in rows):
         text += " Seeds that train at no rate are left out of the largest rate."
+    if any(row["crashes"] for row in rows):
+        text += " A rate whose run crashed counts as one that does not train; scores are those of the others."
     pending = sum(row["pending"] for row in rows)
     return text + (f" {pending} runs have no outcome (yet)." if pending else "")
 
@@ -195,25 +232,29 @@ def _two(value: Any) -> str:
     return value if isinstance(value, str) else number(float(f"{value:.2g}"))
 
 
-def _rate(rate: dict[str, Any] | None) -> tuple[str, str]:
+def _rate(rate: dict[str, Any] | None, crashes: str) -> tuple[str, str]:
     if rate is None:
         return "-", ""
     left = rate["seeds_that_train_at_no_rate"]
+    notes = [f"{left} none"] if left and rate["n"] else []
+    note = f" ({', '.join([*notes, *filter(None, [crashes])])})" if notes or crashes else ""
     if not rate["n"]:
-        return ("at no rate" if left else "-"), ""
-    note = f" ({left} none)" if left else ""
+        return ("at no rate" if left else "-") + note, ""
     if rate["low"] is None or rate["high"] is None:
         return _two(rate["estimate"]) + note, ""
     text = "beyond grid" if rate["estimate"] == "inf" else _two(rate["estimate"])
     return text + note, f"[{_two(rate['low'])}, {_two(rate['high'])}]"
 
 
-def _score(best: dict[str, Any] | None) -> tuple[str, str]:
+def _score(best: dict[str, Any] | None, crashes: str) -> tuple[str, str]:
+    crashes = crashes if best is None else best["crashes"]
+    note = f" ({crashes})" if crashes else ""
     if best is None or best["estimate"] is None:
-        return "-", ""
+        return f"-{note}", ""
     text, low, high = f"{best['estimate']:.3f}", best["low"], best["high"]
     if best["rate"] is not None:
         text += f" at {number(best['rate'])}{'!' if best['grid_edge'] else ''}"
+    text += note
     if low is None:
         return text, ""
     if "accuracy" in best["measure"]:

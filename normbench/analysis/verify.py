@@ -84,6 +84,11 @@ def _missing(tables: Tables) -> list[str]:
             f"{tables.folder / 'runs.csv'}: {expected - ended} of {expected} runs (cells times seeds) "
             "have no result; `normbench run` trains them"
         )
+    if crashed := int((sure["outcome"] == "crashed").sum()):
+        found.append(
+            f"{tables.folder / 'runs.csv'}: {crashed} of {expected} runs crashed and count as runs that do "
+            "not train; `normbench run --retry crashed` trains them again"
+        )
     if tables.metrics.empty:
         found.append(f"{tables.folder / 'metrics.csv'}: no curves; measures that need them are not judged")
         return found

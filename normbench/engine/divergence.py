@@ -65,7 +65,9 @@ def repeat(model: nn.Module, state: StackState, passes: Sequence[Pass]) -> Repea
         passes: those of the failing step.
     """
     seen = Repeated()
-    params = {name: tensor.detach().clone().requires_grad_() for name, tensor in part(state.params, 0).items()}
+    params = {
+        name: tensor.detach().clone().requires_grad_() for name, tensor in part(state.params, 0).items()
+    }
     buffers = {name: tensor.detach().clone() for name, tensor in part(state.buffers, 0).items()}
     mode = model.training
     try:

@@ -126,7 +126,7 @@ class StackTrainer:
             diverged_at, cause = self._explained(failure)
             if diverged_at is None:
                 raise failure from cause
-            error = f"{type(failure).__name__}: {failure}"
+            error = f"{type(failure).__name__.lstrip('_')}: {failure}"
         self._settle(len(self.losses))
         yield from self._layers({0: diverged_at})
         yield replace(self._end(0, "diverged", diverged_at), error=error)
@@ -225,10 +225,10 @@ class StackTrainer:
         """Return what the nets of this step look at: its batch, and the other images if it is evaluated."""
         passes: list[Pass] = [(True, self._batch(step).of(0).data)]
         if step == 0 or step in self._evaluation_steps:
-            for part in (self.dataset.val, self.dataset.test):
-                for start in range(0, 0 if part is None else len(part), EVAL_ROWS):
-                    chosen = slice(start, start + EVAL_ROWS)
-                    passes.append((False, (part.x[chosen], part.y[chosen], {})))
+            for split in filter(None, (self.dataset.val, self.dataset.test)):
+                for first in range(0, len(split), EVAL_ROWS):
+                    rows = slice(first, first + EVAL_ROWS)
+                    passes.append((False, (split.x[rows], split.y[rows], {})))
         return passes
 
     def _finish(self) -> Iterator[Event]:

@@ -59,7 +59,7 @@ class Faults:
 
     Attributes:
         crashed: by fault.
-        diverged: ids of the runs that diverged by raising an exception, by its text.
+        diverged: the exceptions by which runs diverged, by their type.
     """
 
     crashed: dict[Fault, Group] = field(default_factory=dict)
@@ -74,10 +74,14 @@ class Faults:
             return traceback
         return f"{fault.error}\nThe traceback is the same as that in {group.runs[0]}.txt\n"
 
+    def divergence(self, error: str) -> None:
+        """Note a run that diverged by raising an exception."""
+        self.diverged.setdefault(error.partition(":")[0], []).append(error)
+
     def sentences(self) -> Iterator[str]:
         """Yield what the user is told at the end of a session, a sentence or two for each fault."""
-        for text, runs in list(self.diverged.items())[:MOST]:
-            yield f"{_runs(runs)} diverged: a step raised where numbers were no longer good ({text})"
+        for errors in list(self.diverged.values())[:MOST]:
+            yield f"{_runs(errors)} diverged: a step raised on numbers that had grown too large: {errors[0]}"
         for fault, group in list(self.crashed.items())[:MOST]:
             where = f"the traceback is in crashes/{group.runs[0]}.txt"
             yield f"{_runs(group.runs)} crashed: {fault.error}; {where}{_advice(fault, group)}"

@@ -120,7 +120,7 @@ class Recorder:
                     if isinstance(event, RunEnd):
                         self.tally.trained.add(event.run_id)
                         if event.error is not None:  # it diverged by raising: a result, not a crash
-                            self.tally.faults.diverged.setdefault(event.error, []).append(event.run_id)
+                            self.tally.faults.divergence(event.error)
                             event = replace(event, error=None)
                     writer.write(event)
                 writer.flush()  # the rows are with the operating system before the next steps

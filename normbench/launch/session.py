@@ -157,8 +157,8 @@ class Session:
         taken = {run.run_id for stack in interrupted for run in stack.runs}
         if not self.recorder.tally.interrupted and (again := self._ended & {*missing, *taken}):
             raise NormbenchError(
-                f"{self.folder.root}: {len(again)} runs that this session trained to their end have none in the "
-                "records, so the search would never end; train into a new folder and report this"
+                f"{self.folder.root}: {len(again)} runs that this session trained to their end have none in "
+                "the records, so the search would never end; train into a new folder and report this"
             )
         new, notes = self.plan.stacks_for(set(missing) - taken, workers=self._workers)
         self._say(notes)

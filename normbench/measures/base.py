@@ -69,6 +69,11 @@ class Sample:
         """Return whether the first run diverged."""
         return bool(self.runs["outcome"].iloc[0] == "diverged")
 
+    @property
+    def crashed(self) -> bool:
+        """Return whether the first run crashed."""
+        return bool(self.runs["outcome"].iloc[0] == "crashed")
+
 
 class Measure(Named):
     """Base of all measures: its pydantic fields are the options, `reading` is the definition.

@@ -11,7 +11,8 @@ from normbench.stats.intervals import Span, exactly
 class ShareThatTrains(Measure):
     """Share of runs that train, among the rates of a cell and seed; compared by Wilson's square-and-add.
 
-    Runs without an outcome do not count. Use it if some groups train at no rate.
+    Runs without an outcome do not count; one that crashed does not train. Use it if some groups
+    train at no rate.
     """
 
     name: Literal["share_that_trains"] = "share_that_trains"

@@ -46,7 +46,15 @@ def warnings(tables: Tables, shown: View, *more: str) -> tuple[str, ...]:
     """Return what a reader must know: how runs were chosen, what is left out, then `more`."""
     unknown = int(tables.runs["outcome"].isna().sum())
     left_out = f"{unknown} {_runs(unknown)} without an outcome and left out" if unknown else ""
-    return tuple(text for text in (*tables.notes, *shown.notes, left_out, *more) if text)
+    return tuple(
+        text for text in (*tables.notes, *shown.notes, left_out, crashed_text(tables), *more) if text
+    )
+
+
+def crashed_text(tables: Tables) -> str:
+    """Return how many runs crashed, empty if none did."""
+    n = int((tables.runs["outcome"] == "crashed").sum())
+    return f"{n} crashed {_runs(n)} left out of means; their rates do not train" if n else ""
 
 
 def lost_text(shown: View) -> str:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+CRASH = "$!$"  # the marker of crashed runs
 SIGNS: dict[str, tuple[dict[str, Any], str]] = {
     "trains": ({"marker": "o"}, "no seed is stuck"),
     "stuck": ({"marker": "o", "mfc": "white"}, "at least one seed is stuck"),
     "diverged": ({"marker": "x", "mew": 1.4}, "every seed diverged"),
     "some diverged": ({"marker": "+", "mew": 1.0, "ms": 6}, "some seeds diverged (mean of the others)"),
+    "crashed": ({"marker": CRASH, "ms": 6}, "at least one seed crashed (mean of the others)"),
     "best": ({"marker": "o", "mfc": "none", "ms": 9}, "best learning rate"),
     "edge": ({"marker": ">", "ms": 8, "mfc": "none"}, "best learning rate, at the grid's edge"),
     "threshold": ({"color": GREY, "ls": (0, (2, 2)), "lw": 0.9}, "at or below: trains"),
@@ -27,6 +29,7 @@ SIGNS: dict[str, tuple[dict[str, Any], str]] = {
     "seed": ({"marker": "o", "ms": 4, "mfc": "white"}, "one seed"),
     "never": ({"marker": "x", "mew": 1.4}, "one seed that never reaches it"),
     "no rate": ({"marker": "x", "mew": 1.4}, "one seed that trains at no rate"),
+    "crash": ({"marker": CRASH, "ms": 6}, "a run that crashed"),
     "grid": ({"ls": "-", "lw": 4, "alpha": 0.25}, "from the largest rate that trains to the next rate"),
     "open": ({"marker": "arrow", "ms": 9, "mfc": "none"}, "trains up to the last rate"),
     "hole": ({"marker": "+", "ms": 6}, "a higher rate that trains again"),

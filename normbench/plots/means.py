@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from normbench.analysis.variants import Levels, best_rates, is_log_axis, levels
-from normbench.names import RATE
+from normbench.names import FAILED, OUTCOMES, RATE
 from normbench.plots.chart import Axis
 from normbench.plots.view import View, key_label
 from normbench.stats.intervals import t_quantile
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GROUP = ["panel", "color"]
-OUTCOMES = ["trains", "stuck", "diverged"]
+ENDS = [*OUTCOMES, "crashed"]
 MOST_POINTS = {1: 600, 6: 150, 20: 80}  # panels -> points of a line; more would not be visible
 DECADES = 8  # of a logarithmic axis, around the middle of what it shows
 
@@ -63,7 +63,7 @@ def thin(table: pd.DataFrame, panels: int) -> pd.DataFrame:
 
 
 def by_outcome(runs: pd.DataFrame, by: Sequence[str], value: str, log: bool) -> pd.DataFrame:
-    """Return the mean of the runs that did not diverge, and how many train, are stuck and diverged.
+    """Return the mean of the runs that did not fail, and how many train, are stuck, diverged and crashed.
 
     Args:
         runs: one row for each run, with its outcome.
@@ -72,13 +72,13 @@ def by_outcome(runs: pd.DataFrame, by: Sequence[str], value: str, log: bool) -> 
         log: average logarithms.
 
     Returns:
-        The columns of `by`; mean, low, high; trains, stuck, diverged and their sum n.
+        The columns of `by`; mean, low, high; trains, stuck, diverged, crashed and their sum n.
     """
-    table = runs.assign(**{word: runs["outcome"] == word for word in OUTCOMES})
-    counts = table.groupby(list(by))[OUTCOMES].sum()
+    table = runs.assign(**{word: runs["outcome"] == word for word in ENDS})
+    counts = table.groupby(list(by))[ENDS].sum()
     counts["n"] = counts.sum(axis=1)
     # A value measured before a run diverged says nothing about its end.
-    table[value] = table[value].where(~table["diverged"])
+    table[value] = table[value].where(~table["outcome"].isin(FAILED))
     means = mean_band(table, by, value, log).drop(columns="n")
     return means.merge(counts.reset_index(), on=list(by))
 
@@ -91,6 +91,7 @@ def point_signs(frame: pd.DataFrame) -> frozenset[str]:
         "stuck": drawn & (frame["stuck"] > 0),
         "diverged": lost == frame["n"],
         "some diverged": (lost > 0) & (lost < frame["n"]),
+        "crashed": frame["crashed"] > 0,
     }
     if "best" in frame:
         signs.update(best=frame["best"] == "best", edge=frame["best"].isin(["low", "high"]))

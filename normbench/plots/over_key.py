@@ -10,6 +10,7 @@ import numpy as np
 
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import short_key
+from normbench.names import FAILED
 from normbench.plots import marks
 from normbench.plots.captions import caption, footer, warnings
 from normbench.plots.chart import Axis, Chart, Grid, Strip, marks_of
@@ -62,11 +63,14 @@ class OverKey(FigureKind):
         for code, own in part.groupby("color"):
             style = look.of(code)
             lost, n = own["diverged"], own["n"]
+            crashed = own[own["crashed"] > 0]
             if strip is not None:
                 for sign, chosen in (("x", lost == n), ("+", (lost > 0) & (lost < n))):
                     at = own[chosen]
                     if len(at):
                         marks.in_strip(ax, at["x"], at["height"], sign, style.color)
+                if len(crashed):
+                    marks.in_strip(ax, crashed["x"], crashed["height"], marks.CRASH, style.color, 5.5)
             own = own[np.isfinite(own["mean"])]
             ax.plot(own["x"], own["mean"], color=style.color, ls=style.dashes, zorder=3)
             if np.isfinite(own["low"]).any():
@@ -115,13 +119,13 @@ def over_key(
         more: further warnings.
 
     Returns:
-        One row for each point: mean, low, high of the runs that did not diverge; how many of `n` count as
-        `trains`, `stuck` and `diverged`; `height` of a cross in the strip; `best`: empty, `best`, or `low`
-        and `high` at an end of the grid.
+        One row for each point: mean, low, high of the runs that did not fail; how many of `n` count as
+        `trains`, `stuck`, `diverged` and `crashed`; `height` of a cross in the strip; `best`: empty, `best`,
+        or `low` and `high` at an end of the grid.
     """
     labels = {measure: names.get(measure, measure.replace("_", " ")) for measure in measures}
     axis, rows = x_axis(shown), len(shown.color)
-    lost = bool((shown.runs["outcome"] == "diverged").any())
+    lost = [word for word in FAILED if (shown.runs["outcome"] == word).any()]
     share = min(0.3, max(0.08, 0.05 * rows)) if lost else 0.0
     best = best_table(shown)
     frames, axes = [], []
@@ -139,7 +143,7 @@ def over_key(
         strip, bottom = None, low
         if share:
             bottom = beside(low, high, share, log)[0]
-            strip = Strip(bottom, low, "diverged", "left")
+            strip = Strip(bottom, low, " or ".join(lost), "left")
         level = None
         if measure == LOSS:
             level = tables.trains_below * float(shown.runs["label_entropy"].median())
@@ -168,7 +172,7 @@ def _without_hidden_text(grid: Grid, frame: pd.DataFrame) -> Grid:
     places = []
     for place in grid.places:
         part = frame[(frame["panel"] == place.panel) & (frame["block"] == place.block)]
-        crosses = part.loc[part["diverged"] > 0, "place"]
+        crosses = part.loc[part["diverged"] + part["crashed"] > 0, "place"]
         y = place.y
         if y.strip is not None and len(crosses) and crosses.min() <= part["place"].max() / 3:
             y = replace(y, strip=replace(y.strip, side=""))

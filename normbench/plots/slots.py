@@ -110,7 +110,8 @@ class SlotKind(FigureKind):
     """Dots of seeds beside their summary.
 
     Marks: `seed` (a value, with a bar from `low` to `high` if it is known so far), `open` (a bar without an
-    upper end), `lost` (a seed without a value, in the strip), `hole`, `summary`. `slot`: the width of a slot.
+    upper end), `lost` (a seed without a value, in the strip), `hole`, `crash` (at its rate, or in the strip),
+    and `summary`. `slot`: the width of a slot.
     """
 
     def layout(self, chart: Chart) -> dict[str, float]:
@@ -139,6 +140,10 @@ def _seed(ax: Axes, row: Any, style: Style, look: Look, size: float) -> None:
     color = style.color
     if row.mark == "lost":
         ax.plot(row.x, _in_strip(look), "x", color=color, ms=size, mew=1.1, zorder=4)
+        return
+    if row.mark == "crash":
+        at = row.mean if np.isfinite(row.mean) else _in_strip(look)
+        ax.plot(row.x, at, marker=marks.CRASH, color=color, ms=1.5 * size, zorder=4.5)
         return
     if row.mark == "hole":
         ax.plot(row.x, row.mean, "+", color=color, ms=4.5, mew=0.9)

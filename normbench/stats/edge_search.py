@@ -69,8 +69,8 @@ def wanted(
     Args:
         rates: the lattice, ascending (without cells that the config excludes, with those that it includes).
         scan: for each rate, whether the first round trains it.
-        outcomes: of every rate whose run ended: `trains`, or `stuck`, `diverged`, `crashed`, which all end the
-            block of rates that train. None: its loss is not known, and it counts as not on the lattice.
+        outcomes: of every rate whose run ended: `trains`, or `stuck`, `diverged`, `crashed`, which all end
+            the block of rates that train. None: its loss is not known, and it counts as not on the lattice.
             Rates that no round asks for are ignored, so that the rounds do not depend on what else was
             trained.
     """

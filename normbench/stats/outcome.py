@@ -61,8 +61,8 @@ def largest_trained_rate(rates: Numbers, outcomes: Sequence[str | None]) -> Edge
     """Return where the first contiguous block of rates that train ends, for one cell and seed.
 
     This is the measure `max_stable_lr`, going upward through the rates. A rate without an outcome (pending)
-    counts as not on the grid, which widens the gap from `top` to `next`; one whose run crashed does not train.
-    None: no rate trains.
+    counts as not on the grid, which widens the gap from `top` to `next`; one whose run crashed does not
+    train. None: no rate trains.
     """
     pairs = sorted((float(r), o) for r, o in zip(rates, outcomes, strict=True) if isinstance(o, str) and o)
     grid = [rate for rate, _ in pairs]

@@ -23,7 +23,7 @@ from normbench.cli.options import (
     Retry,
 )
 from normbench.cli.output import duration, print_json, print_rich, say, width
-from normbench.errors import ExitCode, NormbenchError, RecordsError
+from normbench.errors import ExitCode, NormbenchError
 
 if TYPE_CHECKING:
     from normbench.launch.session import Finished
@@ -69,6 +69,10 @@ def run(
         Optional[list[Retry]],
         typer.Option(help="Train the crashed runs again. Default: leave them as they are."),
     ] = None,
+    fail_fast: Annotated[
+        bool,
+        typer.Option("--fail-fast", help="End at the first run that crashes; keep everything measured so far."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train the runs of each config that have no result yet, draw the figures, print a table of the variants.
@@ -114,6 +118,7 @@ def run(
                 checkpoint_every=checkpoint_every,
                 keep_old=keep_old,
                 retry=tuple(one.value for one in retry or ()),
+                fail_fast=fail_fast,
                 reporter=reporter_for(),
                 should_stop=stop,
                 plugins=plugin or (),
@@ -127,6 +132,13 @@ def run(
             break
         if finished.crashed:
             code = ExitCode.CRASHED
+        if finished.failed_fast:
+            say(
+                f"ended at the first crash (--fail-fast); everything measured so far is in {finished.folder}; "
+                "the same command goes on with the other runs"
+            )
+            answers.append(_answer(finished, []))
+            break
         answers.append(_show(finished, as_json))
     if as_json:
         print_json(answers)
@@ -160,16 +172,13 @@ def _say_trained(finished: Finished) -> None:
 
 def _show(finished: Finished, as_json: bool) -> dict[str, Any]:
     """Draw the figures and print the table; return both for JSON."""
-    from normbench.analysis.summary import summary_rows, summary_table
+    from normbench.analysis.summary import lost_at_once, summary_rows, summary_table
     from normbench.analysis.tables import load_tables
     from normbench.plots import plot_results
 
-    try:
-        tables = load_tables(finished.folder)
-    except RecordsError:
-        if not finished.crashed:
-            raise
-        return _answer(finished, [])  # all runs crashed: nothing to draw, and _say_trained has said so
+    tables = load_tables(finished.folder)
+    for remark in lost_at_once(tables):
+        say(remark)
     if not tables.runs["outcome"].notna().any():
         return _answer(finished, [])
     if not as_json:

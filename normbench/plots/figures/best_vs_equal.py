@@ -8,7 +8,8 @@ import numpy as np
 
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import number
-from normbench.names import RATE
+from normbench.names import FAILED, RATE
+from normbench.plots import marks
 from normbench.plots.captions import caption, footer, warnings
 from normbench.plots.chart import Axis, Chart, Grid, Place, marks_of
 from normbench.plots.kind import FigureKind
@@ -38,7 +39,8 @@ class BestVsEqual(FigureKind):
         """Return final accuracies, a column for the best learning rates, then columns of equal ones.
 
         One row for each variant (`color`), panel and column (`block`; 0: at its best): `lr`; mean, low, high
-        of the seeds that did not diverge; how many of n train, are stuck and diverged; `edge` of the best.
+        of the seeds that did not fail; how many of n train, are stuck, diverged and crashed; `edge` of
+        the best.
         """
         shown = view(tables, Request(None, request.color, request.panel), RATE)
         measure = accuracy_column(tables) or "final_test_accuracy"
@@ -83,6 +85,8 @@ class BestVsEqual(FigureKind):
             if row.diverged:
                 sign = "x" if row.diverged == row.n else "+"
                 ax.plot(0.04, y, sign, color=style.color, ms=4, mew=1.1, transform=across, zorder=4)
+            if row.crashed:
+                ax.plot(0.1, y, marker=marks.CRASH, color=style.color, ms=5.5, transform=across, zorder=4)
             if np.isfinite(row.low):
                 ends = np.clip([row.low, row.high], low, high)
                 ax.plot(ends, [y, y], color=style.color, lw=1.3, zorder=3)
@@ -113,7 +117,7 @@ def _frame(shown: View, measure: str, best: pd.DataFrame, equal: list[float]) ->
 
 def _limits(runs: pd.DataFrame, measure: str) -> tuple[float, float]:
     """Return limits that hold all accuracies, with room on the stretched axis."""
-    reached = runs.loc[runs["outcome"] != "diverged", measure].dropna()
+    reached = runs.loc[~runs["outcome"].isin(FAILED), measure].dropna()
     if not len(reached):
         return 0.05, 0.95
     low, high = _moved(float(reached.min()), -0.4), _moved(float(reached.max()), 0.5)

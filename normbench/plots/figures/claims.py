@@ -11,7 +11,7 @@ import numpy as np
 
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import label, levels
-from normbench.plots.captions import footer, line, seeds_text
+from normbench.plots.captions import crashed_text, footer, line, seeds_text
 from normbench.plots.chart import Axis, Chart, Grid, Place, marks_of
 from normbench.plots.kind import FigureKind, Handles
 from normbench.plots.style import BLUE, GREY, INK, RED
@@ -78,6 +78,7 @@ class Claims(FigureKind):
                 grid=Grid(tuple(places), heads, strips, tuple(range(len(verdicts))), gaps),
                 color=levels(tables.runs, ()),
                 caption=line(what, seeds_text(tables.runs, tables.varied), tables.steps),
+                warnings=tuple(filter(None, [crashed_text(tables)])),
                 footer=footer(tables, outcomes=True),
             )
         ]

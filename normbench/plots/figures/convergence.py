@@ -167,6 +167,7 @@ def _curves(
     runs = shown.runs[["run", "panel", "color", "outcome"]]
     metrics = tables.metrics[["run", "step", "epoch", measure]]
     metrics = thin(metrics[np.isfinite(metrics[measure].to_numpy())], len(shown.panels))
+    runs = runs[runs["outcome"] != "crashed"]
     lost = (runs["outcome"] == "diverged").to_numpy()
     # Seeds that train and seeds that are stuck get a line each: no run has a curve like their common mean.
     kept = runs[~lost].assign(stuck=(runs["outcome"] == "stuck")[~lost])

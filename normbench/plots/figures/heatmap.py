@@ -12,7 +12,8 @@ from normbench.plots.captions import caption, footer, warnings
 from normbench.plots.chart import Axis, Chart, ColorScale, Grid, marks_of
 from normbench.plots.kind import FigureKind, Handles
 from normbench.plots.maps import EMPTY, color_map
-from normbench.plots.means import GROUP, OUTCOMES, by_outcome
+from normbench.plots.marks import CRASH
+from normbench.plots.means import ENDS, GROUP, by_outcome
 from normbench.plots.over_key import LOSS, NAMES, accuracy_column
 from normbench.plots.style import INK
 from normbench.plots.view import Request, key_label, main_axis, view
@@ -36,7 +37,8 @@ class Heatmap(FigureKind):
     def compute(self, tables: Tables, request: Request) -> list[Chart]:
         """Return depth by learning rate, or the keys that `x` (columns) and `color` (rows) name.
 
-        One row for each cell: `x` (column), `y` (row), mean, and how many train, are stuck and diverged of n.
+        One row for each cell: `x` (column), `y` (row), mean, and how many of n train, are stuck, diverged and
+        crashed.
         """
         x = request.x or main_axis(tables)
         others = [k for k in tables.varied if k != x and k not in (request.panel or ())]
@@ -84,7 +86,7 @@ class Heatmap(FigureKind):
         middle = (look.scale.low + look.scale.high) / 2
         inches = look.width / len(look.x.names)
         size = 0.8 * min(7.0, max(3.2, inches * 72 * 0.45))
-        for word, marker in (("stuck", "o"), ("diverged", "x")):
+        for word, marker in (("stuck", "o"), ("diverged", "x"), ("crashed", CRASH)):
             cells = part[part[word] == part["n"]]
             dark = ~(cells["mean"].to_numpy(float) > middle)  # a dark cell, or none
             for light_sign in (True, False):
@@ -92,10 +94,10 @@ class Heatmap(FigureKind):
                 color = "white" if light_sign and word == "stuck" else INK
                 sign: dict[str, Any] = {"ls": "none", "marker": marker, "ms": size, "mfc": "none", "mew": 1.1}
                 ax.plot(chosen["x"], chosen["y"], color=color, **sign)
-        mixed = part[~part[OUTCOMES].eq(part["n"], axis=0).any(axis=1)]
+        mixed = part[~part[ENDS].eq(part["n"], axis=0).any(axis=1)]
         for cell in marks_of(mixed):
             color = INK if cell.mean > middle or not np.isfinite(cell.mean) else "white"
-            text = f"{cell.trains}/{cell.n}"
+            text = f"{cell.trains}/{cell.n}{'!' * bool(cell.crashed)}"
             fit = min(7.5, inches * 72 / (0.72 * len(text)))
             ax.text(cell.x, cell.y, text, size=fit, ha="center", va="center", color=color)
 
@@ -104,11 +106,17 @@ class Heatmap(FigureKind):
         from matplotlib.lines import Line2D
         from matplotlib.patches import Patch
 
+        crashed: Handles = []
+        if (chart.frame["crashed"] > 0).any():
+            crashed = [
+                (Line2D([], [], ls="none", marker=CRASH, color=INK), "every seed crashed; 3/5!: some did")
+            ]
         return [
             (Patch(facecolor="#8A8678"), "no sign: every seed trains"),
             (Line2D([], [], ls="none"), "3/5: number of seeds that train"),
             (Line2D([], [], ls="none", marker="o", mfc="none", mew=1.1, color=INK), "every seed is stuck"),
             (Line2D([], [], ls="none", marker="x", mew=1.2, color=INK), "every seed diverged"),
+            *crashed,
             (Patch(facecolor=EMPTY, edgecolor="#CCCCCC"), "no accuracy (diverged or not run)"),
         ]
 

@@ -33,7 +33,7 @@ class LargestRate(SlotKind):
         )
 
     def compute(self, tables: Tables, request: Request) -> list[Chart]:
-        """Return for each seed where its rates stop training, and the geometric mean over seeds."""
+        """Return for each seed where its rates stop training and where runs crashed, and the mean."""
         shown = slot_view(tables, request, refined=True)
         slots = Slots.of(shown)
         runs = shown.runs.assign(place=slots.places)
@@ -57,7 +57,14 @@ class LargestRate(SlotKind):
             values=tuple(rates.tolist()),
             strip=strip,
         )
-        names = {"seed": "seed", "open": "open", "lost": "no rate", "hole": "hole", "summary": "mean"}
+        names = {
+            "seed": "seed",
+            "open": "open",
+            "lost": "no rate",
+            "hole": "hole",
+            "summary": "mean",
+            "crash": "crash",
+        }
         further = "each seed has a search between its largest that trains and the next"
         grid = f"{len(rates)} rates from {rates[0]:g} to {rates[-1]:g}" + ", then searched" * bool(
             searched.any()
@@ -94,6 +101,10 @@ def _frame(runs: pd.DataFrame, slots: Slots, beyond: float) -> pd.DataFrame:
             one = edge_interval(list(seeds.values()))
             ends = {"mean": one.estimate, "low": one.low, "high": one.high}
             rows.append({**cell, "x": slots.summary(place, color), "mark": "summary", **ends})
+    crashed = runs.loc[runs["outcome"] == "crashed", [*CELL, "seed", RATE]]
+    for panel, color, place, seed, rate in crashed.itertuples(index=False):
+        x = slots.seed(place, color, seed)
+        rows.append({"panel": panel, "color": color, "seed": seed, "x": x, "mark": "crash", "mean": rate})
     columns = ["panel", "color", "seed", "x", "mean", "low", "high", "mark"]
     return pd.DataFrame(rows, columns=columns).assign(block=0)
 

@@ -51,6 +51,7 @@ class StepsToTarget(SlotKind):
             target = default_target(runs, metrics, measure)
         first = metrics[metrics[measure] >= np.float32(target)].groupby("run")["step"].min()
         runs = runs.assign(first=runs["run"].map(first).fillna(np.inf))
+        runs.loc[runs["outcome"] == "crashed", "first"] = np.nan
         frame = _frame(runs, slots, list(places.values))
         intervals = bool(frame.loc[frame["mark"] == "summary", "low"].notna().any())
         name = measure.replace("_", " ")
@@ -61,7 +62,8 @@ class StepsToTarget(SlotKind):
             values = [shown.color.values[code] for _, code, _ in at_edge]
             names = dict.fromkeys(label(shown.color.keys, row, named=True) for row in values)
             edge = f"best learning rate at the grid's edge: {', '.join(names)}"
-        signs = {"seed", "median"} | ({"never"} if "lost" in set(frame["mark"]) else set())
+        known = {"lost": "never", "seed": "seed", "summary": "median", "crash": "crash"}
+        signs = {"seed"} | {known[mark] for mark in frame["mark"]}
         return [
             Chart(
                 stem="steps_to_target",
@@ -87,7 +89,7 @@ class StepsToTarget(SlotKind):
 
 
 def _frame(runs: pd.DataFrame, slots: Slots, places: list[tuple[Any, ...]]) -> pd.DataFrame:
-    """Return a row for each seed (`lost`: it never reaches the target) and each summary."""
+    """Return a row for each seed (`lost`: it never reaches the target; `crash`) and each summary."""
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
@@ -95,11 +97,11 @@ def _frame(runs: pd.DataFrame, slots: Slots, places: list[tuple[Any, ...]]) -> p
         panel, color, place = places[int(str(group))]
         cell = {"panel": panel, "color": color}
         for seed, step in part[["seed", "first"]].itertuples(index=False):
-            mark = "lost" if np.isinf(step) else "seed"
+            mark = "crash" if np.isnan(step) else "lost" if np.isinf(step) else "seed"
             rows.append(
                 {**cell, "seed": seed, "x": slots.seed(place, color, seed), "mean": step, "mark": mark}
             )
-        one = median_interval(part["first"].to_numpy())
+        one = median_interval(part["first"].dropna().to_numpy())
         ends = {"mean": one.estimate, "low": one.low, "high": one.high}
         rows.append({**cell, "x": slots.summary(place, color), "mark": "summary", **ends})
     columns = ["panel", "color", "seed", "x", "mean", "low", "high", "mark"]
@@ -111,6 +113,7 @@ def default_target(runs: pd.DataFrame, metrics: pd.DataFrame, measure: str) -> f
 
     Variants that stay near chance do not count. If none trains, the target is one half.
     """
+    runs = runs[runs["outcome"] != "crashed"]
     most = metrics.groupby("run")[measure].max()
     reached = runs["run"].map(most).fillna(0.0).groupby(runs["group"]).min()
     reached = reached[reached >= LADDER[3]]
@@ -132,4 +135,5 @@ def _axis(first: np.ndarray, name: str) -> Axis:
     if len(reached) == len(first):
         return Axis(name, limits=(low, high), log=log)
     top = beside(low, high, 0.14, log)[1]
-    return Axis(name, limits=(low, top), log=log, strip=Strip(high, top, "never", "tick"))
+    never = "never" if np.isinf(first).any() else "crashed"
+    return Axis(name, limits=(low, top), log=log, strip=Strip(high, top, never, "tick"))
