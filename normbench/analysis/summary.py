@@ -6,7 +6,7 @@ import math
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from normbench.analysis.tables import Tables
+from normbench.analysis.tables import Tables, setting
 from normbench.analysis.variants import (
     best_rates,
     crashes,
@@ -18,7 +18,7 @@ from normbench.analysis.variants import (
     score,
     short_key,
 )
-from normbench.names import FAILED, OUTCOMES, RATE
+from normbench.names import FAILED, OUTCOMES, RATE, VARIANT
 from normbench.stats.intervals import t_interval, wilson
 from normbench.stats.outcome import edge_interval
 
@@ -86,7 +86,7 @@ def lost_at_once(tables: Tables) -> list[str]:
         runs = tables.runs[groups.codes == code]
         runs = runs[runs["outcome"].notna()]
         if len(runs) and bool((runs["diverged_at_step"] == 1).all()):
-            name = label(keys, combination, named=True) if keys else "this net"
+            name = label(keys, combination, named=True) if keys else f"norm {setting(tables.config, VARIANT)}"
             found.append(
                 f"{name}: the loss is not finite on the first batch, before any update, in all {len(runs):,} "
                 "runs; the layer itself returns values that are not finite, so the rate is not at fault"

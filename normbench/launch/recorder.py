@@ -203,7 +203,10 @@ class Recorder:
         """Return the halves of a stack, with its last checkpoint divided between them."""
         state, _ = self.checkpoints.load(stack, self.plan.device)
         if state is None:
-            return split_stack(stack)
+            halves = split_stack(stack)
+            for half in halves:  # another session goes on with them, not with the whole stack
+                self.folder.writer(half).close()
+            return halves
         halves = split_stack(stack, [stack.runs[run] for run in state.lanes])
         first = 0
         for half in halves:

@@ -14,7 +14,7 @@ from normbench.norms import NORMS
 from normbench.records.schema import LAYERS, METRICS, format_cell, line, runs_table
 
 ENTROPY = math.log(10)
-WORDS = {"T": "trains", "S": "stuck", "D": "diverged", ".": None}
+WORDS = {"T": "trains", "S": "stuck", "D": "diverged", "C": "crashed", ".": None}
 
 
 def run(cell, seed, outcome="T", *, steps=1000, curve=(), **values):
@@ -56,7 +56,9 @@ def write(folder: Path, runs, claims=(), *, seeds=None, steps=1000):
         ended = one["outcome"] is not None
         own = {
             "run_id": name,
-            "status": {"diverged": "diverged", None: "pending"}.get(one["outcome"], "finished"),
+            "status": {"diverged": "diverged", "crashed": "crashed", None: "pending"}.get(
+                one["outcome"], "finished"
+            ),
             "steps": one["steps"] if ended else None,
             "label_entropy": ENTROPY if ended else None,
             "train_loss_last_tenth": {"trains": 0.1, "stuck": 2.3}.get(one["outcome"]),
@@ -67,6 +69,8 @@ def write(folder: Path, runs, claims=(), *, seeds=None, steps=1000):
         if last:
             own.setdefault("final_test_accuracy", last[0])
             own.setdefault("best_test_accuracy", max(one["curve"].values()))
+        if one["outcome"] == "crashed":
+            own["outcome"] = None  # as records of before 0.3 have it
         rows.append(own)
         for step, value in one["curve"].items():
             curves.append({"run_id": name, "step": step, "epoch": 0.0, "lr": 0.1, "test_accuracy": value})

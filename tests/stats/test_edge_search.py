@@ -108,7 +108,15 @@ def test_a_hole_between_the_probes_is_reported_and_the_lower_edge_taken():
     assert edge.holes == (LATTICE.rates[104], LATTICE.rates[108])
 
 
-def test_a_crashed_rate_is_as_if_it_were_not_there():
+def test_a_crashed_rate_ends_the_rates_that_train_and_the_search_refines_below_it():
+    rounds, outcomes = search(lambda rate: "crashed" if rate >= 0.3 else "trains")
+    edge = edge_of(outcomes)
+    assert edge.top < 0.3 <= edge.next < edge.top * 1.1
+    assert len(rounds) == 3
+    assert search(lambda rate: "crashed")[0] == [tuple(LATTICE.rates[::16])]
+
+
+def test_a_rate_whose_loss_is_not_known_is_as_if_it_were_not_there():
     rounds, outcomes = search(lambda rate: None if rate in (1.0, LATTICE.rates[56]) else below(0.8)(rate))
     edge = edge_of(outcomes)
     assert edge.top <= 0.8 < edge.next
@@ -124,13 +132,15 @@ def test_a_lattice_of_which_cells_are_excluded_is_searched_as_it_is():
     assert (edge.top, edge.next) == (max(r for r in rates if r < 0.6), min(r for r in rates if r > 0.6))
 
 
-outcomes_of_all = st.lists(st.sampled_from(["trains", "stuck", "diverged", None]), min_size=161, max_size=161)
+outcomes_of_all = st.lists(
+    st.sampled_from(["trains", "stuck", "diverged", "crashed", None]), min_size=161, max_size=161
+)
 
 
 @given(outcomes_of_all, st.data())
 @settings(max_examples=150, deadline=None)
 def test_any_outcomes_end_in_neighbours_within_the_promised_runs(results, data):
-    """Holes anywhere, crashes anywhere: it ends, and the edge lies between neighbours (crashed left out)."""
+    """Holes, crashes, gaps anywhere: it ends, and the edge lies between neighbours (but unknown ones)."""
     table = dict(zip(LATTICE.rates, results, strict=True))
     rounds, outcomes = search(table.get)
     edge = edge_of(outcomes)

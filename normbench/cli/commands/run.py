@@ -71,7 +71,9 @@ def run(
     ] = None,
     fail_fast: Annotated[
         bool,
-        typer.Option("--fail-fast", help="End at the first run that crashes; keep everything measured so far."),
+        typer.Option(
+            "--fail-fast", help="End at the first run that crashes; keep everything measured so far."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -134,7 +136,7 @@ def run(
             code = ExitCode.CRASHED
         if finished.failed_fast:
             say(
-                f"ended at the first crash (--fail-fast); everything measured so far is in {finished.folder}; "
+                f"ended at the first crash (--fail-fast); everything measured is in {finished.folder}\n"
                 "the same command goes on with the other runs"
             )
             answers.append(_answer(finished, []))
