@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-CRASH = "$!$"  # the marker of crashed runs
 SIGNS: dict[str, tuple[dict[str, Any], str]] = {
     "trains": ({"marker": "o"}, "no seed is stuck"),
     "stuck": ({"marker": "o", "mfc": "white"}, "at least one seed is stuck"),
     "diverged": ({"marker": "x", "mew": 1.4}, "every seed diverged"),
     "some diverged": ({"marker": "+", "mew": 1.0, "ms": 6}, "some seeds diverged (mean of the others)"),
-    "crashed": ({"marker": CRASH, "ms": 6}, "at least one seed crashed (mean of the others)"),
+    "crashed": (
+        {"marker": "crash", "ms": 5, "mfc": "none"},
+        "at least one seed crashed (mean of the others)",
+    ),
     "best": ({"marker": "o", "mfc": "none", "ms": 9}, "best learning rate"),
     "edge": ({"marker": ">", "ms": 8, "mfc": "none"}, "best learning rate, at the grid's edge"),
     "threshold": ({"color": GREY, "ls": (0, (2, 2)), "lw": 0.9}, "at or below: trains"),
@@ -29,7 +31,7 @@ SIGNS: dict[str, tuple[dict[str, Any], str]] = {
     "seed": ({"marker": "o", "ms": 4, "mfc": "white"}, "one seed"),
     "never": ({"marker": "x", "mew": 1.4}, "one seed that never reaches it"),
     "no rate": ({"marker": "x", "mew": 1.4}, "one seed that trains at no rate"),
-    "crash": ({"marker": CRASH, "ms": 6}, "a run that crashed"),
+    "crash": ({"marker": "crash", "ms": 5, "mfc": "none"}, "a run that crashed"),
     "grid": ({"ls": "-", "lw": 4, "alpha": 0.25}, "from the largest rate that trains to the next rate"),
     "open": ({"marker": "arrow", "ms": 9, "mfc": "none"}, "trains up to the last rate"),
     "hole": ({"marker": "+", "ms": 6}, "a higher rate that trains again"),
@@ -43,12 +45,12 @@ def sign_handles(names: Iterable[str]) -> list[tuple[Any, str]]:
     """Return the legend's entries for these signs, in the order of `SIGNS`."""
     from matplotlib.lines import Line2D
 
-    wanted = set(names)
+    wanted, own = set(names), {"arrow": arrow(), "crash": crash()}
     found = []
     for name, (look, text) in SIGNS.items():
         if name in wanted:
             look = {"ls": "none", "color": INK, **look}
-            look["marker"] = arrow() if look.get("marker") == "arrow" else look.get("marker", "")
+            look["marker"] = own.get(look.get("marker", ""), look.get("marker", ""))
             found.append((Line2D([], [], **look), text))
     return found
 
@@ -58,6 +60,14 @@ def arrow() -> Any:
     from matplotlib.path import Path
 
     return Path([(0, -1), (0, 1), (-0.6, 0.3), (0, 1), (0.6, 0.3)], [1, 2, 1, 2, 2])
+
+
+def crash() -> Any:
+    """Return a crossed square as a marker; no variant has it."""
+    from matplotlib.path import Path
+
+    corners = [(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]
+    return Path([*corners, (-1, -1), (1, 1), (-1, 1), (1, -1)], [1, 2, 2, 2, 2, 1, 2, 1, 2])
 
 
 def line_handles(colors: Levels, styles: Sequence[Style], marker: bool = True) -> list[tuple[Any, str]]:
@@ -118,7 +128,7 @@ def thin_lines(ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]]) -> None:
     )
 
 
-def in_strip(ax: Axes, x: Any, height: Any, sign: str, color: Any, size: float = 3.8) -> None:
+def in_strip(ax: Axes, x: Any, height: Any, sign: Any, color: Any, size: float = 3.8) -> None:
     """Draw signs at a height from 0, the bottom of the panel, to 1, its top.
 
     Args:
@@ -130,4 +140,5 @@ def in_strip(ax: Axes, x: Any, height: Any, sign: str, color: Any, size: float =
         size: of the marker, in points.
     """
     where = ax.get_xaxis_transform()
-    ax.plot(x, height, ls="none", marker=sign, ms=size, mew=1.1, color=color, transform=where, zorder=5)
+    look: dict[str, Any] = {"ls": "none", "marker": sign, "ms": size, "mew": 1.1, "mfc": "none"}
+    ax.plot(x, height, color=color, transform=where, zorder=5, **look)

@@ -70,7 +70,7 @@ class OverKey(FigureKind):
                     if len(at):
                         marks.in_strip(ax, at["x"], at["height"], sign, style.color)
                 if len(crashed):
-                    marks.in_strip(ax, crashed["x"], crashed["height"], marks.CRASH, style.color, 5.5)
+                    marks.in_strip(ax, crashed["x"], crashed["height"], marks.crash(), style.color, 4.5)
             own = own[np.isfinite(own["mean"])]
             ax.plot(own["x"], own["mean"], color=style.color, ls=style.dashes, zorder=3)
             if np.isfinite(own["low"]).any():

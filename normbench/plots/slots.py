@@ -143,7 +143,7 @@ def _seed(ax: Axes, row: Any, style: Style, look: Look, size: float) -> None:
         return
     if row.mark == "crash":
         at = row.mean if np.isfinite(row.mean) else _in_strip(look)
-        ax.plot(row.x, at, marker=marks.CRASH, color=color, ms=1.5 * size, zorder=4.5)
+        ax.plot(row.x, at, marker=marks.crash(), color=color, mfc="white", ms=1.2 * size, mew=0.9, zorder=4.5)
         return
     if row.mark == "hole":
         ax.plot(row.x, row.mean, "+", color=color, ms=4.5, mew=0.9)

@@ -86,7 +86,8 @@ class BestVsEqual(FigureKind):
                 sign = "x" if row.diverged == row.n else "+"
                 ax.plot(0.04, y, sign, color=style.color, ms=4, mew=1.1, transform=across, zorder=4)
             if row.crashed:
-                ax.plot(0.1, y, marker=marks.CRASH, color=style.color, ms=5.5, transform=across, zorder=4)
+                crossed: dict[str, Any] = {"marker": marks.crash(), "mfc": "none", "ms": 4.5, "mew": 0.9}
+                ax.plot(0.1, y, color=style.color, transform=across, zorder=4, **crossed)
             if np.isfinite(row.low):
                 ends = np.clip([row.low, row.high], low, high)
                 ax.plot(ends, [y, y], color=style.color, lw=1.3, zorder=3)

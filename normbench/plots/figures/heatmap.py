@@ -12,7 +12,7 @@ from normbench.plots.captions import caption, footer, warnings
 from normbench.plots.chart import Axis, Chart, ColorScale, Grid, marks_of
 from normbench.plots.kind import FigureKind, Handles
 from normbench.plots.maps import EMPTY, color_map
-from normbench.plots.marks import CRASH
+from normbench.plots.marks import crash
 from normbench.plots.means import ENDS, GROUP, by_outcome
 from normbench.plots.over_key import LOSS, NAMES, accuracy_column
 from normbench.plots.style import INK
@@ -86,7 +86,7 @@ class Heatmap(FigureKind):
         middle = (look.scale.low + look.scale.high) / 2
         inches = look.width / len(look.x.names)
         size = 0.8 * min(7.0, max(3.2, inches * 72 * 0.45))
-        for word, marker in (("stuck", "o"), ("diverged", "x"), ("crashed", CRASH)):
+        for word, marker in (("stuck", "o"), ("diverged", "x"), ("crashed", crash())):
             cells = part[part[word] == part["n"]]
             dark = ~(cells["mean"].to_numpy(float) > middle)  # a dark cell, or none
             for light_sign in (True, False):
@@ -109,7 +109,10 @@ class Heatmap(FigureKind):
         crashed: Handles = []
         if (chart.frame["crashed"] > 0).any():
             crashed = [
-                (Line2D([], [], ls="none", marker=CRASH, color=INK), "every seed crashed; 3/5!: some did")
+                (
+                    Line2D([], [], ls="none", marker=crash(), mfc="none", color=INK),
+                    "every seed crashed; 3/5!: some did",
+                )
             ]
         return [
             (Patch(facecolor="#8A8678"), "no sign: every seed trains"),
