@@ -66,7 +66,17 @@ class Faults:
     diverged: dict[str, list[str]] = field(default_factory=dict)
 
     def crash(self, run_id: str, fault: Fault, traceback: str, vectorized: bool) -> str:
-        """Note a run that crashed; return the text for its file, which refers to that of an equal crash."""
+        """Note a run that crashed.
+
+        Args:
+            run_id: of the run.
+            fault: that ended it.
+            traceback: of the exception.
+            vectorized: whether the run was mapped with others.
+
+        Returns:
+            The text for the run's file in crashes/, which refers to the file of an equal crash before it.
+        """
         group = self.crashed.setdefault(fault, Group(traceback=traceback))
         group.vectorized |= vectorized
         group.runs.append(run_id)
