@@ -15,8 +15,8 @@ from normbench.data import Dataset
 from normbench.data.batches import EVAL_ROWS
 from normbench.engine.batches import Batch, BatchSampler, noise_shapes
 from normbench.engine.checkpoint import UnfitError
-from normbench.engine.eager import Eager
 from normbench.engine.divergence import Pass, broken, repeat
+from normbench.engine.eager import Eager
 from normbench.engine.evaluation import Evaluator, Scores
 from normbench.engine.events import Evaluation, Event, Layers, RunEnd
 from normbench.engine.executor import Executor
@@ -24,8 +24,8 @@ from normbench.engine.looped import Looped
 from normbench.engine.probing import Probing
 from normbench.engine.state import StackState, Tensors, holds, initial_model, initial_state
 from normbench.engine.vectorized import Vectorized
-from normbench.nn.holding import trained
 from normbench.errors import NormbenchError
+from normbench.nn.holding import trained
 from normbench.probes import Probe
 
 if TYPE_CHECKING:
