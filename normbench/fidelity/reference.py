@@ -75,7 +75,14 @@ class PlainRun:
             self.apply(params, grads, self.state, bool(self.optimizer.stacked))
 
     def apply(self, params: Tensors, grads: Tensors, state: dict[str, Tensors], stacked: bool) -> None:
-        """Apply the rule to one run, with or without an axis of one run in front."""
+        """Apply the rule to one run, in place.
+
+        Args:
+            params: parameters by name, without a run axis.
+            grads: gradients by name, without a run axis.
+            state: the optimizer's tensors, with a run axis of size one if `stacked`.
+            stacked: whether the rule gets tensors with a run axis of size one.
+        """
         optimizer, one = self.optimizer, {name: grad.unsqueeze(0) for name, grad in grads.items()}
         if optimizer.clip_norm is not None:
             one = clipped(one, optimizer.clip_norm)
