@@ -70,6 +70,7 @@ def recorded(root: Path) -> list[dict[str, Any]]:
     latest: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
     for session in read_sessions(root):
         for record in _records(session):
+            latest.pop((_name(record), ()), None)  # of version 0.2
             latest[_name(record), tuple(_registers(record))] = record
     return list(latest.values())
 
@@ -105,7 +106,7 @@ def plugin_differences(root: Path, now: Iterable[Plugin]) -> list[str]:
         elif old.get("sha256") != new["sha256"]:
             sentences.append(
                 f"{name} has other comments or formatting than when these runs were trained, by version 0.2, "
-                f"which counted them; the file as it was is in {root / FOLDER / new['identity'][:16]}"
+                "which counted them; without --plugin the file as it was is loaded"
             )
     return sentences
 
