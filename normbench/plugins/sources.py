@@ -56,7 +56,6 @@ class Plugin:
         module: what is imported to load it; empty for a single file, which is executed.
         main: the file within `sources` that it starts from.
         sources: all its files.
-        sha256: of the bytes of the main file. Run ids of version 0.2 are made of it.
         registers: what it has registered, such as `normalization: clip`.
     """
 
@@ -66,8 +65,13 @@ class Plugin:
     module: str
     main: str
     sources: tuple[Source, ...]
-    sha256: str
     registers: tuple[str, ...] = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Return the hash of the bytes of the main file. Run ids of version 0.2 are made of it."""
+        (data,) = (one.data for one in self.sources if one.file == self.main)
+        return hashlib.sha256(data).hexdigest()
 
     @cached_property
     def identity(self) -> str:
@@ -114,7 +118,7 @@ def named(path: Path) -> Plugin:
     root, top = path.parent, path.resolve().name
     if not path.is_dir():
         sources = _with_siblings(root, [_read(path, top)])
-        return _plugin(path, "", top, sources)
+        return Plugin(top, None, path, "", top, tuple(sources))
     if not (path / PACKAGE_FILE).is_file():
         raise NormbenchError(
             f"--plugin: {path} is a folder without {PACKAGE_FILE}; name a Python file, or a package"
@@ -122,13 +126,7 @@ def named(path: Path) -> Plugin:
     if not top.isidentifier():
         raise NormbenchError(f"--plugin: {path}: '{top}' cannot be imported; use letters, digits and _ alone")
     sources = _with_siblings(path.resolve().parent, list(_below(path, top)))
-    return _plugin(path, top, f"{top}/{PACKAGE_FILE}", sources)
-
-
-def _plugin(path: Path, module: str, main: str, sources: list[Source]) -> Plugin:
-    first = next(one for one in sources if one.file == main)
-    digest = hashlib.sha256(first.data).hexdigest()
-    return Plugin(path.resolve().name, None, path, module, main, tuple(sources), digest)
+    return Plugin(top, None, path, top, f"{top}/{PACKAGE_FILE}", tuple(sources))
 
 
 def installed(point: metadata.EntryPoint, package: str) -> Plugin:
@@ -153,8 +151,7 @@ def installed(point: metadata.EntryPoint, package: str) -> Plugin:
     main = files.get(f"{stem}.py") or files.get(f"{stem}/{PACKAGE_FILE}")
     if main is None:
         raise ModuleNotFoundError(f"No module named '{point.module}'", name=point.module)
-    digest = hashlib.sha256(main.data).hexdigest()
-    return Plugin(point.name, package, None, point.module, main.file, tuple(sources), digest)
+    return Plugin(point.name, package, None, point.module, main.file, tuple(sources))
 
 
 def _read(path: Path, file: str) -> Source:
