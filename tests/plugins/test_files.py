@@ -17,12 +17,6 @@ from normbench.norms import NORMS
 from normbench.planning.plan import make_plan
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays():
-    with plugins.unchanged():
-        yield
-
-
 def loaded(path):
     """Return the plug-in of a path, as a process that loads only it has it."""
     with plugins.unchanged():
@@ -239,11 +233,9 @@ def test_a_helper_that_was_imported_before_is_refused(tmp_path, monkeypatch):
     """Its file may have changed between the import and the hash."""
     path = write(tmp_path, own=LAZY, my_helpers=HELPERS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "my_helpers", raising=False)
     __import__("my_helpers")
     with pytest.raises(NormbenchError, match=r"my_helpers.py: was imported before the plug-in that needs it"):
         plugins.load_plugins([path])
-    monkeypatch.delitem(sys.modules, "my_helpers")
 
 
 def installed(folder, monkeypatch, files, version="1.2"):
@@ -253,8 +245,6 @@ def installed(folder, monkeypatch, files, version="1.2"):
     (meta / "METADATA").write_text(f"Metadata-Version: 2.1\nName: lab\nVersion: {version}\n")
     (meta / "entry_points.txt").write_text("[normbench.plugins]\nnorms = lab.norms\n")
     monkeypatch.syspath_prepend(str(folder))
-    for name in ("lab", "lab.norms", "lab.parts", "lab.parts.tools"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 def test_all_files_of_an_installed_package_count(tmp_path, monkeypatch):
@@ -271,6 +261,8 @@ def test_all_files_of_an_installed_package_count(tmp_path, monkeypatch):
             (plugin,) = plugins.loaded()
             assert (plugin.module, plugin.main) == ("lab.norms", "lab/norms.py")
             found.append(plugin.identity)
+            for name in [name for name in sys.modules if name.partition(".")[0] == "lab"]:
+                del sys.modules[name]
     assert found[0] == found[2] != found[1]
 
 

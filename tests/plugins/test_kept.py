@@ -19,12 +19,6 @@ from normbench.planning.plan import make_plan
 FROZEN = Path(__file__).parent / "frozen_0_2"
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays():
-    with plugins.unchanged():
-        yield
-
-
 def command(name, *args):
     """Call a command as a new process would: without what the one before has loaded."""
     with plugins.unchanged():
@@ -37,7 +31,8 @@ def run(folder, *args):
 
 def test_a_sweep_goes_on_with_the_sources_that_it_keeps(tmp_path):
     path = write(tmp_path, own=LAZY, my_helpers=HELPERS)
-    assert run(tmp_path, "--plugin", path).exit_code == 0
+    done = run(tmp_path, "--plugin", path)
+    assert done.exit_code == 0, done.stderr
     (record,) = records(tmp_path / "tiny")
     kept = tmp_path / "tiny" / "plugins" / record["identity"][:16]
     assert {one.name: one.read_text() for one in kept.iterdir()} == {"own.py": LAZY, "my_helpers.py": HELPERS}
@@ -57,7 +52,8 @@ def test_a_sweep_goes_on_with_the_sources_that_it_keeps(tmp_path):
 
 def test_a_kept_package_and_several_configs(tmp_path):
     folder = write(tmp_path, {"lab/__init__.py": "from . import norms\n", "lab/norms.py": NORM}).parent
-    assert run(tmp_path, "--plugin", folder).exit_code == 0
+    done = run(tmp_path, "--plugin", folder)
+    assert done.exit_code == 0, done.stderr
     shutil.rmtree(folder)
     other = tmp_path / "other.yaml"
     other.write_text(CONFIG.replace("tiny", "other").replace("none, own", "none"))
@@ -108,7 +104,8 @@ def test_what_changes_no_code_changes_no_run(change, tmp_path):
 
 def test_an_edited_plugin_counts_and_is_named_as_the_reason(tmp_path):
     path = write(tmp_path, own=LAZY, my_helpers=HELPERS)
-    assert run(tmp_path, "--plugin", path).exit_code == 0
+    done = run(tmp_path, "--plugin", path)
+    assert done.exit_code == 0, done.stderr
     write(tmp_path, own=LAZY.replace("self.g *", "2 * self.g *"))
     done = run(tmp_path, "--plugin", path)
     assert done.exit_code == 2

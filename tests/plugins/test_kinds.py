@@ -78,12 +78,6 @@ claims:
 BUILT_IN = CONFIG.replace("none, own", "none, batchnorm").replace("seeds: 2", "seeds: 3")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays():
-    with plugins.unchanged():
-        yield
-
-
 def command(name, *args):
     with plugins.unchanged():
         return call(name, *args)
