@@ -7,6 +7,7 @@ from pathlib import Path
 
 from normbench.analysis.tables import Tables, load_tables
 from normbench.config import Experiment, load_config
+from normbench.launch.kept import load_kept_with
 from normbench.launch.reporter import Reporter
 from normbench.launch.session import Finished, Session, SessionOptions
 from normbench.names import EXECUTORS
@@ -102,7 +103,8 @@ def run(
         reporter: hears about the progress.
         should_stop: asked every few steps; if true, training ends with everything written.
         command: the command line, for environment.json.
-        plugins: Python files that register normalizations, models and so on, as for `--plugin`.
+        plugins: Python files that register normalizations, models and so on, as for `--plugin`. Those that
+            the results keep are loaded, too, unless one of these registers the same.
 
     Returns:
         What the session did.
@@ -110,7 +112,11 @@ def run(
     Raises:
         NormbenchError: config, data or results folder cannot be used; then nothing was written.
     """
-    whole = plan(config, overrides, data_dir=data_dir, device=device, executor=executor, plugins=plugins)
+    reporter = reporter or Reporter()
+    load_plugins(plugins)
+    for sentence in load_kept_with(config, overrides, Path(results)):
+        reporter.message(sentence)
+    whole = plan(config, overrides, data_dir=data_dir, device=device, executor=executor)
     options = SessionOptions(
         results=Path(results),
         launcher=launcher,

@@ -10,6 +10,7 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
@@ -34,6 +35,10 @@ class Options(BaseModel):
 
     late: ClassVar[frozenset[str]] = frozenset()
     aliases: ClassVar[Mapping[str, str]] = {}
+
+    def __hash__(self) -> int:
+        """Return a hash of the class and the options, lists and mappings among them included."""
+        return hash((type(self), *map(_hashable, self.__dict__.values())))
 
     @model_validator(mode="before")
     @classmethod
@@ -62,6 +67,46 @@ class Options(BaseModel):
     def in_common(self) -> dict[str, Any]:
         """Return the options that all runs of one stack share, as plain data."""
         return self.model_dump(mode="json")
+
+
+def _hashable(value: Any) -> Any:
+    """Return a value that has a hash, equal for equal values; the value itself if it has one."""
+    try:
+        hash(value)
+    except TypeError:
+        if isinstance(value, Mapping):
+            return frozenset((key, _hashable(entry)) for key, entry in value.items())
+        if isinstance(value, (set, frozenset)):
+            return frozenset(map(_hashable, value))
+        if isinstance(value, (list, tuple)):
+            return tuple(map(_hashable, value))
+        return type(value)  # equal values have one type; their hash may be that of others, too
+    return value
+
+
+@dataclass(frozen=True)
+class Extensible:
+    """Something that plug-ins add to: what messages call an entry, all entries, and those that are ours."""
+
+    kind: str
+    entries: MutableMapping[str, Any]
+    built_in: Mapping[str, Any]
+
+
+_EXTENSIBLE: list[Extensible] = []
+
+
+def announce(kind: str, entries: MutableMapping[str, Any]) -> None:
+    """Make a registry known to the loader of plug-ins; the entries that it has now are built in.
+
+    The loader needs no list of registries, and counts those of packages that lie above it.
+    """
+    _EXTENSIBLE.append(Extensible(kind, entries, dict(entries)))
+
+
+def extensibles() -> tuple[Extensible, ...]:
+    """Return all registries that are imported by now."""
+    return tuple(_EXTENSIBLE)
 
 
 class Named(Options):
@@ -101,6 +146,7 @@ class Registry(Generic[T]):
         self.entries: dict[str, type[T]] = {}
         for cls in classes:
             self.add(cls)
+        announce(kind, self.entries)
 
     def add(self, cls: type[T]) -> type[T]:
         """Register a class under its name (also as a decorator); a name that is taken is an error."""

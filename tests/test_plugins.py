@@ -135,7 +135,7 @@ def test_everything_can_be_registered_and_swept_together(tmp_path):
 def test_the_runs_of_a_changed_plugin_are_other_runs_and_no_others_are(tmp_path):
     text = config(sweep={"model.norm": ["none", "clip"]})
     found = []
-    for code in (NORM, NORM + "# changed\n"):
+    for code in (NORM, NORM + "changed = 1\n"):
         with plugins.unchanged():
             plugins.load_plugins([written(tmp_path, code)])
             found.append(ids(text))
@@ -148,7 +148,9 @@ def test_loading_twice_is_once_and_a_changed_file_is_refused(tmp_path):
     plugins.load_plugins([path, path])
     plugins.load_plugins([path])
     assert len(plugins.loaded()) == 1
-    written(tmp_path, NORM + "# changed\n")
+    written(tmp_path, NORM + "# only a comment\n")
+    plugins.load_plugins([path])
+    written(tmp_path, NORM + "changed = 1\n")
     with pytest.raises(NormbenchError, match="has changed since this process loaded it"):
         plugins.load_plugins([path])
 
@@ -250,8 +252,17 @@ def test_an_installed_package_is_found_by_its_entry_point(tmp_path, monkeypatch)
     plugins.load_plugins()
     assert "clip" in NORMS
     (plugin,) = plugins.loaded()
-    assert plugin.record() == {"entry_point": "clips", "package": "clip-package 1.2", "sha256": plugin.sha256}
-    assert len(plugin.sha256) == 64
+    assert plugin.record() == {
+        "entry_point": "clips",
+        "package": "clip-package 1.2",
+        "sha256": plugin.sha256,
+        "identity": plugin.identity,
+        "main": "clip_package.py",
+        "module": "clip_package",
+        "files": {"clip_package.py": plugin.sources[0].tree},
+        "registers": ["normalization: clip"],
+    }
+    assert len(plugin.sha256) == len(plugin.identity) == 64
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from normbench.measures import MEASURES, Measure
 from normbench.names import RATE
 from normbench.records import experiments_in
 from normbench.records.orphans import NEUTRAL, flatten
+from normbench.records.sources import sources_apart
 from normbench.stats.intervals import Interval, Span, holm_holds, p_beyond, span_interval, unlog, weighted
 
 # Measure, its options, and the difference that is ignored: of accuracies, or of natural logarithms.
@@ -70,6 +71,7 @@ class Compared:
     changes: list[Change]
     claims: int  # number of claims that both have
     apart: list[str]  # sentences about what could not be compared
+    sources: list[str]  # sentences about names that stand for the code of two different plug-ins
 
     @property
     def moved(self) -> bool:
@@ -91,9 +93,12 @@ def compare(one: Path | str, other: Path | str, ignore: Collection[str] = ()) ->
     pairs, apart = _pairs(Path(one), Path(other))
     found: list[Difference] = []
     changes: list[Change] = []
+    sources: list[str] = []
     claims = 0
     for name, folders in pairs.items():
         tables = [load_tables(folder) for folder in folders]
+        used = _words(tables[0]) & _words(tables[1])
+        sources += [f"{name}: {sentence}" for sentence in sources_apart(*folders, used)]
         different = different_settings(tables[0], tables[1], ignore)
         if different:
             apart.append(f"{name}: not compared, its settings differ ({'; '.join(different)})")
@@ -105,7 +110,7 @@ def compare(one: Path | str, other: Path | str, ignore: Collection[str] = ()) ->
         claims += len(both)
         changes += [Change(name, *key, *words) for key, words in both.items() if words[0] != words[1]]
     if not found:
-        reasons = "\n  ".join(["nothing can be compared:", *apart])
+        reasons = "\n  ".join(["nothing can be compared:", *sources, *apart])
         raise NormbenchError(
             f"{one} and {other}: {reasons}\nName two results of the same experiments; `--ignore KEY` "
             "compares what differs in this setting all the same"
@@ -114,7 +119,7 @@ def compare(one: Path | str, other: Path | str, ignore: Collection[str] = ()) ->
     holds = holm_holds([found[i].p for i in tested])
     for i, moved in zip(tested, holds, strict=True):
         found[i] = replace(found[i], moved=moved)
-    return Compared(found, changes, claims, apart)
+    return Compared(found, changes, claims, apart, sources)
 
 
 def _pairs(one: Path, other: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
@@ -131,6 +136,14 @@ def _pairs(one: Path, other: Path) -> tuple[dict[str, tuple[Path, Path]], list[s
         if name not in shared
     ]
     return shared, apart
+
+
+def _words(tables: Tables) -> set[str]:
+    """Return all words among the settings of the runs: those of the config, and the values of swept keys."""
+    flat: dict[str, Any] = {}
+    flatten("", tables.config, flat)
+    values = [*flat.values(), *(value for key in tables.swept for value in tables.runs[key].unique())]
+    return {value for value in values if isinstance(value, str)}
 
 
 def different_settings(one: Tables, other: Tables, ignore: Collection[str] = ()) -> list[str]:

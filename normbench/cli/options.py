@@ -69,7 +69,7 @@ Plugins = Annotated[
     typer.Option(
         "--plugin",
         metavar="FILE",
-        help="Python file that registers your own normalization, model, activation or data set; repeatable.",
+        help="Python file, or folder with an __init__.py, that registers something of your own; repeatable.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Answer with JSON on stdout.")]

@@ -51,6 +51,17 @@ def load_config(path: str | FilePath, overrides: Sequence[str] = ()) -> Experime
     return parse_config(read_text(path), str(path), overrides)
 
 
+def config_name(path: str | FilePath, overrides: Sequence[str] = ()) -> str | None:
+    """Return the name of an experiment whose other settings may not be known yet; None if it has none."""
+    problems = Problems()
+    root = parse(read_text(path), Where(str(path), 1, 1), problems)
+    if not isinstance(root.value, dict):
+        return None
+    node = apply_overrides(expand(root, Settings), overrides, problems).get("name")
+    header = validate(Header, Node({"name": node}, root.where), problems) if node else None
+    return header.name if header else None
+
+
 def parse_config(text: str, source: str = "config", overrides: Sequence[str] = ()) -> Experiment:
     """Return the experiment that a YAML text describes; `source` stands for the file in messages."""
     problems = Problems()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,8 @@ def key(settings: Settings, info: DatasetInfo, executors: Sequence[str]) -> str:
         settings.train.dtype,
         str((data.batch_size, info.input_shape, info.classes, data.augment.model_dump_json())),
         "/".join(executors),
-        *(plugin.sha256 for plugin in used_by(settings)),
+        # The bytes of all files, because a verdict names lines.
+        *(sha256(one.data).hexdigest() for plugin in used_by(settings) for one in plugin.sources),
     ]
     return digest("\n".join(parts), 32)
 

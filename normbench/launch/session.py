@@ -84,11 +84,14 @@ class Session:
         reporter: Reporter | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> None:
-        self.plan, self.options = plan, options
+        self.options = options
         self.reporter = reporter or Reporter()
         self._told_to_stop = should_stop or (lambda: False)
         self.cores = choose_cores(plan, options.launcher, options.workers, options.threads)
         self.folder = ResultsFolder(options.results / plan.experiment.name)
+        if any(run.older for run in plan.runs):
+            plan = plan.with_older_ids(self.folder.run_ids())
+        self.plan = plan
         self.checkpoints = Checkpoints(self.folder, options.checkpoint_every)
         self.recorder = Recorder(plan, self.folder, self.checkpoints, self.reporter)
         self._skipped: set[str] = set()

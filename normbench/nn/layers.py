@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from normbench.errors import NormbenchError
 from normbench.nn import activations, functional
+from normbench.registry import announce
 
 # The uniform numbers of the current step, by place. `noise` sets them while a model runs.
 _noise: ContextVar[Mapping[str, Tensor] | None] = ContextVar("noise", default=None)
@@ -181,6 +182,7 @@ ACTIVATIONS = Activations(
     gelu=GELU,
     identity=nn.Identity,
 )
+announce("activation", ACTIVATIONS)
 
 
 class Scaled(nn.Module):

@@ -6,8 +6,8 @@ The same config, with the same memory, gives the same plan. Each architecture is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from normbench.planning.refusals import refuse_impossible, unserved
 from normbench.planning.run_id import canonical, data_identity, digest, written
 from normbench.planning.runs import RunSpec, Stack
 from normbench.planning.stacks import form_stacks
+from normbench.plugins import used_by
 from normbench.stats.edge_search import Search, rehearse
 
 
@@ -107,6 +108,27 @@ class Plan:
         asked |= {run.run_id for run in self.runs if not run.refining and run.run_id not in outcomes}
         return [run.run_id for run in self.runs if run.run_id in asked]
 
+    def with_older_ids(self, there: Collection[str]) -> Plan:
+        """Return the plan with the ids that version 0.2 gave to runs with a plug-in, where `there` has them.
+
+        So a results folder of that version goes on under its own ids.
+        """
+        older = {
+            run.run_id: run.older
+            for run in self.runs
+            if run.older is not None and run.older in there and run.run_id not in there
+        }
+        if not older:
+            return self
+        return replace(
+            self,
+            runs=tuple(replace(run, run_id=older.get(run.run_id, run.run_id)) for run in self.runs),
+            searches=tuple(
+                replace(search, ids=tuple(older.get(run_id, run_id) for run_id in search.ids))
+                for search in self.searches
+            ),
+        )
+
     def most_runs(self, runs: Sequence[RunSpec] | None = None) -> int:
         """Return the most runs that are trained: of all, or of whole cells with all their learning rates."""
         ids = {run.run_id for run in (self.runs if runs is None else runs)}
@@ -145,13 +167,22 @@ def make_plan(
     folder = None if data_dir is None else Path(data_dir)
     refuse_impossible(experiment, folder)
     unmeasured = unserved(experiment, folder)
-    content = Memo(partial(canonical, written=Memo(written), data=Memo(partial(data_identity, folder))))
+    text_of = partial(canonical, written=Memo(written), data=Memo(partial(data_identity, folder)))
+    content = Memo(text_of)
     runs = []
     for cell in experiment.cells:
-        text = content(cell.settings)
+        text, older = content(cell.settings), None
+        if used_by(cell.settings):
+            older = text_of(cell.settings, older=True)
         runs += [
             RunSpec(
-                digest(f"{text}/{seed}", 12), seed, cell.settings, cell.values, cell.refining, cell.decided
+                _run_id(text, seed),
+                seed,
+                cell.settings,
+                cell.values,
+                cell.refining,
+                cell.decided,
+                _run_id(older, seed) if older else None,
             )
             for seed in experiment.seeds
         ]
@@ -169,6 +200,10 @@ def make_plan(
         memory=memory,
         executors=executors or {},
     )
+
+
+def _run_id(content: str, seed: int) -> str:
+    return digest(f"{content}/{seed}", 12)
 
 
 def _searches(

@@ -26,13 +26,16 @@ def data_identity(data_dir: Path | None, data: DataOptions) -> str:
     return json.dumps(data.identity(data_dir), sort_keys=True)
 
 
-def canonical(settings: Settings, written: Callable[[Any], str], data: Callable[[Any], str]) -> str:
+def canonical(
+    settings: Settings, written: Callable[[Any], str], data: Callable[[Any], str], older: bool = False
+) -> str:
     """Return everything except the seed that can change a run's numbers, as JSON with sorted keys.
 
     Args:
         settings: of the run.
         written: returns the text of a section.
         data: returns the text that identifies the images.
+        older: whether plug-ins are written as version 0.2 did: by name and the bytes of the file.
     """
     parts = {
         "data": data(settings.data),
@@ -41,9 +44,12 @@ def canonical(settings: Settings, written: Callable[[Any], str], data: Callable[
         "train": written(settings.train),
         "version": str(ID_VERSION),
     }
-    plugins = [[plugin.name, plugin.package, plugin.sha256] for plugin in used_by(settings)]
-    if plugins:  # another layer with the same name makes another run
-        parts["plugins"] = json.dumps(plugins)
+    plugins = used_by(settings)
+    if plugins and older:
+        by_bytes = sorted(plugins, key=lambda plugin: plugin.sha256)
+        parts["plugins"] = json.dumps([[one.name, one.package, one.sha256] for one in by_bytes])
+    elif plugins:  # another layer with the same name makes another run
+        parts["plugins"] = json.dumps([plugin.identity for plugin in plugins])
     return "{" + ", ".join(f'"{key}": {parts[key]}' for key in sorted(parts)) + "}"
 
 

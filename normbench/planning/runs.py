@@ -20,6 +20,7 @@ class RunSpec:
         values: the value of each swept column.
         refining: whether it is trained only if the search for the edge of the rates asks for it.
         decided: the swept columns that the run's own settings decide, such as the activation of SELU.
+        older: the id that version 0.2 gave to a run with a plug-in; None for a run without one.
     """
 
     run_id: str
@@ -28,6 +29,7 @@ class RunSpec:
     values: Mapping[str, Any]
     refining: bool = False
     decided: tuple[str, ...] = ()
+    older: str | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ parts         what the writer of one stack appends
 summary       the cells of runs.csv that follow from other records
 contents      merged files and parts together: the source of each run
 merge         writes parts into the merged files, in the plan's order
+sources       the code of plug-ins, kept with the results
 orphans       runs that the config no longer has: refused, or kept aside
 lock          one process at a time writes a folder
 environment   versions, hardware, times

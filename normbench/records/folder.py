@@ -26,6 +26,7 @@ from normbench.records.parts import (
     stack_ids,
 )
 from normbench.records.schema import count
+from normbench.records.sources import keep
 from normbench.records.summary import outcome_cell
 
 if TYPE_CHECKING:
@@ -100,6 +101,13 @@ class ResultsFolder:
             for path in folder.glob("*.tmp") if folder.is_dir() else ():
                 if path.is_file():
                     remove(path)
+
+    def run_ids(self) -> set[str]:
+        """Return the runs that the folder has, before it is opened."""
+        if not self.root.is_dir():
+            return set()
+        with Contents(self.root) as contents:
+            return {*contents.runs.run_ids(), *(run for part in contents.parts for run in part.members)}
 
     def statuses(self) -> dict[str, str]:
         """Return the status of each run of the plan."""
@@ -237,7 +245,9 @@ class ResultsFolder:
     def start_session(
         self, device: str, threads: int | None, command: Sequence[str] | None = None, workers: int = 1
     ) -> None:
-        """Append this session to environment.json. Call it only if there is something to train.
+        """Append this session to environment.json, and keep the sources of its plug-ins.
+
+        Call it only if there is something to train.
 
         Args:
             device: the device that trains.
@@ -245,6 +255,9 @@ class ResultsFolder:
             command: the words of the command, by default `sys.argv`.
             workers: the number of processes that train.
         """
+        from normbench.plugins import loaded  # imports torch, which readers of records do not need
+
+        keep(self.root, loaded())
         environment.start_session(self.root, environment.facts(device, threads, command, workers))
 
     def end_session(self, executors: Iterable[str] = (), made: Mapping[str, Any] | None = None) -> None:

@@ -15,6 +15,7 @@ from normbench.records.contents import Contents, below_in
 from normbench.records.files import Replacement, explained, sync_folder, write_file
 from normbench.records.parts import FOLDER, Manifest
 from normbench.records.schema import ROWS, format_cell, line, safe_text
+from normbench.records.sources import plugin_differences
 from normbench.records.summary import run_cells
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def refuse(contents: Contents, orphans: Iterable[str], plan: Plan, config_text: 
     Raises:
         RecordsError: an orphan has a result; the message tells how the configs differ.
     """
+    from normbench.plugins import loaded  # imports torch, which readers of records do not need
+
     root = contents.root
     lost = [run_id for run_id in orphans if contents.choose(run_id).status in RESULTS]
     if not lost:
@@ -55,6 +58,7 @@ def refuse(contents: Contents, orphans: Iterable[str], plan: Plan, config_text: 
     )
     results = sum(contents.choose(run_id).status in RESULTS for run_id in everything)
     differences = [
+        *plugin_differences(root, loaded()),
         *config_differences(root / "config.yaml", config_text),
         *value_differences([contents.runs.cells(run_id) for run_id in lost], contents.runs.swept, plan),
     ]

@@ -41,7 +41,7 @@ def compare(
     from normbench.analysis.compare_results import compare as held_against
 
     found = held_against(one, other, ignore or ())
-    for sentence in found.apart:
+    for sentence in (*found.sources, *found.apart):
         say(sentence)
     if as_json:
         print_json(_answer(found))
@@ -68,7 +68,13 @@ def _answer(found: Compared) -> dict[str, Any]:
         for one in found.differences
     ]
     claims = [{**vars(change), "flipped": change.flipped} for change in found.changes]
-    return {"moved": found.moved, "cells": cells, "claims": claims, "not_compared": found.apart}
+    return {
+        "moved": found.moved,
+        "cells": cells,
+        "claims": claims,
+        "not_compared": found.apart,
+        "different_plugins": found.sources,
+    }
 
 
 def _print(found: Compared, title: str) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from normbench.cli.options import Results
+from normbench.cli.options import Plugins, Results
+from normbench.cli.plugins import load_named
 from normbench.errors import NormbenchError
 
 
@@ -56,6 +57,7 @@ def plot(
     out: Annotated[
         Optional[Path], typer.Option(help="Folder for the figures. Default: RESULTS/plots.")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Draw the figures of an experiment, or of all in a folder, from its CSV files; print their paths.
 
@@ -65,6 +67,7 @@ def plot(
     from normbench.plots import plot_results
     from normbench.records import experiments_in
 
+    load_named(plugin)
     folders = experiments_in(results)
     kinds = [one.value for one in formats] if formats else ["png", "svg"]
     failed: list[str] = []

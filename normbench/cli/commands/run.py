@@ -88,8 +88,14 @@ def run(
     from normbench import api
     from normbench.cli.progress import reporter_for
     from normbench.cli.stop import StopFlag
+    from normbench.launch.kept import load_kept_with
+    from normbench.plugins import load_plugins
 
     if len(configs) > 1:  # show a mistake in the last config before the first one trains for an hour
+        load_plugins(plugin or ())
+        for config in configs:
+            for sentence in load_kept_with(config, overrides or (), results):
+                say(sentence)
         _check_apart(
             [
                 api.plan(
@@ -98,7 +104,6 @@ def run(
                     data_dir=data_dir,
                     device=device.value,
                     executor=executor.value,
-                    plugins=plugin or (),
                 )
                 for one in configs
             ]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from normbench.cli.options import Json, Results
+from normbench.cli.options import Json, Plugins, Results
 from normbench.cli.output import print_json, print_table, say
+from normbench.cli.plugins import load_named
 from normbench.errors import ExitCode, NormbenchError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def verify(
             help="holm: all verdicts of an experiment hold together at 95 %; none: each one by itself."
         ),
     ] = Correction.holm,
+    plugin: Plugins = None,
 ) -> None:
     """Judge the claims of an experiment, or of all in a folder; write claims.csv. Exit code 3: refuted.
 
@@ -44,6 +46,7 @@ def verify(
     from normbench.analysis.verify import verify as judge
     from normbench.records import experiments_in
 
+    load_named(plugin)
     done: list[Verified] = []
     failed: list[str] = []
     for folder in experiments_in(results):

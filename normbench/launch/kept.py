@@ -1,0 +1,31 @@
+"""The plug-ins that an experiment's results keep: loaded when the experiment goes on and names none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from normbench.config import config_name
+from normbench.plugins import load_kept
+from normbench.records.sources import FOLDER, kept
+
+
+def load_kept_with(config: str | Path, overrides: Sequence[str], results: Path) -> list[str]:
+    """Load the plug-ins that the results of a config keep, where no loaded one registers the same.
+
+    Call it after the plug-ins that the user names are loaded: these count.
+
+    Returns:
+        A sentence about each that was loaded.
+
+    Raises:
+        NormbenchError: the config cannot be read, or what is kept cannot be loaded.
+    """
+    name = config_name(config, overrides)
+    if name is None:
+        return []
+    folder = results / name / FOLDER
+    return [
+        f"{plugin.name}: no --plugin names it; loaded as it is kept in {folder / plugin.folder}"
+        for plugin in load_kept(kept(results / name), folder)
+    ]

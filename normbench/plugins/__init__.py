@@ -1,0 +1,38 @@
+"""A user's own normalizations, models, optimizers, data sets and so on, beside the built-in ones.
+
+They come from files and folders that are named on the command line (`--plugin my_norm.py`) or in
+`api.run(plugins=...)`, from installed packages with an entry point in the group `normbench.plugins`, and from
+the sources that a results folder keeps. A config never loads code.
+
+syntax      the hash of a file's syntax tree
+sources     the files of a plug-in: what it imports from beside it, or its whole package
+importing   how Python finds these files, and when it must not
+loader      loads them, and knows who registered what
+"""
+
+from __future__ import annotations
+
+from normbench.plugins.loader import (
+    MOVED,
+    blame,
+    load_again,
+    load_kept,
+    load_plugins,
+    loaded,
+    unchanged,
+    used_by,
+)
+from normbench.plugins.sources import Plugin, Source
+
+__all__ = [
+    "MOVED",
+    "Plugin",
+    "Source",
+    "blame",
+    "load_again",
+    "load_kept",
+    "load_plugins",
+    "loaded",
+    "unchanged",
+    "used_by",
+]
