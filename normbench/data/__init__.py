@@ -8,7 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from normbench.data.augment import Augment, Draws, augment_batch, draw
-from normbench.data.base import DataOptions, Dataset, Folder, RawInfo, Split
+from normbench.data.base import (
+    DataOptions,
+    Dataset,
+    Folder,
+    RawData,
+    RawInfo,
+    RawPart,
+    Split,
+    Survey,
+    as_part,
+)
 from normbench.data.batches import Batches, batch_order
 from normbench.data.cifar10 import Cifar10
 from normbench.data.cifar100 import Cifar100
@@ -38,8 +48,12 @@ __all__ = [
     "DatasetInfo",
     "Description",
     "Draws",
+    "RawData",
     "RawInfo",
+    "RawPart",
     "Split",
+    "Survey",
+    "as_part",
     "augment_batch",
     "available",
     "batch_order",

@@ -22,7 +22,7 @@ Folder = str | Path | None
 
 @dataclass(frozen=True)
 class RawPart:
-    """One part as stored: images x uint8 (N, C, H, W), labels y int64 (N,)."""
+    """One part as stored: images x (N, C, H, W), uint8 or floats; labels y int64 (N,), from 0."""
 
     x: Tensor
     y: Tensor
@@ -30,12 +30,19 @@ class RawPart:
 
 @dataclass(frozen=True)
 class RawData:
-    """A data set as stored, before any option applies; `top` is the pixel value that stands for 1.0."""
+    """A data set as stored, before any option applies.
+
+    Attributes:
+        train: images and labels to train on.
+        test: images and labels to test on.
+        class_names: a name for each class.
+        top: the value that stands for 1.0. None: 255, for images of bytes; floats must say it.
+    """
 
     train: RawPart
     test: RawPart
     class_names: tuple[str, ...]
-    top: int = 255
+    top: float | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +176,19 @@ class DataOptions(Named):
 
 
 def as_part(x: Tensor, y: Tensor) -> RawPart:
-    """Return contiguous uint8 images (N, C, H, W) from (N, H, W) or (N, C, H, W), and int64 labels."""
+    """Return images and labels in the types of `RawPart`, without changing a value.
+
+    Args:
+        x: (N, H, W) or (N, C, H, W). Whole numbers that fit into a byte become uint8; others, such as images
+            of 16 bits, become float32. Floats stay floats.
+        y: labels (N,), of any integer type.
+    """
     if x.ndim == 3:
         x = x.unsqueeze(1)
-    return RawPart(x.to(torch.uint8).contiguous(), y.to(torch.int64))
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    elif not x.is_floating_point() and x.dtype != torch.uint8:
+        bytes_ = not x.numel() or (int(x.min()) >= 0 and int(x.max()) <= 255)
+        x = x.to(torch.uint8 if bytes_ else torch.float32)
+    whole = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+    return RawPart(x.contiguous(), y.to(torch.int64) if whole else y)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from normbench.data.base import DataOptions, Dataset, Folder, Progress
+from normbench.data.checks import raw_data, surveyed
 from normbench.data.prepare import part_sizes, prepare
 from normbench.data.root import data_root
 from normbench.errors import DataError
@@ -42,7 +43,7 @@ def available(options: DataOptions, data_dir: Folder = None) -> bool:
 def dataset_info(options: DataOptions, data_dir: Folder = None) -> DatasetInfo:
     """Return shapes and sizes, or raise a `DataError` if the options ask for too many images."""
     root = options.folder(data_dir)
-    info = options.survey(root).info
+    info = surveyed(options, root).info
     sizes = part_sizes(options, info)
     return DatasetInfo(
         info.input_shape,
@@ -80,7 +81,7 @@ def load(
     with _lock:
         if not options.available(root):
             options.download(root)
-        survey = options.survey(root)
+        survey = surveyed(options, root)
         part_sizes(options, survey.info)  # check the sizes first: reading takes long
         key = (
             options.model_copy(update={"batch_size": 1, "augment": type(options.augment)(), "root": None}),
@@ -90,7 +91,7 @@ def load(
             str(device),
         )
         if key not in _cache:
-            raw = options.read(root, survey, data_root(None, data_dir), progress)
+            raw = raw_data(options, root, survey, data_root(None, data_dir), progress)
             _cache[key] = prepare(raw, options, dtype, device)
         _cache.move_to_end(key)
         while len(_cache) > 1 and sum(map(_bytes, _cache.values())) > CACHE_BYTES:

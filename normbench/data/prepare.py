@@ -2,9 +2,9 @@
 
     z = (x - mean) / max(std, floor)
 
-with x in [0, 1]. The mean and the (population) standard deviation, in float64, are those of the training
-images in use. With `zca`, z = (S + eps I)^(-1/2) (x - mean), with the covariance S of all features of an
-image (LeCun et al. 1998).
+with x in [0, 1] for images; floats of any range are divided by the value that stands for 1. The mean and
+the (population) standard deviation, in float64, are those of the training images in use. With `zca`,
+z = (S + eps I)^(-1/2) (x - mean), with the covariance S of all features of an image (LeCun et al. 1998).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from normbench.errors import DataError
 # A pixel or channel with a standard deviation below 1 % of the range counts as constant. Dividing by less
 # would turn one unusual pixel of a test image into an input of hundreds of standard deviations.
 STD_FLOOR = 0.01
+# Floats have no range: a feature counts as constant below this share of the largest standard deviation.
+FLOAT_STD_FLOOR = 1e-6
 # Images converted at a time. They fit into the processor's cache, and their sums of squares are exact in
 # float32 (256 x 255^2 < 2^24).
 CHUNK = 256
@@ -88,11 +90,13 @@ def entropy(y: Tensor) -> float:
     return -sum(n / len(y) * math.log(n / len(y)) for n in counts if n)
 
 
-def statistics(x: Tensor, standardize: str, top: int) -> tuple[Tensor, Tensor]:
-    """Return mean and divisor, float64 and broadcastable, of images uint8 (N, C, H, W) scaled to [0, 1].
+def statistics(x: Tensor, standardize: str, top: float) -> tuple[Tensor, Tensor]:
+    """Return mean and divisor, float64 and broadcastable, of images (N, C, H, W) divided by `top`.
 
-    The sums are sums of integers and exact, so that they do not depend on threads or chunks.
+    The sums over bytes are sums of integers and exact, so that they do not depend on threads or chunks.
     """
+    if x.is_floating_point() and standardize != "none":
+        return _float_statistics(x, standardize, top)
     if standardize == "none":
         return torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     total = torch.zeros(x.shape[1:], dtype=torch.float64)  # (C, H, W)
@@ -110,10 +114,25 @@ def statistics(x: Tensor, standardize: str, top: int) -> tuple[Tensor, Tensor]:
     return mean / top, (variance.sqrt() / top).clamp(min=STD_FLOOR)
 
 
-Scaling = Callable[[Tensor], Tensor]  # images uint8 (n, C, H, W) -> inputs float64 (n, C, H, W)
+def _float_statistics(x: Tensor, standardize: str, top: float) -> tuple[Tensor, Tensor]:
+    """Return mean and divisor of floats, in two passes: their mean may be far larger than their spread."""
+    dims = (0, 2, 3) if standardize == "channel" else (0,)
+
+    def mean_of(change: Callable[[Tensor], Tensor]) -> Tensor:
+        total = sum(change(chunk.double()).sum(dims, keepdim=True) for chunk in x.split(CHUNK))
+        assert isinstance(total, Tensor)
+        return total.squeeze(0) * (total.numel() / x.numel())
+
+    mean = mean_of(lambda values: values)
+    std = mean_of(lambda values: (values - mean).square()).sqrt()
+    floor = max(float(std.max()) * FLOAT_STD_FLOOR, torch.finfo(torch.float64).tiny)
+    return mean / top, (std / top).clamp(min=floor / top)
 
 
-def scaling(x: Tensor, options: DataOptions, top: int) -> Scaling:
+Scaling = Callable[[Tensor], Tensor]  # images as stored (n, C, H, W) -> inputs float64 (n, C, H, W)
+
+
+def scaling(x: Tensor, options: DataOptions, top: float) -> Scaling:
     """Return the function that scales the images of all parts, from the training images x (N, C, H, W)."""
     factors = unequal_factors(x.shape[1:], options.unequal_scales)
     if options.standardize == "zca":
@@ -128,7 +147,7 @@ def scaling(x: Tensor, options: DataOptions, top: int) -> Scaling:
     return lambda chunk: (chunk.double() / top).sub_(mean).div_(std) * factors
 
 
-def zca(x: Tensor, top: int, eps: float) -> tuple[Tensor, Tensor]:
+def zca(x: Tensor, top: float, eps: float) -> tuple[Tensor, Tensor]:
     """Return the mean (D,) and (S + eps I)^(-1/2), (D, D), of images in [0, 1], float64, D = C H W."""
     mean = x.flatten(1).double().mean(0) / top
     covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
@@ -193,11 +212,12 @@ def prepare(
     )
     test_index = stratified(raw.test.y, sizes.test, seeding.generator(options.split_seed, "split", "test"))
 
-    top = 1 if options.binarize else raw.top
+    stored = 255 if raw.top is None else raw.top
+    top = 1 if options.binarize else stored
     parts = [
-        _pick(raw.train, rest_index[chosen], options.binarize, raw.top),
-        _pick(raw.train, val_index, options.binarize, raw.top),
-        _pick(raw.test, test_index, options.binarize, raw.top),
+        _pick(raw.train, rest_index[chosen], options.binarize, stored),
+        _pick(raw.train, val_index, options.binarize, stored),
+        _pick(raw.test, test_index, options.binarize, stored),
     ]
     parts[0] = RawPart(parts[0].x, noisy_labels(parts[0].y, info.classes, options))
     scale = scaling(parts[0].x, options, top)
@@ -213,10 +233,10 @@ def prepare(
     )
 
 
-def _pick(part: RawPart, index: Tensor, binarize: bool, top: int) -> RawPart:
+def _pick(part: RawPart, index: Tensor, binarize: bool, top: float) -> RawPart:
     x = part.x if len(index) == len(part.y) else part.x[index]
     y = part.y if len(index) == len(part.y) else part.y[index]
-    return RawPart((x > top // 2).to(torch.uint8) if binarize else x, y)  # x > top // 2 means x / top > 0.5
+    return RawPart((x > top / 2).to(torch.uint8) if binarize else x, y)
 
 
 def _scaled(x: Tensor, scale: Scaling, dtype: torch.dtype) -> Tensor:

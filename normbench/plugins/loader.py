@@ -21,12 +21,14 @@ from normbench.registry import SectionChoice, WordChoice, extensibles, restored
 
 GROUP = "normbench.plugins"
 
-# Modules that plug-ins of version 0.1 import, and where they are now.
+# Modules and names that plug-ins of version 0.1 import, and where they are now.
 MOVED = {
     "normbench.layers": "normbench.nn.layers",
     "normbench.functional": "normbench.nn.functional",
     "normbench.gates": "normbench.nn.recurrent",
     "normbench.options": "normbench.registry",
+    "normbench.data.Info": "normbench.data.RawInfo",
+    "normbench.data.base.Info": "normbench.data.base.RawInfo",
     "normbench.stats": "normbench.stats.intervals and normbench.stats.outcome",
 }
 
