@@ -14,9 +14,10 @@ from normbench.config import Experiment, Settings
 from normbench.data import DatasetInfo
 from normbench.errors import NormbenchError, PlanError
 from normbench.fidelity import kept
-from normbench.fidelity.alone import FaultError, check_first_pass, first_sentence, trained_plainly
+from normbench.fidelity.alone import check_first_pass, trained_plainly, unlike
 from normbench.fidelity.case import Case, double_precision
 from normbench.fidelity.equal import refuse_equal_cells
+from normbench.fidelity.fault import FaultError, first_sentence
 from normbench.fidelity.places import place_of_error
 from normbench.fidelity.reference import History, PlainRun, Tensors
 from normbench.names import EXECUTORS
@@ -99,7 +100,8 @@ def check_plugins(experiment: Experiment, data_dir: Path | None, device: str, ex
             faults[line] = faults.get(line, 0) + 1
             continue
         sound.append(settings)
-        executors[stack_key(settings)] = verdict.executor
+        key = stack_key(settings)  # the slowest that some cell of the stack needs
+        executors[key] = max(executors.get(key, verdict.executor), verdict.executor, key=EXECUTORS.index)
         if verdict.reason:
             note = (
                 f"{what} is trained by the executor '{verdict.executor}', which is slower: {verdict.reason}"
@@ -141,18 +143,18 @@ def judge(case: Case, executors: Sequence[str]) -> Verdict:
     try:
         check_first_pass(replace(case, dtype=settings.train.torch_dtype))  # as it will be trained
         with double_precision(settings.train.dtype):
-            plain = trained_plainly(case)
+            alone = trained_plainly(case)
+            reasons: list[str] = []
+            for executor in executors:
+                reason = alone.barred.get(executor) or _difference(case, executor, alone.runs)
+                if reason is None:
+                    return Verdict(executor, reasons[0] if reasons else "")
+                reasons.append(reason)
+            reason = unlike(case) or reasons[-1]
     except FaultError as error:
         return Verdict(None, str(error))
-    with double_precision(settings.train.dtype):
-        reasons: list[str] = []
-        for executor in executors:
-            reason = _difference(case, executor, plain)
-            if reason is None:
-                return Verdict(executor, reasons[0] if reasons else "")
-            reasons.append(reason)
     hint = "" if len(executors) > 1 else f" (executor '{executors[0]}'; without --executor others are tried)"
-    return Verdict(None, reasons[-1] + hint)
+    return Verdict(None, reason + hint)
 
 
 def _difference(case: Case, executor: str, plain: Sequence[PlainRun]) -> str | None:
