@@ -51,12 +51,12 @@ def _check_module(module: nn.Module, net: nn.Module) -> None:
     kind = type(module).__name__
     if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
         raise FaultError(
-            f"{place_in(net, module)}: {name_of(net, module)} gets its shape from the first batch; use "
+            f"{place_in(net, module, made=True)}: {name_of(net, module)} gets its shape from the first batch; use "
             f"{kind.removeprefix('Lazy')} with the number of features that `module(features)` gets"
         )
     if isinstance(module, torch.jit.ScriptModule):
         raise FaultError(
-            f"{place_in(net, module)}: {name_of(net, module)} is a module of torch.jit, whose parameters "
+            f"{place_in(net, module, made=True)}: {name_of(net, module)} is a module of torch.jit, whose parameters "
             "cannot be replaced by those of a run; use the module as it was before torch.jit"
         )
 

@@ -69,7 +69,7 @@ class Piece:
             parts: more sections.
         """
         name, options = self.path.stem, self.options
-        model: dict[str, object] = {"name": options.get("net", "mlp"), "depth": 2, "width": 8}
+        model: dict[str, object] = {"name": options.get("net", "mlp"), "depth": 1, "width": 8}
         if kind == "model":
             model = {"name": name}
         if kind in ("norm", "activation"):
@@ -181,7 +181,8 @@ def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Ten
                     rule(param, param.grad, memories[name], lr)
         train.append(loss.item())
         test.append(test_loss())
-    return train, test, {key: value.detach() for key, value in (*net.named_parameters(), *net.named_buffers())}
+    tensors = (*net.named_parameters(), *net.named_buffers())
+    return train, test, {name: tensor.detach() for name, tensor in tensors}
 
 
 def difference(runs: list[RunSpec], executor: str, plain: dict[str, tuple]) -> float:
@@ -202,7 +203,7 @@ def difference(runs: list[RunSpec], executor: str, plain: dict[str, tuple]) -> f
         compare(torch.tensor([row.train_loss for row in rows[1:]]), torch.tensor(train))
         compare(torch.tensor([row.test_loss for row in rows]), torch.tensor(test))
         final = trained.tensors[run.run_id]
-        assert final.keys() == {key for key in tensors}
+        assert final.keys() == set(tensors)
         for key, value in tensors.items():
             compare(final[key], value)
     return worst

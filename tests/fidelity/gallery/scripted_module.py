@@ -24,7 +24,7 @@ class Mine(Normalization):
 class Layer(nn.Module):
     def __init__(self, features):
         super().__init__()
-        self.inner = torch.jit.script(nn.Linear(features, features))
+        self.inner = torch.jit.script(nn.Linear(features, features))  # refused here
 
-    def forward(self, x):  # refused here
+    def forward(self, x):
         return self.inner(x)

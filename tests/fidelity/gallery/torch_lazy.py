@@ -23,7 +23,7 @@ class Mine(Normalization):
 class Layer(nn.Module):
     def __init__(self, features):
         super().__init__()
-        self.norm = nn.LazyBatchNorm1d()
+        self.norm = nn.LazyBatchNorm1d()  # refused here
 
-    def forward(self, x):  # refused here
+    def forward(self, x):
         return self.norm(x)
