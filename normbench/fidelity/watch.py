@@ -73,7 +73,7 @@ def _inside(value: Any) -> dict[str, Any]:
             return {}
         cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
         defaults = {"defaults": value.__defaults__, "keywords": value.__kwdefaults__}
-        return {**dict(enumerate(cells)), **defaults, **vars(value)}  # type: ignore[dict-item]
+        return {**{str(index): cell for index, cell in enumerate(cells)}, **defaults, **vars(value)}
     if isinstance(value, Iterator):
         return {"repr": repr(value), "left": operator.length_hint(value, 0)}
     if isinstance(value, (type, ModuleType)) or (callable(value) and not is_own(type(value))):

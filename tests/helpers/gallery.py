@@ -1,9 +1,10 @@
-"""The gallery of plug-ins: each file with what is expected of it, its config, and its training in plain torch."""
+"""The gallery of plug-ins: what is expected of each file, its config, and its training in plain torch."""
 
 from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from normbench.seeding import generator
 
 FOLDER = Path(__file__).parents[1] / "fidelity" / "gallery"
 MARK = "# refused here"
-STEPS = 12
+STEPS, EVERY = 12, 4
 RATES = (0.1, 0.03)
 BATCH = 32
 
@@ -88,7 +89,7 @@ class Piece:
                 "data": {"name": "digits", "train_size": 320, "test_size": 40, "batch_size": BATCH},
                 "model": model,
                 "optimizer": optimizer,
-                "train": {"steps": STEPS, "eval_every": 1, "dtype": dtype},
+                "train": {"steps": STEPS, "eval_every": EVERY, "dtype": dtype},
                 "sweep": {"optimizer.lr": list(RATES), **parts},
             }
         )
@@ -147,7 +148,7 @@ RULES: dict[str, Callable[[Tensor, Tensor, dict[str, Tensor], float], None]] = {
 
 
 def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Tensor]]:
-    """Train one run in plain torch; return training and test losses by step and the final tensors."""
+    """Train one run in plain torch; return the losses of each evaluation and the final tensors."""
     dataset = data_of(run)
     batch = batches_of(run, dataset)
     net = initial_model(run, dataset.input_shape, dataset.classes, batch(0)[0])
@@ -168,6 +169,7 @@ def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Ten
         with torch.no_grad():
             return F.cross_entropy(net.eval()(dataset.test.x), dataset.test.y).item()
 
+    losses: list[float] = []  # since the last evaluation
     train, test = [], [test_loss()]
     for step in range(run.settings.train.steps):
         images, labels = batch(step)
@@ -179,8 +181,11 @@ def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Ten
             for name, param in net.named_parameters():
                 if param.requires_grad:
                     rule(param, param.grad, memories[name], lr)
-        train.append(loss.item())
-        test.append(test_loss())
+        losses.append(loss.item())
+        if len(losses) == run.settings.train.eval_every:
+            train.append(statistics.fmean(losses))
+            test.append(test_loss())
+            losses.clear()
     tensors = (*net.named_parameters(), *net.named_buffers())
     return train, test, {name: tensor.detach() for name, tensor in tensors}
 

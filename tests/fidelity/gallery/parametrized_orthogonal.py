@@ -17,4 +17,4 @@ class Mine(Normalization):
     name: Literal["parametrized_orthogonal"] = "parametrized_orthogonal"
 
     def wrap(self, layer):
-        return parametrizations.orthogonal(layer)
+        return parametrizations.orthogonal(layer, orthogonal_map="cayley")
