@@ -97,9 +97,9 @@ def _not_repeated(run: PlainRun, case: Case, step: int) -> str:
     if other is not None:
         (module, key), one, two = other
         return (
-            f"{place_of(type(module), key, made=True)}: {type(module).__name__}: `self.{key}` differs between "
-            f"two nets of one seed{_both(one, two)}, because something in Python counts or draws while the net "
-            "is made; it must follow from the options alone"
+            f"{place_of(type(module), key, made=True)}: {type(module).__name__}: `self.{key}` differs "
+            f"between two nets of one seed{_both(one, two)}, because something in Python counts or draws "
+            "while the net is made; it must follow from the options alone"
         )
     return (
         f"{where(run.net)}: two trainings with the same seed differ at step {step}, because something "
@@ -115,9 +115,9 @@ def unlike(case: Case) -> str | None:
         return None
     (module, key), one, two = other
     return (
-        f"{place_of(type(module), key, made=True)}: {type(module).__name__}: `self.{key}` differs between two "
-        f"runs of a stack (other seed, rate or dropout){_both(one, two)}, but they share it; make it a buffer "
-        f"(`self.register_buffer('{key}', torch.tensor(...))`)"
+        f"{place_of(type(module), key, made=True)}: {type(module).__name__}: `self.{key}` differs between "
+        f"two runs of a stack (other seed, rate or dropout){_both(one, two)}, but they share it; make it a "
+        f"buffer (`self.register_buffer('{key}', torch.tensor(...))`)"
     )
 
 
@@ -196,8 +196,8 @@ def _lost(module: nn.Module, key: str, net: nn.Module) -> str:
         )
     kind = "tensor" if isinstance(value, Tensor) else type(value).__name__
     return (
-        f"{place}: {name} changes `self.{key}` (a {kind}) in `forward`, and later steps may depend on it. The "
-        "recorded step would not change it; make it a buffer "
+        f"{place}: {name} changes `self.{key}` (a {kind}) in `forward`, and later steps may depend on it. "
+        "The recorded step would not change it; make it a buffer "
         f"(`self.register_buffer('{key}', torch.tensor(...))`) and update that"
     )
 
@@ -223,9 +223,9 @@ def _check_inference(case: Case, run: PlainRun) -> None:
         owner, _, key = name.rpartition(".")
         module = run.net.get_submodule(owner)
         raise FaultError(
-            f"{place_of(type(module), key)}: {name_of(run.net, module)} changes the buffer '{name}' at inference, "
-            "so that the training would depend on how often the test images are evaluated; change it only "
-            "`if self.training`"
+            f"{place_of(type(module), key)}: {name_of(run.net, module)} changes the buffer '{name}' at "
+            "inference, so that the training would depend on how often the test images are evaluated; change "
+            "it only `if self.training`"
         )
 
 

@@ -32,8 +32,8 @@ def check_made(case: Case) -> None:
         if param._backward_hooks or getattr(param, "_post_accumulate_grad_hooks", None):
             owner, _, attribute = name.rpartition(".")
             raise FaultError(
-                f"{place_in(net, net.get_submodule(owner), attribute, made=True)}: the parameter '{name}' has "
-                "a hook, which a stack would not call; change the gradient in the layer "
+                f"{place_in(net, net.get_submodule(owner), attribute, made=True)}: the parameter '{name}' "
+                "has a hook, which a stack would not call; change the gradient in the layer "
                 "(torch.autograd.Function), or use optimizer.clip_norm"
             )
     for name, tensor in (*net.named_parameters(), *net.named_buffers()):
@@ -51,13 +51,13 @@ def _check_module(module: nn.Module, net: nn.Module) -> None:
     kind = type(module).__name__
     if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
         raise FaultError(
-            f"{place_in(net, module, made=True)}: {name_of(net, module)} gets its shape from the first batch; use "
-            f"{kind.removeprefix('Lazy')} with the number of features that `module(features)` gets"
+            f"{place_in(net, module, made=True)}: {name_of(net, module)} gets its shape from the first "
+            f"batch; use {kind.removeprefix('Lazy')} with the number of features that `module(features)` gets"
         )
     if isinstance(module, torch.jit.ScriptModule):
         raise FaultError(
-            f"{place_in(net, module, made=True)}: {name_of(net, module)} is a module of torch.jit, whose parameters "
-            "cannot be replaced by those of a run; use the module as it was before torch.jit"
+            f"{place_in(net, module, made=True)}: {name_of(net, module)} is a module of torch.jit, whose "
+            "parameters cannot be replaced by those of a run; use the module as it was before torch.jit"
         )
 
 
@@ -72,8 +72,8 @@ def _check_attributes(net: nn.Module) -> None:
             what = f"{where}: {name_of(net, module)}: `self.{name}` (a {type(value).__name__}) holds"
             if isinstance(part, nn.Module) and part not in known and _has_tensors(part):
                 raise FaultError(
-                    f"{what} a module, {type(part).__name__}, which is no part of the net: nothing trains its "
-                    "parameters; use nn.ModuleList or nn.ModuleDict"
+                    f"{what} a module, {type(part).__name__}, which is no part of the net: nothing trains "
+                    "its parameters; use nn.ModuleList or nn.ModuleDict"
                 )
             if isinstance(part, Tensor) and part.requires_grad and part.is_leaf:
                 raise FaultError(
@@ -99,7 +99,7 @@ def _parts(value: Any) -> Iterator[Any]:
 
 def other_attribute(one: nn.Module, other: nn.Module) -> tuple[Attribute, Any, Any] | None:
     """Return an attribute of the user's layers that differs between two nets, with its values, or None."""
-    names = {name: module for name, module in other.named_modules()}
+    names = dict(other.named_modules())
     for name, module in one.named_modules():
         if not is_own(type(module)) or name not in names:
             continue

@@ -69,8 +69,8 @@ def check_passes(case: Case) -> None:
         if param.grad is None:
             owner, _, attribute = name.rpartition(".")
             raise FaultError(
-                f"{place_in(net, net.get_submodule(owner), attribute, made=True)}: the parameter '{name}' has "
-                "no effect on the loss; use it in `forward`, or remove it"
+                f"{place_in(net, net.get_submodule(owner), attribute, made=True)}: the parameter '{name}' "
+                "has no effect on the loss; use it in `forward`, or remove it"
             )
     test = case.dataset.test
     with torch.no_grad():
@@ -133,8 +133,8 @@ def _check_structure(before: dict[str, tuple[torch.Size, torch.dtype]], net: nn.
         kind = "parameter" if name in params else "buffer"
         if name in before and now is not None:
             raise FaultError(
-                f"{place}: `forward` changes the shape or dtype of the {kind} '{name}'; give it its final shape "
-                "in `__init__`"
+                f"{place}: `forward` changes the shape or dtype of the {kind} '{name}'; give it its final "
+                "shape in `__init__`"
             )
         what = f"makes the {kind} '{name}'" if now is not None else f"removes '{name}'"
         raise FaultError(

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 import normbench
+from normbench.plugins import loaded
 
 # Code of others: torch, normbench, Python's library, installed packages.
 _FOREIGN = tuple(
@@ -34,6 +35,8 @@ def own_file(name: str | None) -> Path | None:
     if not name or name.startswith("<"):
         return None
     path = Path(name).resolve()
+    if any(path == source.path for plugin in loaded() for source in plugin.sources):
+        return path  # of an installed package, too
     if any(str(path).startswith(folder + "/") for folder in _FOREIGN) or not path.is_file():
         return None
     return path
@@ -170,8 +173,8 @@ def _values(namespace: Any) -> dict[str, Any]:
         inner = getattr(value, "__func__", value)  # of a static method
         if own_function(inner):
             found[key] = inner
-        elif not (key.startswith("__") or isinstance(value, kinds) or callable(inner)):
-            found[key] = value
-        elif callable(value) and is_own(type(value)) and not isinstance(value, type):
+        elif not (key.startswith("__") or isinstance(value, kinds)) and (
+            not callable(inner) or is_own(type(value))
+        ):
             found[key] = value
     return found

@@ -46,7 +46,7 @@ def check_rule(case: Case) -> None:
     where = place_of(type(optimizer), method="update")
     alone, error = _updated(rules[0], *gradients[0], stacked=bool(optimizer.stacked))
     if optimizer.stacked is None:
-        stacked, stacked_error = _updated(rules[0], *gradients[0], stacked=True)
+        stacked, _ = _updated(rules[0], *gradients[0], stacked=True)
         if alone is None and stacked is not None:
             raise FaultError(
                 f"{where}: '{optimizer.name}' works only with a run axis in front of parameters and "
@@ -64,10 +64,11 @@ def check_rule(case: Case) -> None:
         both = _of_both(gradients)
         beside, error = _updated(rules[0], *both, stacked=True)
         if beside is None or not _equal(_first(alone.params), _first(beside.params)):
+            because = f" ({error})" if error else ""
             raise FaultError(
                 f"{where}: '{optimizer.name}' mixes the runs of a stack: beside another run, a run is updated "
                 "otherwise than alone. Compute norms and means per run (`grad.flatten(1).norm(dim=1)`), or "
-                f"write it for one run and leave `stacked` out{f' ({error})' if error else ''}"
+                f"write it for one run and leave `stacked` out{because}"
             )
     _check_options(rules[0], gradients[0], alone, where)
 
@@ -84,8 +85,8 @@ def _refuse_odd(updated: _Updated | None, error: str, where: str, optimizer: Opt
         )
     if updated.kept:
         raise FaultError(
-            f"{where}: {what} changes `self.{updated.kept[0]}` in `update`, which the recorded step would not "
-            "repeat and all runs of a stack would share; keep it in `state`, or override `numbers(hyper, "
+            f"{where}: {what} changes `self.{updated.kept[0]}` in `update`, which the recorded step would "
+            "not repeat and all runs of a stack would share; keep it in `state`, or override `numbers(hyper, "
             "step)`, which gets the number of the step"
         )
     if updated.rebound:
@@ -95,8 +96,8 @@ def _refuse_odd(updated: _Updated | None, error: str, where: str, optimizer: Opt
         )
     if not updated.moved:
         raise FaultError(
-            f"{where}: {what} changes no parameter in place, so that nothing is trained; use `param.sub_(...)` "
-            "or `param.copy_(...)`"
+            f"{where}: {what} changes no parameter in place, so that nothing is trained; use "
+            "`param.sub_(...)` or `param.copy_(...)`"
         )
 
 

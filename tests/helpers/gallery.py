@@ -17,10 +17,13 @@ from torch.nn import functional as F
 from helpers.engine import Trained, batches_of, data_of
 from normbench.config import parse_config
 from normbench.engine.state import initial_model
-from normbench.nn.layers import Noisy, noise
+from normbench.models import MODELS
+from normbench.nn.layers import ACTIVATIONS, Noisy, noise
+from normbench.norms import NORMS
+from normbench.optimizers import OPTIMIZERS
 from normbench.planning.plan import make_plan
 from normbench.planning.runs import RunSpec
-from normbench.plugins import REGISTRIES, load_plugins
+from normbench.plugins import load_plugins
 from normbench.seeding import generator
 
 FOLDER = Path(__file__).parents[1] / "fidelity" / "gallery"
@@ -58,7 +61,8 @@ class Piece:
     def registered(self) -> str:
         """Load the file and return the kind of what it registers: `norm`, `model`, ..."""
         load_plugins([self.path])
-        (kind,) = (kind for kind, entries in REGISTRIES.items() if self.path.stem in entries)
+        registries = {"norm": NORMS, "model": MODELS, "activation": ACTIVATIONS, "optimizer": OPTIMIZERS}
+        (kind,) = (kind for kind, entries in registries.items() if self.path.stem in entries)
         return kind
 
     def config(self, kind: str, dtype: str = "float32", **parts: object) -> str:
