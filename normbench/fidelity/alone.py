@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from normbench.fidelity.case import STEPS, Case
 from normbench.fidelity.fault import FROM_DATA, FaultError, first_sentence, place_of_failure, where
-from normbench.fidelity.made import check_made, other_attribute
+from normbench.fidelity.made import check_made, other_attribute, shared_memory
 from normbench.fidelity.passes import check_passes, check_writes, made
 from normbench.fidelity.places import name_of, place_of
 from normbench.fidelity.reference import History, PlainRun
@@ -84,7 +84,7 @@ def _train(run: PlainRun, after_step: Callable[[], None] = lambda: None) -> None
             run.train()
             run.evaluate()
             after_step()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"{place_of_failure(error, run.net)}: {first_sentence(error)} (in plain torch)"
         if "a second time" in text:
             text += "; keep what later steps need without its graph (`.detach()`)"
@@ -109,10 +109,11 @@ def _not_repeated(run: PlainRun, case: Case, step: int) -> str:
 
 
 def unlike(case: Case) -> str | None:
-    """Return the sentence for an attribute that differs between the nets of a stack, which share it."""
-    other = other_attribute(made(case, 0).net, made(case, 1).net)
+    """Return the sentence for what a stack holds otherwise than two nets do, or None."""
+    net = made(case).net
+    other = other_attribute(net, made(case, 1).net)
     if other is None:
-        return None
+        return shared_memory(net)
     (module, key), one, two = other
     return (
         f"{place_of(type(module), key, made=True)}: {type(module).__name__}: `self.{key}` differs between "

@@ -23,7 +23,7 @@ from normbench.planning.stacks import stack_key
 from normbench.seeding import generator
 
 STEPS = 3
-TEST_IMAGES = 7  # unlike any batch size, so that no layer can depend on equal sizes unnoticed
+MORE = 7  # test images than a batch has, so that no layer can depend on equal sizes unnoticed
 BATCHES = 2  # of an epoch: the third step begins a new one
 RATES = (
     1e-3,
@@ -89,7 +89,9 @@ class Case:
 
         names = tuple(map(str, range(classes)))
         images = BATCHES * self.settings.data.batch_size
-        return Dataset("random", part(images), None, part(TEST_IMAGES), classes, names, 1.0)
+        return Dataset(
+            "random", part(images), None, part(self.settings.data.batch_size + MORE), classes, names, 1.0
+        )
 
     def net(self, run: RunSpec) -> nn.Module:
         """Return the untrained net of a run."""

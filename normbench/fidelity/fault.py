@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from normbench.config import Settings
 from normbench.fidelity.places import is_own, place_of, place_of_error
+from normbench.plugins import used_by
 
 FROM_DATA = (
     "To initialize from data, give the layer a method `initialize(self, x)`, which is called once with its "
@@ -55,6 +57,18 @@ def where(net: nn.Module) -> str:
     """Return the place of the user's first module in the net."""
     own = next((module for module in net.modules() if is_own(type(module))), None)
     return place_of(type(own)) if own is not None else type(net).__name__
+
+
+def place_of_options(settings: Settings) -> str:
+    """Return the place of the user's class that makes layers, a model or updates."""
+    for part, method in (
+        (settings.model.norm, "module"),
+        (settings.model, "assemble"),
+        (settings.optimizer, "update"),
+    ):
+        if is_own(type(part)):
+            return place_of(type(part), method=method)
+    return ", ".join(plugin.name for plugin in used_by(settings))
 
 
 def place_of_failure(error: BaseException, net: nn.Module) -> str:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from normbench.errors import NormbenchError
 from normbench.fidelity.case import Case
-from normbench.fidelity.fault import FaultError, first_sentence, place_in
+from normbench.fidelity.fault import FaultError, first_sentence, place_in, place_of_options
 from normbench.fidelity.places import is_own, name_of, place_of_error
 from normbench.fidelity.watch import Attribute, attributes
 from normbench.seeding import key, seeded
@@ -22,10 +23,11 @@ def check_made(case: Case) -> None:
     try:
         with seeded(key(run.seed, "build")):
             net = run.settings.model.build(info.input_shape, info.classes)
-    except Exception as error:
-        if where := place_of_error(error):
-            raise FaultError(f"{where}: {first_sentence(error)} (while the net is made)") from error
+    except NormbenchError:
         raise
+    except (Exception, SystemExit) as error:
+        where = place_of_error(error) or place_of_options(run.settings)
+        raise FaultError(f"{where}: {first_sentence(error)} (while the net is made)") from error
     for module in net.modules():
         _check_module(module, net)
     for name, param in net.named_parameters():
@@ -80,6 +82,26 @@ def _check_attributes(net: nn.Module) -> None:
                     f"{what} a tensor that needs a gradient, and all runs of a stack would share it; use "
                     "nn.Parameter, nn.ParameterList or nn.ParameterDict, and read it from there"
                 )
+            if isinstance(part, Tensor) and part.requires_grad and not module._forward_pre_hooks:
+                raise FaultError(
+                    f"{what} what was computed from a parameter once, and would not follow the parameter of "
+                    "each run; compute it in `forward`"
+                )
+
+
+def shared_memory(net: nn.Module) -> str | None:
+    """Return the sentence for two tensors that share memory, which they do not in a stack, or None."""
+    seen: dict[int, tuple[str, Tensor]] = {}
+    for name, tensor in (*net.named_parameters(), *net.named_buffers()):
+        other, held = seen.setdefault(tensor.untyped_storage().data_ptr(), (name, tensor))
+        if held is not tensor and tensor.numel():
+            owner, _, attribute = name.rpartition(".")
+            return (
+                f"{place_in(net, net.get_submodule(owner), attribute, made=True)}: '{name}' shares its "
+                f"memory with '{other}', which it does not in a stack; compute one from the other in "
+                "`forward`"
+            )
+    return None
 
 
 def _has_tensors(module: nn.Module) -> bool:

@@ -80,6 +80,7 @@ def check_passes(case: Case) -> None:
 def _checked_forward(net: nn.Module, batch: Batch, case: Case) -> Tensor:
     """Return the logits of a pass in which nothing is wrong."""
     tensors = {name: (t.shape, t.dtype) for name, t in (*net.named_parameters(), *net.named_buffers())}
+    parts = {name: id(part) for name, part in (*net.named_modules(), *net.named_parameters())}
     images = batch.x.clone()
     with watching(net) as watch:
         try:
@@ -90,9 +91,16 @@ def _checked_forward(net: nn.Module, batch: Batch, case: Case) -> Tensor:
             raise
         except NormbenchError as error:
             raise FaultError(f"{place_of_failure(error, net)}: {error}") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise FaultError(_failed(error, watch, net)) from error
     _check_structure(tensors, net)
+    for name, part in (*net.named_modules(), *net.named_parameters()):
+        if parts.get(name) != id(part):
+            owner, _, attribute = name.rpartition(".")
+            raise FaultError(
+                f"{place_in(net, net.get_submodule(owner), attribute)}: `forward` replaces '{name}', which a "
+                "recorded step does not; make it in `__init__`, and keep what changes in buffers"
+            )
     _check_outputs(watch, net)
     for module, library in watch.draws:
         owner = own_or_parent(module, net)
@@ -168,7 +176,7 @@ def _refuse_infinite(watch: Watch, net: nn.Module) -> None:
     )
 
 
-def _failed(error: Exception, watch: Watch, net: nn.Module) -> str:
+def _failed(error: BaseException, watch: Watch, net: nn.Module) -> str:
     """Return the sentence for a forward pass that raised."""
     last = watch.outputs[-1] if watch.outputs else None
     if last is not None:

@@ -66,9 +66,9 @@ def check_rule(case: Case) -> None:
         if beside is None or not _equal(_first(alone.params), _first(beside.params)):
             because = f" ({error})" if error else ""
             raise FaultError(
-                f"{where}: '{optimizer.name}' mixes the runs of a stack: beside another run, a run is updated "
-                "otherwise than alone. Compute norms and means per run (`grad.flatten(1).norm(dim=1)`), or "
-                f"write it for one run and leave `stacked` out{because}"
+                f"{where}: '{optimizer.name}' mixes the runs of a stack: beside another run, a run is "
+                "updated otherwise than alone. Compute norms and means per run "
+                f"(`grad.flatten(1).norm(dim=1)`), or write it for one run and leave `stacked` out{because}"
             )
     _check_options(rules[0], gradients[0], alone, where)
 

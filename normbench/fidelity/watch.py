@@ -106,13 +106,18 @@ def without_tensors(one: Any) -> Any:
 def attributes(net: nn.Module) -> dict[Attribute, Any]:
     """Return the attributes of all modules that are neither parameters, buffers nor submodules.
 
-    Hooks count too, because they may keep something.
+    Hooks count too, because they may keep something, and so do attributes of parameters and buffers.
     """
     return {
         (module, key): value
         for module in net.modules()
         for key, value in vars(module).items()
         if key not in _TORCH or (key.endswith("_hooks") and value)
+    } | {
+        (module, key): vars(tensor)
+        for module in net.modules()
+        for key, tensor in (*module._parameters.items(), *module._buffers.items())
+        if tensor is not None and vars(tensor)
     }
 
 
