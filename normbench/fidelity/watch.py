@@ -32,12 +32,25 @@ _TORCH = frozenset(vars(nn.Module()))
 Attribute = tuple[nn.Module, str]
 
 
+class _Identity:
+    """Equal only for the same object. It holds the object, so that no later one gets its address."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
 def signature(value: Any, depth: int = 0) -> Any:
     """Return something that changes whenever a value changes; tensors and objects count by identity."""
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, torch.Size)):
         return type(value).__name__, repr(value)
     if isinstance(value, Tensor):
-        return "tensor", id(value), value._version
+        return "tensor", _Identity(value), value._version
     if isinstance(value, np.ndarray):
         return "array", value.shape, str(value.dtype), hash(value.tobytes())
     if isinstance(value, (np.random.Generator, np.random.RandomState)):
@@ -48,7 +61,7 @@ def signature(value: Any, depth: int = 0) -> Any:
     if isinstance(value, torch.Generator):
         return "generator", hash(value.get_state().numpy().tobytes())
     if isinstance(value, nn.Module) or depth >= DEEPEST:
-        return "object", id(value)
+        return "object", _Identity(value)
     if isinstance(value, Mapping):
         return "dict", len(value), [(repr(k), signature(v, depth + 1)) for k, v in _first(value.items())]
     if isinstance(value, (list, tuple, deque)):
@@ -56,7 +69,11 @@ def signature(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (set, frozenset)):
         return "set", len(value), sorted(repr(one) for one in _first(value))
     inner = _inside(value)
-    return "object", id(value), [(key, signature(one, depth + 1)) for key, one in _first(inner.items())]
+    return (
+        "object",
+        _Identity(value),
+        [(key, signature(one, depth + 1)) for key, one in _first(inner.items())],
+    )
 
 
 def _inside(value: Any) -> dict[str, Any]:

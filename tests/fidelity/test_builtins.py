@@ -25,7 +25,7 @@ def verdict(model: dict, optimizer: dict | None = None):
     return judge(case, [first])
 
 
-@pytest.mark.parametrize(("model", "norm"), PAIRS, ids="-".join)
+@pytest.mark.parametrize(("model", "norm"), PAIRS, ids=lambda part: part)
 def test_a_normalization_is_trained_as_plain_torch_does(model, norm):
     found = verdict({**MODELS[model], "norm": norm_of(norm)})
     assert found.executor is not None, found.reason
