@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.fidelity.case import STEPS, Case
-from normbench.fidelity.fault import FROM_DATA, FaultError, first_sentence, place_of_failure, where
+from normbench.fidelity.fault import FROM_DATA, FaultError, first_sentence, place_in, place_of_failure, where
 from normbench.fidelity.made import check_made, other_attribute, shared_memory
 from normbench.fidelity.passes import check_passes, check_writes, made
 from normbench.fidelity.places import name_of, place_of
@@ -60,13 +60,15 @@ def trained_plainly(case: Case) -> Alone:
     check_writes(case)
     check_rule(case)
     with Calls() as calls:  # for all trainings, because under it some layers of torch round otherwise
-        run, seen, shared = _first_run(case)
+        run = made(case)
+        touched = _noting(run, restore=False)
+        seen, shared = _first_run(run)
         _check_attributes(case, run, seen, shared)
         with seeded(SEEDS[1]):
             again = _trained(case, 0)
         if (step := _differs(run.history, again.history)) is not None:
             raise FaultError(_not_repeated(run, case, step))
-        _check_inference(case, run)
+        _check_inference(case, run, touched)
         return Alone([run, _trained(case, 1)], calls.barred)
 
 
@@ -131,9 +133,8 @@ def _both(one: object, two: object) -> str:
 # From one pass to the next
 
 
-def _first_run(case: Case) -> tuple[PlainRun, list[dict[Attribute, object]], list[dict[str, object]]]:
-    """Return a trained run, the signatures of its attributes after each step, and of what nets share."""
-    run = made(case)
+def _first_run(run: PlainRun) -> tuple[list[dict[Attribute, object]], list[dict[str, object]]]:
+    """Train a run; return the signatures of its attributes after each step, and of what nets share."""
     settings = run.run.settings
     classes = type(settings.model), type(settings.model.norm), type(settings.optimizer)
     seen, shared = [signatures(run.net)], [shared_signatures(run.net, *classes)]
@@ -144,7 +145,7 @@ def _first_run(case: Case) -> tuple[PlainRun, list[dict[Attribute, object]], lis
 
     with seeded(SEEDS[0]):
         _train(run, look)
-    return run, seen, shared
+    return seen, shared
 
 
 def _check_attributes(
@@ -203,30 +204,50 @@ def _lost(module: nn.Module, key: str, net: nn.Module) -> str:
     )
 
 
-def _check_inference(case: Case, run: PlainRun) -> None:
-    """Raise a FaultError if evaluations change buffers that the training depends on."""
-    other = made(case)
+def _noting(run: PlainRun, restore: bool) -> dict[str, None]:
+    """Return a dictionary that will name the buffers that change at inference.
+
+    Args:
+        run: not yet trained.
+        restore: give the buffers their values back after each evaluation.
+    """
     touched: dict[str, None] = {}
 
     def evaluate() -> None:
-        buffers = {name: buffer.clone() for name, buffer in other.net.named_buffers()}
-        PlainRun.evaluate(other)
-        for name, buffer in other.net.named_buffers():
-            if not torch.equal(buffer.nan_to_num(), buffers[name].nan_to_num()):
+        buffers = {name: buffer.clone() for name, buffer in run.net.named_buffers()}
+        PlainRun.evaluate(run)
+        for name, buffer in run.net.named_buffers():
+            if name in buffers and not torch.equal(buffer.nan_to_num(), buffers[name].nan_to_num()):
                 touched[name] = None
-                buffer.copy_(buffers[name])
+                if restore:
+                    buffer.copy_(buffers[name])
 
-    other.evaluate = evaluate  # type: ignore[method-assign]
+    run.evaluate = evaluate  # type: ignore[method-assign]
+    return touched
+
+
+def _check_inference(case: Case, run: PlainRun, touched: dict[str, None]) -> None:
+    """Raise a FaultError if evaluations change buffers that the training depends on.
+
+    Args:
+        case: the cell.
+        run: trained.
+        touched: names of the buffers that its evaluations changed.
+    """
+    if not touched:
+        return
+    other = made(case)
+    _noting(other, restore=True)
     with seeded(SEEDS[0]):
         _train_loosely(other)
-    if touched and _differs(run.history, other.history) is not None:
+    if _differs(run.history, other.history) is not None:
         name = next(iter(touched))
         owner, _, key = name.rpartition(".")
         module = run.net.get_submodule(owner)
         raise FaultError(
-            f"{place_of(type(module), key)}: {name_of(run.net, module)} changes the buffer '{name}' at "
-            "inference, so that the training would depend on how often the test images are evaluated; change "
-            "it only `if self.training`"
+            f"{place_in(run.net, module, key)}: {name_of(run.net, module)} changes the buffer '{name}' at "
+            "inference, so that the training would depend on how often the test images are evaluated; "
+            "change it only `if self.training`"
         )
 
 

@@ -153,10 +153,9 @@ def own_namespaces(net: nn.Module, *classes: type) -> dict[str, dict[str, Any]]:
             if is_own(one):
                 found.setdefault(f"class {one.__qualname__}", _values(vars(one)))
                 source = sys.modules.get(one.__module__)
-                if source is not None:
-                    file = own_file(getattr(source, "__file__", None))
-                    name = file.name if file else one.__module__
-                    found.setdefault(name, _values(vars(source)))
+                file = own_file(getattr(source, "__file__", None))
+                if file is not None:
+                    found.setdefault(file.name, _values(vars(source)))
     return found
 
 

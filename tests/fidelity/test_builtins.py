@@ -13,7 +13,7 @@ from normbench.planning.shapes import data_shape
 MODELS = {
     "mlp": {**MLP, "depth": 1, "width": 8},
     "cnn": {**CNN, "depth": 1, "width": 4},
-    "lstm": {"name": "lstm", "width": 4, "sequence": "rows"},
+    "lstm": {"name": "lstm", "width": 4, "pooling": 2},
 }
 PAIRS = [(model, norm) for model, options in MODELS.items() for norm in takes(options)]
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from helpers.gallery import EXACT, PIECES, REFUSED, difference, train_plainly
+import torch
+from helpers.gallery import BATCH, EXACT, PIECES, REFUSED, difference, train_plainly
 
 from normbench import api, plugins
+from normbench.engine.state import initial_model
 from normbench.errors import PlanError
 from normbench.fidelity.check import candidates
+from normbench.models.init import Init
 from normbench.planning.plan import Plan
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the plug-ins use may be deprecated
@@ -59,6 +63,22 @@ def test_a_right_plugin_is_trained_exactly(name, tmp_path):
         assert difference(runs, executor, plain) < TOLERANCE
         if executor == "vectorized" or executor == chosen:  # the others run one at a time anyway
             assert difference(runs[3:], executor, plain) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", [name for name in EXACT if name.startswith(("parametrized", "hooked"))])
+def test_the_initial_weights_of_a_config_reach_what_wrap_returns(name):
+    """Guards against a sweep over `model.init` that trains the same net in all cells."""
+    piece = PIECES[name]
+    run, *_ = piece.runs(piece.registered())
+    images = torch.zeros(BATCH, 1, 8, 8)
+    nets = []
+    for scheme in ("he", "xavier"):
+        model = run.settings.model.model_copy(update={"init": Init(scheme=scheme)})
+        changed = replace(run, settings=run.settings.model_copy(update={"model": model}))
+        nets.append(dict(initial_model(changed, (1, 8, 8), 10, images).named_parameters()))
+    weights = [key for key, value in nets[0].items() if value.numel() > 100]
+    assert weights
+    assert not any(torch.equal(nets[0][key], nets[1][key]) for key in weights)
 
 
 @pytest.mark.parametrize("name", REFUSED)
