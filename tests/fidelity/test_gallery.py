@@ -72,7 +72,7 @@ def test_the_initial_weights_of_a_config_reach_what_wrap_returns(name):
     run, *_ = piece.runs(piece.registered())
     images = torch.zeros(BATCH, 1, 8, 8)
     nets = []
-    for scheme in ("he", "xavier"):
+    for scheme in ("he", "default"):
         model = run.settings.model.model_copy(update={"init": Init(scheme=scheme)})
         changed = replace(run, settings=run.settings.model_copy(update={"model": model}))
         nets.append(dict(initial_model(changed, (1, 8, 8), 10, images).named_parameters()))
