@@ -13,7 +13,7 @@ from normbench.errors import NormbenchError
 from normbench.fidelity.case import Case
 from normbench.fidelity.fault import FaultError, first_sentence, place_in, place_of_options
 from normbench.fidelity.places import is_own, name_of, place_of_error
-from normbench.fidelity.watch import Attribute, attributes
+from normbench.fidelity.watch import TORCH, Attribute, attributes
 from normbench.seeding import key, seeded
 
 
@@ -127,12 +127,9 @@ def other_attribute(one: nn.Module, other: nn.Module) -> tuple[Attribute, Any, A
             continue
         theirs = vars(names[name])
         for attribute, value in vars(module).items():
-            if attribute not in _TORCH and not _same(value, theirs.get(attribute)):
+            if attribute not in TORCH and not _same(value, theirs.get(attribute)):
                 return (module, attribute), value, theirs.get(attribute)
     return None
-
-
-_TORCH = frozenset(vars(nn.Module()))
 
 
 def _same(one: Any, other: Any) -> bool:

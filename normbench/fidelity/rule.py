@@ -77,7 +77,7 @@ def _refuse_odd(updated: _Updated | None, error: str, where: str, optimizer: Opt
     """Raise a FaultError for what an update must never do."""
     what = f"'{optimizer.name}'"
     if updated is None:
-        raise FaultError(f"{where}: {error}" if not error.startswith("@") else error.removeprefix("@"))
+        raise FaultError(error)
     if updated.drawn:
         raise FaultError(
             f"{where}: {what} draws random numbers of {updated.drawn[0]}, which would depend on the other "
@@ -164,8 +164,8 @@ def _updated(
             hyper = rule.numbers(hyper, 0)
             rule.update(dict(own), slopes, state, hyper if stacked else axis(hyper))
     except Exception as error:
-        place = place_of_error(error)
-        return None, f"@{place}: {first_sentence(error)}" if place else first_sentence(error)
+        where = place_of_error(error) or place_of(type(rule), method="update")
+        return None, f"{where}: {first_sentence(error)}"
     rebound = [
         what
         for what, tensors in held.items()

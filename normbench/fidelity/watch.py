@@ -27,7 +27,7 @@ DEEPEST = 4  # levels of containers that are looked into
 MOST = 1000  # entries of a container that are looked at
 
 # Of an nn.Module, what torch keeps for itself.
-_TORCH = frozenset(vars(nn.Module()))
+TORCH = frozenset(vars(nn.Module()))
 
 Attribute = tuple[nn.Module, str]
 
@@ -129,7 +129,7 @@ def attributes(net: nn.Module) -> dict[Attribute, Any]:
         (module, key): value
         for module in net.modules()
         for key, value in vars(module).items()
-        if key not in _TORCH or (key.endswith("_hooks") and value)
+        if key not in TORCH or (key.endswith("_hooks") and value)
     } | {
         (module, key): vars(tensor)
         for module in net.modules()
