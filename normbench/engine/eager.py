@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from normbench.engine import step as programs
+from normbench.engine.batches import Batch
 from normbench.engine.looped import Looped
 from normbench.nn.holding import restoring
 
@@ -26,13 +27,18 @@ class Eager(Looped):
     def _program(
         self, name: Hashable, function: Callable[..., Mapping[Any, Tensor]], tensors: Sequence[Tensor]
     ) -> Callable[..., Mapping[Any, Tensor]]:
-        """Return the function without a trace."""
+        """Return the function without a trace. A forward pass alone needs no gradients, as in plain torch."""
+        measures = isinstance(name, tuple) and name[0] == "forward"
 
         def program(*tensors: Tensor) -> Mapping[Any, Tensor]:
-            with torch.enable_grad(), restoring(self.model):
+            with torch.set_grad_enabled(not measures), restoring(self.model):
                 return {key: value.detach() for key, value in function(*tensors).items()}
 
         return program
+
+    def batch_of(self, lanes: slice, batch: Batch) -> Batch:
+        """Return the batch of the run in torch's usual memory format, which some layers rely on."""
+        return batch.of(lanes.start)
 
     def _forward(self, shared: bool) -> Callable[..., Any]:
         """Return the forward pass, which leaves the run's tensors in the net.

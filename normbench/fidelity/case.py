@@ -23,13 +23,15 @@ from normbench.planning.stacks import stack_key
 from normbench.seeding import generator
 
 STEPS = 3
-TEST_IMAGES = 7  # unlike any batch size, so that no layer can depend on equal sizes unnoticed
+MORE = 7  # test images than a batch has, so that no layer can depend on equal sizes unnoticed
 BATCHES = 2  # of an epoch: the third step begins a new one
 RATES = (
     1e-3,
     0.1,
 )  # the rates of a case lie between these, so that its numbers neither stand still nor explode
-BESIDE = 0.7  # the second run's rate, as a share of the first one's
+# What may differ within a stack does: the second run's rates, dropout and gain of the initial weights, as a
+# share of the first one's.
+BESIDE = 0.7
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Case:
     """Two runs of one stack.
 
     Attributes:
-        settings: of the first run; the second has another seed and another learning rate.
+        settings: of the first run; the second has another seed and other rates.
         info: shapes of the data set.
         dtype: of weights and images.
     """
@@ -57,21 +59,23 @@ class Case:
         data = settings.data.model_copy(
             update={"train_size": None, "val_size": 0, "test_size": None, "label_noise": 0.0}
         )
-        return [
-            RunSpec(
-                f"check-{seed}",
-                seed,
-                settings.model_copy(
-                    update={
-                        "train": train,
-                        "data": data,
-                        "optimizer": settings.optimizer.model_copy(update={"lr": rate}),
-                    }
-                ),
-                {},
-            )
-            for seed, rate in enumerate((lr, lr * BESIDE))
-        ]
+        optimizer, model = settings.optimizer, settings.model
+        first = settings.model_copy(
+            update={"train": train, "data": data, "optimizer": optimizer.model_copy(update={"lr": lr})}
+        )
+        numbers = {name: getattr(first.optimizer, name) for name in optimizer.per_run}
+        less = {name: value * BESIDE for name, value in numbers.items() if isinstance(value, float)}
+        parts = {
+            "dropout": model.dropout.model_copy(update={"rate": model.dropout.rate * BESIDE}),
+            "init": model.init.model_copy(update={"gain": model.init.gain * BESIDE}),
+        }
+        second = first.model_copy(
+            update={
+                "optimizer": first.optimizer.model_copy(update=less),
+                "model": model.model_copy(update=parts),
+            }
+        )
+        return [RunSpec(f"check-{seed}", seed, one, {}) for seed, one in enumerate((first, second))]
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -85,7 +89,9 @@ class Case:
 
         names = tuple(map(str, range(classes)))
         images = BATCHES * self.settings.data.batch_size
-        return Dataset("random", part(images), None, part(TEST_IMAGES), classes, names, 1.0)
+        return Dataset(
+            "random", part(images), None, part(self.settings.data.batch_size + MORE), classes, names, 1.0
+        )
 
     def net(self, run: RunSpec) -> nn.Module:
         """Return the untrained net of a run."""

@@ -14,10 +14,11 @@ from normbench.config import Experiment, Settings
 from normbench.data import DatasetInfo
 from normbench.errors import NormbenchError, PlanError
 from normbench.fidelity import kept
-from normbench.fidelity.alone import FaultError, check_first_pass, first_sentence, trained_plainly
+from normbench.fidelity.alone import check_first_pass, trained_plainly, unlike
 from normbench.fidelity.case import Case, double_precision
 from normbench.fidelity.equal import refuse_equal_cells
-from normbench.fidelity.places import place_of_error
+from normbench.fidelity.fault import FaultError, first_sentence, place_of_options, where
+from normbench.fidelity.places import is_own, place_of_error
 from normbench.fidelity.reference import History, PlainRun, Tensors
 from normbench.names import EXECUTORS
 from normbench.planning.shapes import data_shape
@@ -99,7 +100,8 @@ def check_plugins(experiment: Experiment, data_dir: Path | None, device: str, ex
             faults[line] = faults.get(line, 0) + 1
             continue
         sound.append(settings)
-        executors[stack_key(settings)] = verdict.executor
+        key = stack_key(settings)  # the slowest that some cell of the stack needs
+        executors[key] = max(executors.get(key, verdict.executor), verdict.executor, key=EXECUTORS.index)
         if verdict.reason:
             note = (
                 f"{what} is trained by the executor '{verdict.executor}', which is slower: {verdict.reason}"
@@ -117,8 +119,7 @@ def candidates(settings: Settings, device: str, executor: str) -> tuple[str, ...
     if executor != "auto":
         return (executor,)
     first = choose_executor(settings, device)
-    order = [name for name in EXECUTORS if name != "auto"]
-    return tuple(order[order.index(first) :])
+    return (first, *(name for name in EXECUTORS if name not in ("auto", first)))
 
 
 def _verdict(settings: Settings, info: DatasetInfo, names: Sequence[str]) -> Verdict:
@@ -141,18 +142,18 @@ def judge(case: Case, executors: Sequence[str]) -> Verdict:
     try:
         check_first_pass(replace(case, dtype=settings.train.torch_dtype))  # as it will be trained
         with double_precision(settings.train.dtype):
-            plain = trained_plainly(case)
+            alone = trained_plainly(case)
+            reasons: list[str] = []
+            for executor in executors:
+                reason = alone.barred.get(executor) or _difference(case, executor, alone.runs)
+                if reason is None:
+                    return Verdict(executor, reasons[0] if reasons else "")
+                reasons.append(reason)
+            reason = unlike(case) or reasons[-1]
     except FaultError as error:
         return Verdict(None, str(error))
-    with double_precision(settings.train.dtype):
-        reasons: list[str] = []
-        for executor in executors:
-            reason = _difference(case, executor, plain)
-            if reason is None:
-                return Verdict(executor, reasons[0] if reasons else "")
-            reasons.append(reason)
     hint = "" if len(executors) > 1 else f" (executor '{executors[0]}'; without --executor others are tried)"
-    return Verdict(None, reasons[-1] + hint)
+    return Verdict(None, reason + hint)
 
 
 def _difference(case: Case, executor: str, plain: Sequence[PlainRun]) -> str | None:
@@ -163,18 +164,24 @@ def _difference(case: Case, executor: str, plain: Sequence[PlainRun]) -> str | N
     except NormbenchError as error:
         return str(error)
     except Exception as error:  # torch says in many ways that it cannot map or record something
-        return _said(error)
+        return _said(error, _place(plain[0]))
     for run, history, named in zip(plain, histories, tensors, strict=True):
         if reason := _differs(run, history, named):
-            return f"{reason} with the executor '{executor}'"
+            return f"{_place(run)}: {reason} with the executor '{executor}'"
     return None
 
 
-def _said(error: Exception) -> str:
-    """Return what an error means, with the place in the user's code."""
-    where = place_of_error(error)
+def _place(run: PlainRun) -> str:
+    """Return the place of the user's first layer, or of another part of the plug-in."""
+    own = any(is_own(type(module)) for module in run.net.modules())
+    return where(run.net) if own else place_of_options(run.run.settings)
+
+
+def _said(error: Exception, otherwise: str) -> str:
+    """Return what an error means, with the place in the user's code, or another place."""
+    place = place_of_error(error) or otherwise
     text = next((plain for word, plain in _PLAIN.items() if word in str(error)), first_sentence(error))
-    return f"{where}: {text}" if where else text
+    return f"{place}: {text}"
 
 
 def _differs(run: PlainRun, history: History, tensors: Tensors) -> str | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from normbench.fidelity.check import Verdict
 
 ENVIRONMENT = "NORMBENCH_CACHE"
-VERSION = 1  # increase it when the check finds more
+VERSION = 2  # increase it when the check finds more
 
 _known: dict[str, Verdict] = {}
 
@@ -40,8 +40,8 @@ def key(settings: Settings, info: DatasetInfo, executors: Sequence[str]) -> str:
         str(VERSION),
         __version__,
         torch.__version__,
-        json.dumps(settings.model.in_common(), sort_keys=True),
-        json.dumps(settings.optimizer.in_common(), sort_keys=True),
+        settings.model.model_dump_json(),
+        settings.optimizer.model_dump_json(exclude={"lr"}),  # the check has rates of its own
         settings.train.dtype,
         str((data.batch_size, info.input_shape, info.classes, data.augment.model_dump_json())),
         "/".join(executors),

@@ -110,7 +110,9 @@ class PlainRun:
         net.eval()
         self.before_forward()
         with torch.no_grad(), uncompiled():
-            self.history.test.append(F.cross_entropy(net(self.dataset.test.x), self.dataset.test.y).item())
+            self.history.test.append(
+                F.cross_entropy(net(self.dataset.test.x.clone()), self.dataset.test.y).item()
+            )
 
     def _with_precise_statistics(self) -> nn.Module:
         """Return a copy of the net whose running statistics are means over training batches."""

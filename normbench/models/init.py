@@ -109,6 +109,8 @@ def _set_weight(module: nn.Module, drawn: Tensor) -> None:
     elif "weight_v" in own and "weight_g" in own:  # torch.nn.utils.weight_norm, which came before them
         own["weight_v"].copy_(drawn)
         own["weight_g"].copy_(torch.linalg.vector_norm(drawn.flatten(1), dim=1).view_as(own["weight_g"]))
+    elif "weight_orig" in own:  # the older spectral_norm, and pruning
+        own["weight_orig"].copy_(drawn)
 
 
 @contextmanager

@@ -38,6 +38,13 @@ def places(net: nn.Module) -> list[tuple[dict[str, Any], str, str]]:
     ]
 
 
+def _renew_lists(net: nn.Module) -> None:
+    """Let torch's recurrent layers use the parameters that they hold now: they keep them in a list, too."""
+    for module in net.modules():
+        if isinstance(module, nn.RNNBase):
+            module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
+
+
 @contextmanager
 def restoring(net: nn.Module) -> Iterator[None]:
     """Put the net's own tensors back at the end of a block."""
@@ -47,6 +54,7 @@ def restoring(net: nn.Module) -> Iterator[None]:
     finally:
         for kept, key, tensor in own:
             kept[key] = tensor
+        _renew_lists(net)
 
 
 @contextmanager
@@ -69,6 +77,7 @@ def holding(
     held = [(kept, key, name, kept[key]) for kept, key, name in places(net) if name in given]
     for kept, key, name, _ in held:
         kept[key] = given[name]
+    _renew_lists(net)
     try:
         yield
         for kept, key, name, _ in held:
@@ -80,3 +89,4 @@ def holding(
         if not stay:
             for kept, key, _, original in held:
                 kept[key] = original
+            _renew_lists(net)
