@@ -16,7 +16,7 @@ from normbench.engine.randomness import NoHiddenRandomness
 from normbench.nn.functional import cross_entropy
 from normbench.nn.holding import holding
 from normbench.nn.layers import noise
-from normbench.nn.torch_private import uncompiled
+from normbench.nn.torch_private import traceable
 from normbench.optimizers.base import Optimizer
 from normbench.probes import OneBatch, Probe, RunView
 
@@ -42,7 +42,7 @@ def forward(
         The mean loss in nats and the accuracy, 0-dimensional.
     """
     x, y, numbers = data
-    with noise(numbers), NoHiddenRandomness(), uncompiled(), holding(net, params, buffers, stay=stay):
+    with noise(numbers), NoHiddenRandomness(), traceable(), holding(net, params, buffers, stay=stay):
         logits = net(x)
     correct = (logits.argmax(-1) == y).to(logits.dtype).mean()
     return cross_entropy(logits, y), correct

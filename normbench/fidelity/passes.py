@@ -27,7 +27,7 @@ from normbench.fidelity.places import name_of, place_of, place_of_error
 from normbench.fidelity.reference import PlainRun
 from normbench.fidelity.watch import Watch, changed, described, random_states, watching
 from normbench.nn.layers import noise
-from normbench.nn.torch_private import uncompiled
+from normbench.nn.torch_private import traceable
 from normbench.seeding import seeded
 
 SEED = 11  # of the random state in which parameters are moved
@@ -84,7 +84,7 @@ def _checked_forward(net: nn.Module, batch: Batch, case: Case) -> Tensor:
     images = batch.x.clone()
     with watching(net) as watch:
         try:
-            with noise(batch.noise), NoHiddenRandomness(), uncompiled():
+            with noise(batch.noise), NoHiddenRandomness(), traceable():
                 logits = net(images)
             _check_logits(logits, batch.y, case.info.classes, net)
         except FaultError:

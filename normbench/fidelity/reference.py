@@ -14,7 +14,7 @@ from normbench.data import Dataset
 from normbench.engine.batches import BatchSampler
 from normbench.nn.holding import trained, untrained
 from normbench.nn.layers import noise
-from normbench.nn.torch_private import uncompiled
+from normbench.nn.torch_private import traceable
 from normbench.planning.runs import RunSpec
 
 Tensors = dict[str, Tensor]
@@ -55,7 +55,7 @@ class PlainRun:
         batch = self.sampler.batch([self.run.seed], self.step)
         self.net.train()
         self.before_forward()
-        with noise(batch.noise), uncompiled():
+        with noise(batch.noise), traceable():
             return F.cross_entropy(self.net(batch.x), batch.y)
 
     def train(self) -> None:
@@ -109,7 +109,7 @@ class PlainRun:
             net = self._with_precise_statistics()
         net.eval()
         self.before_forward()
-        with torch.no_grad(), uncompiled():
+        with torch.no_grad(), traceable():
             self.history.test.append(
                 F.cross_entropy(net(self.dataset.test.x.clone()), self.dataset.test.y).item()
             )

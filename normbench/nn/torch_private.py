@@ -6,6 +6,7 @@ relies on it.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch._ops import OpOverload
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map
 
 __all__ = [
@@ -29,9 +31,9 @@ __all__ = [
     "sigmoid_backward_into",
     "tanh_backward",
     "tanh_backward_into",
+    "traceable",
     "transforms_active",
     "tree_map",
-    "uncompiled",
 ]
 
 aten = torch.ops.aten
@@ -50,14 +52,18 @@ def transforms_active() -> bool:
 
 
 @contextmanager
-def uncompiled() -> Iterator[None]:
-    """Run functions under `torch.compile` as they are written, so that they can be traced."""
-    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes a second
-        yield
-        return
-    from torch._dynamo import config
+def traceable() -> Iterator[None]:
+    """Run what torch would fuse as it is written, so that it can be mapped over runs and traced.
 
-    with torch.compiler.set_stance("force_eager"), config.patch(error_on_nested_fx_trace=False):
+    These are functions under `torch.compile`, and attention, whose fused CUDA kernels fail under vmap.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if "torch._dynamo" in sys.modules:  # otherwise nothing was compiled, and importing it takes a second
+            from torch._dynamo import config
+
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(config.patch(error_on_nested_fx_trace=False))
         yield
 
 
