@@ -15,6 +15,7 @@ from normbench.engine.state import initial_model
 from normbench.errors import PlanError
 from normbench.fidelity.check import candidates
 from normbench.models.init import Init
+from normbench.nn.torch_private import traceable
 from normbench.planning.plan import Plan
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what the plug-ins use may be deprecated
@@ -56,7 +57,8 @@ def test_a_right_plugin_is_trained_exactly(name, tmp_path):
     )
     runs = PIECES[name].runs(kind)
     assert len(runs) == 4
-    plain = {run.run_id: train_plainly(run) for run in runs}
+    with traceable():  # a function under torch.compile is what it says; compiling it takes half a minute
+        plain = {run.run_id: train_plainly(run) for run in runs}
     settings = runs[0].settings
     slower = candidates(settings, "cpu", "auto")
     for executor in slower[slower.index(chosen) :]:
