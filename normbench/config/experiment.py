@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from normbench.config.cells import Cell, construct, section_options
 from normbench.config.claims import check_claims, check_groups
 from normbench.config.explain import unknown_key, validate
+from normbench.config.full_names import with_full_names
 from normbench.config.grid import build_grid
 from normbench.config.keys import Path, expand, is_section, kinds
 from normbench.config.loader import parse, read_text, scalar
@@ -72,7 +73,7 @@ def parse_config(text: str, source: str = "config", overrides: Sequence[str] = (
         problems.raise_if_any()
     if problems and not root.mapping:
         problems.raise_if_any()  # not YAML: nothing else can be said
-    root = apply_overrides(expand(root, Settings), overrides, problems)
+    root = with_full_names(apply_overrides(expand(root, Settings), overrides, problems))
     header = _header(root, problems)
     root = _complete(root, problems)
     sweep_node = root.get("sweep")

@@ -56,6 +56,7 @@ class BatchNorm(Normalization):
         None, ge=1, description="size of the parts of a training batch that are normalized separately"
     )
 
+    short_names: ClassVar[tuple[str, ...]] = ("bn",)
     paper: ClassVar[str] = "Ioffe & Szegedy 2015, arXiv:1502.03167"
     late: ClassVar[frozenset[str]] = frozenset(
         {"inference", "precise_bn_batches", "frozen_from", "noise_offset", "noise_scale", "detached", "ghost"}
