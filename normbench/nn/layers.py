@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from normbench.errors import NormbenchError
 from normbench.nn import activations, functional
-from normbench.registry import refuse_taken
 from normbench.registry import announce, refuse_taken
 
 # The uniform numbers of the current step, by place. `noise` sets them while a model runs.

@@ -90,6 +90,11 @@ class BatchNorm(Normalization):
             if batch % self.ghost:
                 return f"ghost: {self.ghost} does not divide the batch of {batch}"
             values = self.ghost * (pixels or 1)
+            if values < 2:
+                return (
+                    f"ghost: {self.ghost} makes batches of one, of which subtracting the mean leaves nothing; "
+                    "model.norm.ghost must be at least 2"
+                )
         return super().refuses(architecture, values, pixels, branches)
 
     def module(self, features: int) -> nn.Module:
