@@ -137,7 +137,7 @@ def merge_sentences(groups: list[list[Made]]) -> list[str]:
 
 
 def _variant(made: Made, paths: list[Path]) -> str:
-    """Return the name of what makes these keys no difference: the optimizer, the model or, mostly, the norm."""
+    """Return the name of what makes these keys no difference: an optimizer, a model, mostly the norm."""
     owners = [_owner(made.settings, path) for path in paths if path in made.parts[path[0]].absent]
     return ", ".join(dict.fromkeys(owners)) if owners else str(made.settings.model.norm.name)
 

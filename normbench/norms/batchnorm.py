@@ -92,7 +92,7 @@ class BatchNorm(Normalization):
             values = self.ghost * (pixels or 1)
             if values < 2:
                 return (
-                    f"ghost: {self.ghost} makes batches of one, of which subtracting the mean leaves nothing; "
+                    f"ghost: {self.ghost} makes batches of one, and without its mean nothing of one is left; "
                     "model.norm.ghost must be at least 2"
                 )
         return super().refuses(architecture, values, pixels, branches)

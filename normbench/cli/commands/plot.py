@@ -38,7 +38,7 @@ def plot(
     ] = None,
     formats: Annotated[
         Optional[list[Format]],
-        typer.Option("--format", help="File format; repeatable. Default: png and svg."),
+        typer.Option("--format", case_sensitive=False, help="File format; repeatable. Default: png and svg."),
     ] = None,
     target: Annotated[
         Optional[float], typer.Option(help="Accuracy for steps_to_target, such as 0.9.")
