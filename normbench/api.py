@@ -11,6 +11,7 @@ from normbench.launch.kept import load_kept_with
 from normbench.launch.reporter import Reporter
 from normbench.launch.session import Finished, Session, SessionOptions
 from normbench.names import EXECUTORS
+from normbench.paths import expanded
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, choose_device, make_plan
 from normbench.plugins import load_plugins, used_by
@@ -113,12 +114,13 @@ def run(
         NormbenchError: config, data or results folder cannot be used; then nothing was written.
     """
     reporter = reporter or Reporter()
+    results = expanded(results, "results")
     load_plugins(plugins)
-    for sentence in load_kept_with(config, overrides, Path(results)):
+    for sentence in load_kept_with(config, overrides, results):
         reporter.message(sentence)
     whole = plan(config, overrides, data_dir=data_dir, device=device, executor=executor)
     options = SessionOptions(
-        results=Path(results),
+        results=results,
         launcher=launcher,
         workers=workers,
         threads=threads,
@@ -133,4 +135,4 @@ def run(
 
 def load(folder: str | Path) -> Tables:
     """Return the records of an experiment as data frames: `.runs`, `.metrics` and, with probes, `.layers`."""
-    return load_tables(Path(folder))
+    return load_tables(expanded(folder, "results"))

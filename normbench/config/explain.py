@@ -136,7 +136,7 @@ def explain(
             inner = item_class(owner_of_list, key, chosen[0].node)
         else:
             inner = _inner_class(owner, field) if path else cls
-        text = _text(chosen, owner, field, names, keys_of(inner))
+        text = _text(chosen, owner, field, names, keys_of(inner), dotted((*prefix, *path)))
         result.append((chosen[0].where, list(path), text + _elsewhere(chosen[0], (*prefix, *path), text)))
     return result
 
@@ -185,6 +185,7 @@ def _text(
     field: str,
     names: Sequence[str],
     keys: str,
+    at: str,
 ) -> str:
     """Return what is wrong and what is allowed.
 
@@ -194,11 +195,12 @@ def _text(
         field: that is wrong.
         names: of the kinds that the field chooses from.
         keys: of the mapping that the field may hold, in words.
+        at: the dotted key of the field.
     """
     found = group[0]
     value = found.node.plain
     if found.kind == "extra_forbidden":
-        return unknown_key(field, _allowed(owner))
+        return unknown_key(field, _allowed(owner), at)
     if found.kind == "missing":
         return "missing; add it" + (f"; {one_of(names)}" if names else "")
     if found.kind in ("union_tag_invalid", "union_tag_not_found") or (found.wrong_type and names):

@@ -61,20 +61,28 @@ _ELSEWHERE = {  # what other tools call an option, and its key here
 }
 
 
-def unknown_key(key: str, allowed: Sequence[str]) -> str:
-    """Return the text for a key that is not there."""
+def unknown_key(key: str, allowed: Sequence[str], at: str = "") -> str:
+    """Return the text for a key that is not there.
+
+    Args:
+        key: as written.
+        allowed: the keys that the section has.
+        at: the dotted key, which other kinds of the section may have.
+    """
     text = f"'{shown(key)[1:-1]}' is an unknown key; "
     if split := missing_space(key):
         return f"{text}a space is missing after the colon; write '{split}'"
-    return text + meant(key, allowed) + (one_of(allowed) if allowed else "no key is allowed here")
+    return text + meant(key, allowed, at) + (one_of(allowed) if allowed else "no key is allowed here")
 
 
-def meant(key: str, allowed: Sequence[str]) -> str:
+def meant(key: str, allowed: Sequence[str], at: str = "") -> str:
     """Return `did you mean 'optimizer.lr'? `, or an empty string."""
     lower = key.lower().replace("-", "_")
     if lower in allowed:
         return f"did you mean '{lower}'? "
     found = homes(lower)
+    if at in found:
+        return ""
     if not found:
         near = did_you_mean(key, allowed)
         if near:

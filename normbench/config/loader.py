@@ -17,6 +17,7 @@ import yaml
 from normbench.config.nodes import Node, Scalar
 from normbench.config.problems import Problems, Where
 from normbench.errors import ConfigError
+from normbench.paths import broken_link, expanded
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000  # with aliases written out; a plain sweep of 10,000 cells stays well below
@@ -62,6 +63,7 @@ def scalar(text: str) -> Scalar:
 
 def read_text(path: str | Path) -> str:
     """Return the text of a config file, or raise a `ConfigError` that says why it cannot be read."""
+    path = expanded(path, "config", ConfigError)
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -69,6 +71,7 @@ def read_text(path: str | Path) -> str:
         raise ConfigError(f"{path}: found a folder; a config is a YAML file") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or str(error)
+        reason = (broken_link(path) if isinstance(error, FileNotFoundError) else None) or reason
         raise ConfigError(f"{path}: cannot be read ({reason}); name a readable YAML file") from None
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_BYTES:,} bytes; a config is smaller than that")
