@@ -176,7 +176,10 @@ def _elsewhere(found: _Found, path: Sequence[str | int], text: str) -> str:
         or found.kind in ("literal_error", "enum", "union_tag_invalid", "union_tag_not_found")
     ):
         return ""
-    return to_sweep(found.node.plain, path, text.partition("allowed: ")[2])
+    name = found.node.get("name")
+    several = name is not None and isinstance(name.value, list)
+    value = name.plain if several and name is not None else found.node.plain
+    return to_sweep(value, path, text.partition("allowed: ")[2])
 
 
 def _text(

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 FAMILY = "DejaVu Sans"  # comes with matplotlib
 MISSING = "\N{WHITE SQUARE}"  # stands for a character that no installed font has
+_UNASSIGNED = 0x0378  # a font that has it draws placeholders for all characters, as Last Resort does
 NOTE = f"{MISSING}: a character that no installed font has; install a font for its script, such as Noto Sans"
 
 
@@ -57,8 +58,9 @@ def _installed() -> list[tuple[str, frozenset[int]]]:
     for family, path in ((FAMILY, own), *sorted(upright.items())):
         try:
             font = FT2Font(path)
-            if font.scalable:
-                result.append((family, frozenset(font.get_charmap())))
+            characters = frozenset(font.get_charmap())
         except (OSError, RuntimeError, ValueError):  # damaged, or of a kind that matplotlib cannot read
             continue
+        if font.scalable and _UNASSIGNED not in characters:
+            result.append((family, characters))
     return result
