@@ -6,6 +6,7 @@ So that what is recorded, matched by claims and drawn has one name for one thing
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from normbench.config.keys import canonical, class_of, expand, in_full, owners
 from normbench.config.nodes import Node
@@ -67,7 +68,7 @@ def _claim(node: Node) -> Node:
     return _changed(node, "measure", lambda child: _chosen(child, MEASURES))
 
 
-def _chosen(node: Node, registry: Registry[object]) -> Node:
+def _chosen(node: Node, registry: Registry[Any]) -> Node:
     """Return a name, or a mapping with a name, with the full name of this registry."""
     if node.mapping:
         return _changed(node, "name", lambda name: _chosen(name, registry))
