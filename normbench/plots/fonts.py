@@ -30,7 +30,8 @@ def drawable(text: str) -> str:
 
 def note(texts: Iterable[str]) -> str:
     """Return a sentence if some character of these texts cannot be drawn; otherwise an empty string."""
-    return NOTE if any(MISSING in drawable(text) and MISSING not in text for text in texts) else ""
+    shown = ("".join(filter(str.isprintable, text)) for text in texts)
+    return NOTE if any(MISSING in drawable(text) and MISSING not in text for text in shown) else ""
 
 
 @lru_cache(maxsize=4096)
