@@ -10,6 +10,8 @@ The names below are imported on first use, so that ``import normbench`` stays ch
 from __future__ import annotations
 
 import os
+import sys
+from types import ModuleType
 from typing import Any
 
 from normbench._version import __version__
@@ -22,8 +24,23 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 __all__ = ["__version__", "load", "plan", "run"]
 
 
+_FUNCTIONS = ("run", "plan", "load")
+
+
+class _Face(ModuleType):
+    """The package, whose functions stay functions."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Importing a submodule of that name, such as a file that version 0.1 left behind, would bind it here.
+        if not (name in _FUNCTIONS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("run", "plan", "load"):
+    if name in _FUNCTIONS:
         from normbench import api
 
         return getattr(api, name)

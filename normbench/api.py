@@ -11,6 +11,7 @@ from normbench.launch.kept import load_kept_with
 from normbench.launch.reporter import Reporter
 from normbench.launch.session import Finished, Session, SessionOptions
 from normbench.names import EXECUTORS
+from normbench.paths import expanded
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, choose_device, make_plan
 from normbench.plugins import load_plugins, used_by
@@ -24,6 +25,7 @@ def plan(
     device: str = "auto",
     executor: str = "auto",
     plugins: Sequence[str | Path] = (),
+    reporter: Reporter | None = None,
 ) -> Plan:
     """Return what a config asks for, without training anything.
 
@@ -34,6 +36,7 @@ def plan(
         device: `auto`, `cpu`, `cuda` or `mps`.
         executor: `auto`, `vectorized` or `looped`.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`.
+        reporter: hears how far the check of plug-ins is.
 
     Returns:
         The plan: its runs, and the stacks that `run` trains if nothing is finished yet. Stacks that would
@@ -46,19 +49,20 @@ def plan(
     load_plugins(plugins)
     experiment = load_config(config, overrides)
     device = choose_device(device)
-    executors, notes = _check_plugins(experiment, data_dir, device, executor)
+    executors, notes = _check_plugins(experiment, data_dir, device, executor, reporter or Reporter())
     return make_plan(experiment, data_dir, device, executor, free_memory(device), executors, notes)
 
 
 def _check_plugins(
-    experiment: Experiment, data_dir: str | Path | None, device: str, executor: str
+    experiment: Experiment, data_dir: str | Path | None, device: str, executor: str, reporter: Reporter
 ) -> tuple[Mapping[str, str], Sequence[str]]:
     """Return the executors that train the plug-ins of a config right, and what to say about them."""
     if executor not in EXECUTORS or not any(used_by(cell.settings) for cell in experiment.cells):
         return {}, ()
     from normbench.fidelity import check_plugins  # lazily: most plans need no engine
 
-    found = check_plugins(experiment, None if data_dir is None else Path(data_dir), device, executor)
+    folder = None if data_dir is None else Path(data_dir)
+    found = check_plugins(experiment, folder, device, executor, reporter.checking)
     return found.executors, found.notes
 
 
@@ -113,12 +117,13 @@ def run(
         NormbenchError: config, data or results folder cannot be used; then nothing was written.
     """
     reporter = reporter or Reporter()
+    results = expanded(results, "results")
     load_plugins(plugins)
-    for sentence in load_kept_with(config, overrides, Path(results)):
+    for sentence in load_kept_with(config, overrides, results):
         reporter.message(sentence)
-    whole = plan(config, overrides, data_dir=data_dir, device=device, executor=executor)
+    whole = plan(config, overrides, data_dir=data_dir, device=device, executor=executor, reporter=reporter)
     options = SessionOptions(
-        results=Path(results),
+        results=results,
         launcher=launcher,
         workers=workers,
         threads=threads,
@@ -133,4 +138,4 @@ def run(
 
 def load(folder: str | Path) -> Tables:
     """Return the records of an experiment as data frames: `.runs`, `.metrics` and, with probes, `.layers`."""
-    return load_tables(Path(folder))
+    return load_tables(expanded(folder, "results"))

@@ -113,10 +113,15 @@ class Named(Options):
     """A section that a `name` chooses from a registry; the first line of its docstring is its summary.
 
     A subclass declares `name: Literal["its_name"] = "its_name"` and its options as pydantic fields.
+
+    Class attributes:
+        paper: where it was published.
+        short_names: further names that a config may use, such as `bn`. Subclasses do not inherit them.
     """
 
     name: str
     paper: ClassVar[str] = ""
+    short_names: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def key(cls) -> str:
@@ -130,6 +135,42 @@ class Named(Options):
 
 
 T = TypeVar("T", bound=Named)
+
+
+def full_name(entries: Mapping[str, Any], name: object) -> str | None:
+    """Return the entry's name that a name stands for: itself, a short name, or either in another case."""
+    if not isinstance(name, str) or name in entries:
+        return name if isinstance(name, str) else None
+    folded = name.casefold()
+    for full, cls in entries.items():
+        if any(folded == own.casefold() for own in (full, *_short_names(cls))):
+            return full
+    return None
+
+
+def refuse_taken(kind: str, entries: Mapping[str, Any], name: str, cls: type) -> None:
+    """Raise a `NormbenchError` if an entry has this name, or one of the class's short names, already.
+
+    Args:
+        kind: what messages call an entry.
+        entries: the classes by name.
+        name: of the class that is to be added.
+        cls: the class.
+    """
+    for own in (name, *_short_names(cls)):
+        taken = full_name(entries, own)
+        if taken == own:
+            raise NormbenchError(
+                f"the {kind} '{own}' is there already; a name is registered once, choose another"
+            )
+        if taken is not None:
+            raise NormbenchError(
+                f"'{own}' names the {kind} '{taken}' already (short names count, in any case); choose another"
+            )
+
+
+def _short_names(cls: object) -> tuple[str, ...]:
+    return tuple(vars(cls).get("short_names", ())) if isinstance(cls, type) else ()
 
 
 class Registry(Generic[T]):
@@ -162,20 +203,17 @@ class Registry(Generic[T]):
             raise NormbenchError(
                 f"{cls.__name__} has no docstring; its first line is what `normbench list` shows"
             )
-        if cls.key() in self.entries:
-            raise NormbenchError(
-                f"the {self.kind} '{cls.key()}' is there already; a name is registered once, choose another"
-            )
+        refuse_taken(self.kind, self.entries, cls.key(), cls)
         self.entries[cls.key()] = cls
         return cls
 
     def __getitem__(self, name: str) -> type[T]:
-        try:
-            return self.entries[name]
-        except KeyError:
+        full = full_name(self.entries, name)
+        if full is None:
             raise NormbenchError(
                 f"{self.kind}: '{name}' is unknown; {did_you_mean(name, self)}{one_of(self)}"
-            ) from None
+            )
+        return self.entries[full]
 
     def __contains__(self, name: object) -> bool:
         return name in self.entries
@@ -215,13 +253,14 @@ class SectionChoice:
             raise PydanticKnownError("model_attributes_type")
         if "name" not in value:
             raise PydanticKnownError("union_tag_not_found", {"discriminator": "'name'"})
-        cls = self.registry.entries.get(value["name"]) if isinstance(value["name"], str) else None
-        if cls is None:
+        full = full_name(self.registry.entries, value["name"])
+        if full is None:
             expected = ", ".join(map(repr, self.registry))
             raise PydanticKnownError(
                 "union_tag_invalid",
                 {"discriminator": "'name'", "tag": str(value["name"]), "expected_tags": expected},
             )
+        cls, value = self.registry.entries[full], {**value, "name": full}
         if info.mode == "json":  # JSON has no tuples: its lists are taken for them
             return cls.model_validate_json(json.dumps(value))
         return cls.model_validate(value)
@@ -244,11 +283,12 @@ class WordChoice:
 
     def validate(self, value: Any) -> str:
         """Return the word; a PydanticKnownError if it names no entry."""
-        if not isinstance(value, str) or value not in self.entries:
+        full = full_name(self.entries, value)
+        if full is None:
             names = [repr(name) for name in self.entries]
             expected = f"{', '.join(names[:-1])} or {names[-1]}"
             raise PydanticKnownError("literal_error", {"expected": expected})
-        return value
+        return full
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)

@@ -20,6 +20,7 @@ from normbench.analysis.variants import label, number
 from normbench.errors import NormbenchError
 from normbench.measures import MEASURES, Measure
 from normbench.names import RATE
+from normbench.paths import expanded
 from normbench.records import experiments_in
 from normbench.records.orphans import NEUTRAL, flatten
 from normbench.records.sources import sources_apart
@@ -90,7 +91,7 @@ def compare(one: Path | str, other: Path | str, ignore: Collection[str] = ()) ->
     Raises:
         NormbenchError: nothing in them can be compared.
     """
-    pairs, apart = _pairs(Path(one), Path(other))
+    pairs, apart = _pairs(expanded(one, "A"), expanded(other, "B"))
     found: list[Difference] = []
     changes: list[Change] = []
     sources: list[str] = []

@@ -128,7 +128,7 @@ def load_tables(
         raise RecordsError(f"{folder}: no such folder; 'normbench run CONFIG' writes results/<name>/")
     config = read_config(folder / "config.yaml")
     _check_config(config, folder / "config.yaml")
-    runs = read_runs(folder)
+    runs = _of_named_seeds(read_runs(folder), config)
     if runs.empty:
         raise RecordsError(
             f"{folder}: no run has ended yet, so there is nothing to show; wait for the first one"
@@ -158,6 +158,15 @@ def load_tables(
     name = str(config.get("name") or folder.name)
     metrics = _by_position(metrics, runs)
     return Tables(folder, name, config, runs, metrics, swept, tuple(warnings), tuple(notes))
+
+
+def _of_named_seeds(runs: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:
+    """Return the runs whose seeds the config names; those of other seeds are kept for another day."""
+    seeds = config.get("seeds")
+    if seeds is None:
+        return runs
+    named = runs["seed"].isin(range(seeds) if isinstance(seeds, int) else seeds)
+    return runs if named.all() else runs[named].reset_index(drop=True)
 
 
 def _check_config(config: dict[str, Any], path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from normbench._version import __version__
+from normbench.cli.usage import explain
 from normbench.errors import ExitCode, NormbenchError
 
 BROKEN_PIPE = 141  # the exit code that a shell reports for a program whose reader is gone
@@ -17,6 +19,13 @@ BROKEN_PIPE = 141  # the exit code that a shell reports for a program whose read
 
 class Group(TyperGroup):
     """Runs the commands. Only here do exceptions become a sentence on stderr and an exit code."""
+
+    _words: Sequence[str] = ()  # the command and its arguments
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the chosen command; keep the words, for messages."""
+        self._words = tuple(args)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command. Unexpected exceptions keep their traceback: they are bugs."""
@@ -35,6 +44,10 @@ class Group(TyperGroup):
                 os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
             )  # Python flushes stdout again at exit
             raise typer.Exit(BROKEN_PIPE) from None
+        except Exception as error:
+            if getattr(error, "exit_code", None) == ExitCode.USAGE and hasattr(error, "format_message"):
+                explain(error, self._words)
+            raise
 
 
 app = typer.Typer(

@@ -60,9 +60,14 @@ DataDir = Annotated[
     Optional[Path],
     typer.Option(help="Folder of the data sets. Default: $NORMBENCH_DATA, or ~/.cache/normbench/data."),
 ]
-DeviceOption = Annotated[Device, typer.Option(help="Where to train; auto takes a GPU if there is one.")]
+DeviceOption = Annotated[
+    Device, typer.Option(case_sensitive=False, help="Where to train; auto takes a GPU if there is one.")
+]
 ExecutorOption = Annotated[
-    Executor, typer.Option(help="How the runs of a stack are computed; auto follows a fixed rule.")
+    Executor,
+    typer.Option(
+        case_sensitive=False, help="How the runs of a stack are computed; auto follows a fixed rule."
+    ),
 ]
 Plugins = Annotated[
     Optional[list[Path]],

@@ -29,26 +29,44 @@ def width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
 
 
-def print_rich(thing: Any) -> None:
-    """Print a rich object on stdout, without color codes unless stdout is a terminal."""
+def print_rich(thing: Any, most: int = WIDE) -> None:
+    """Print a rich object on stdout, without color codes and in `most` columns unless it is a terminal."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else WIDE).print(thing)
+    Console(width=None if sys.stdout.isatty() else most).print(thing)
 
 
-def print_table(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], right: int = 0) -> None:
-    """Print rows as a table; the last `right` columns are numbers, aligned to the right."""
+def print_table(
+    title: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    right: int = 0,
+    most: int = WIDE,
+    tight: bool = False,
+) -> None:
+    """Print rows as a table.
+
+    Args:
+        title: above it.
+        heads: of the columns.
+        rows: of values.
+        right: the last so many columns are numbers, aligned to the right.
+        most: columns of text that it may take if stdout is not a terminal.
+        tight: leave less space between the columns.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=tight
+    )
     for place, head in enumerate(heads):
         number = place >= len(heads) - right
         table.add_column(Text(head), justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(scalar(value)) for value in row))
-    print_rich(table)
+    print_rich(table, most)
 
 
 def scalar(value: Any) -> str:

@@ -18,6 +18,7 @@ FIRST_LINE = 10.0  # seconds until the first line, and between the first ones
 LAST_LINE = 60.0  # seconds between lines of a long training
 GROWTH = 1.3  # each pause between lines is this many times the one before
 REDRAW = 0.1  # seconds between two updates of the bar
+PATIENCE = 2.0  # seconds of a check of plug-ins before anything is said of it
 
 
 def reporter_for(stream: TextIO | None = None) -> Reporter:
@@ -26,6 +27,26 @@ def reporter_for(stream: TextIO | None = None) -> Reporter:
     if stream.isatty() and os.environ.get("TERM") != "dumb":
         return BarReporter(stream)
     return LineReporter(stream)
+
+
+def check_text(done: int, total: int) -> str:
+    """Return what is said while plug-ins are checked."""
+    return f"checking plug-ins against plain torch: {done:,} of {total:,} nets"
+
+
+class Patience:
+    """Tells when a check of plug-ins has taken so long that people wonder."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.begun: float | None = None
+        self.said = False
+
+    def over(self, done: int, total: int) -> bool:
+        """Return whether it is time to say how far the check is; begins to count at 0 done."""
+        if done == 0 or self.begun is None:
+            self.begun, self.said = self.clock(), False
+        return done < total and self.clock() - self.begun >= PATIENCE
 
 
 class LineReporter(Reporter):
@@ -37,6 +58,13 @@ class LineReporter(Reporter):
         self.text = ""
         self.begun = self.next_line = clock()
         self.pause = FIRST_LINE
+        self.check = Patience(clock)
+
+    def checking(self, done: int, total: int) -> None:
+        """Write one line if the check takes long."""
+        if self.check.over(done, total) and not self.check.said:
+            self.check.said = True
+            self._line(check_text(done, total))
 
     def start(self, run_steps: int, runs: int) -> None:
         """Write the number of runs and steps."""
@@ -83,27 +111,46 @@ class LineReporter(Reporter):
         print(text, file=self.stream, flush=True)
 
 
+def times_text(spent: float, left: float | None) -> str:
+    """Return `12 s, about 40 s left`; the time spent alone where what is left is not known, or nothing is."""
+    return f"{duration(spent)}, about {duration(left)} left" if left else duration(spent)
+
+
 class BarReporter(Reporter):
     """Draws one bar over all steps of all runs, with the stack in training, time spent and time left."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream = stream
         self.bar: Progress | None = None
         self.task: TaskID | None = None
         self.waiting = 0  # steps that the bar does not show yet: a redraw costs more than a small step
         self.shown = 0.0
+        self.check = Patience(clock)
+
+    def checking(self, done: int, total: int) -> None:
+        """Keep one line up to date if the check takes long; remove it at the end."""
+        text = check_text(done, total) if self.check.over(done, total) else ""
+        if text or self.check.said:
+            print(f"\r\x1b[K{text}", end="", file=self.stream, flush=True)
+            self.check.said = bool(text)
 
     def start(self, run_steps: int, runs: int) -> None:
         """Draw the empty bar."""
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+        from rich.text import Text
+
+        class Times(ProgressColumn):
+            """Shows `12 s, about 40 s left`."""
+
+            def render(self, task: Task) -> Text:
+                """Return the time spent, and the time left while there is some."""
+                return Text(times_text(task.finished_time or task.elapsed or 0.0, task.time_remaining))
 
         self.bar = Progress(
             TextColumn("{task.percentage:>3.0f} %"),
             BarColumn(bar_width=30),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            Times(),
             TextColumn("{task.description}", markup=False),
             console=Console(file=self.stream),
             speed_estimate_period=120,

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from normbench.config.explain import validate
+from normbench.config.hints import of_other_tools
 from normbench.config.nodes import Node
 from normbench.config.problems import Problems, shown
 from normbench.config.schema import AXES, EdgeAxis, LinearAxis, RangeAxis
@@ -75,7 +76,8 @@ def _listed(node: Node, name: str, problems: Problems, single: bool) -> list[Nod
     allowed = "a list of values, or one of {linspace: {from, to, num}}, {logspace: {from, to, num}}, "
     more = f", {{edge: {{from, to, precision}}}} for {RATE}"
     text = f"found {shown(node.plain)}; allowed: {allowed}{{range: {{from, to, step}}}}{more}"
-    problems.add(node.where, name, text)
+    mend = of_other_tools(node)
+    problems.add(node.where, name, f"{text}; {mend}" if mend else text)
     return []
 
 

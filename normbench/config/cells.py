@@ -10,6 +10,7 @@ from typing import Any, Union, cast
 from pydantic import BaseModel
 
 from normbench.config.explain import no_kind, validate
+from normbench.config.hints import to_sweep
 from normbench.config.keys import Path, assign, canonical, class_of, kinds, unknown_name
 from normbench.config.nodes import Node
 from normbench.config.problems import Problems
@@ -17,6 +18,7 @@ from normbench.config.schema import SECTIONS, Settings
 from normbench.config.sweep import Axis
 from normbench.data import dataset_info
 from normbench.errors import DataError, NormbenchError
+from normbench.registry import full_name
 
 Scalar = Union[str, int, float, bool, None]
 
@@ -162,8 +164,10 @@ def section_options(
     choice = kinds(Settings, name)
     if choice and not (ignore_missing and not node.get("name")):
         written = node.get("name")
-        if written is None or not isinstance(written.value, str) or written.value not in choice:
-            problems.add(written.where if written else node.where, name, no_kind(node, list(choice)))
+        if written is None or not isinstance(written.value, str) or full_name(choice, written.value) is None:
+            value, path = (written.plain, (name, "name")) if written else (node.plain, (name,))
+            text = no_kind(node, list(choice)) + to_sweep(value, path)
+            problems.add(written.where if written else node.where, name, text)
             return None
     cls = class_of(Settings, name, node)
     return validate(cls, node, problems, (name,), ignore_missing) if cls else None

@@ -13,8 +13,10 @@ from pydantic import BaseModel
 
 from normbench.config.cells import Cell, construct, section_options
 from normbench.config.claims import check_claims, check_groups
-from normbench.config.explain import unknown_key, validate
+from normbench.config.explain import validate
+from normbench.config.full_names import with_full_names
 from normbench.config.grid import build_grid
+from normbench.config.hints import SWEEP_WORDS, missing_space, note_epochs, unknown_key
 from normbench.config.keys import Path, expand, is_section, kinds
 from normbench.config.loader import parse, read_text, scalar
 from normbench.config.nodes import Node
@@ -68,11 +70,14 @@ def parse_config(text: str, source: str = "config", overrides: Sequence[str] = (
     root = parse(text, Where(source, 1, 1), problems)
     if not isinstance(root.value, dict):
         text = f"found {shown(root.plain)}; allowed: a mapping with the keys {', '.join(Config.model_fields)}"
+        if split := missing_space(root.value):
+            text += f"; a space is missing after the colon; write '{split}'"
         problems.add(root.where, "", text)
         problems.raise_if_any()
     if problems and not root.mapping:
         problems.raise_if_any()  # not YAML: nothing else can be said
-    root = apply_overrides(expand(root, Settings), overrides, problems)
+    root = with_full_names(apply_overrides(expand(root, Settings), overrides, problems))
+    note_epochs(root, problems)
     header = _header(root, problems)
     root = _complete(root, problems)
     sweep_node = root.get("sweep")
@@ -109,7 +114,10 @@ def _header(root: Node, problems: Problems) -> Header | None:
     """Return what the file says beside its settings, and note keys that it may not have."""
     for key in root.mapping:
         if key not in Config.model_fields:
-            problems.add(root.key_where(key), key, unknown_key(key, list(Config.model_fields)))
+            text = unknown_key(key, list(Config.model_fields))
+            if key in SWEEP_WORDS and not isinstance(root.mapping[key].value, dict):
+                text = f"'{key}' is not needed here: {SWEEP_WORDS[key]}"
+            problems.add(root.key_where(key), key, text)
     own = {key: child for key, child in root.mapping.items() if key in Header.model_fields}
     header = validate(Header, Node(own, root.where, root.keys), problems)
     seeds = root.get("seeds")

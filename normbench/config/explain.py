@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from normbench.config.keys import Path, class_of, item_class, item_kinds, kinds
+from normbench.config.hints import keys_of, missing_space, to_sweep, unknown_key
+from normbench.config.keys import Path, class_of, item_class, item_kinds, kinds, section_classes
 from normbench.config.nodes import Node
 from normbench.config.problems import Problems, Where, shown
 from normbench.errors import did_you_mean, one_of
@@ -30,7 +31,7 @@ _TYPES = {  # pydantic's error types that say 'another type': what is allowed
     "list_type": "a list",
     "tuple_type": "a list",
     "set_type": "a list",
-    "dict_type": "a mapping (key: value)",
+    "dict_type": "a mapping {dotted key: value}",
     "model_type": "a mapping (key: value)",
     "model_attributes_type": "a mapping (key: value)",
     "none_required": "nothing",
@@ -64,7 +65,7 @@ def validate(
     try:
         return cls.model_validate_json(json.dumps(node.plain))
     except ValidationError as error:
-        for where, path, text in explain(cls, node, error, ignore_missing):
+        for where, path, text in explain(cls, node, error, ignore_missing, prefix):
             problems.add(where, dotted((*prefix, *path)), text)
     return None
 
@@ -99,9 +100,21 @@ class _Found:
 
 
 def explain(
-    cls: type[BaseModel], node: Node, error: ValidationError, ignore_missing: bool = False
+    cls: type[BaseModel],
+    node: Node,
+    error: ValidationError,
+    ignore_missing: bool = False,
+    prefix: Path = (),
 ) -> list[tuple[Where, list[str | int], str]]:
-    """Return place, path and text of each problem; the branches of a union count as one."""
+    """Return place, path and text of each problem; the branches of a union count as one.
+
+    Args:
+        cls: the class of the section.
+        node: the section as written.
+        error: what pydantic says of it.
+        ignore_missing: whether missing options are no problem.
+        prefix: the path of the section in the config.
+    """
     groups: dict[tuple[str | int, ...], list[_Found]] = {}
     for found in (_Found(node, raw) for raw in error.errors(include_url=False)[:MAX_EXPLAINED]):
         if not (ignore_missing and found.kind in ("missing", "union_tag_not_found")):
@@ -115,10 +128,16 @@ def explain(
         chosen = fitting or group
         owner, field = _owner(cls, node, list(path))
         names = list(kinds(owner, field)) if owner and field in owner.model_fields else []
+        owner_of_list, key = None, ""
         if path and isinstance(path[-1], int):
             owner_of_list, key = _owner(cls, node, list(path[:-1]))
             names = [name for name in item_kinds(owner_of_list, key) if name] if owner_of_list else []
-        result.append((chosen[0].where, list(path), _text(chosen, owner, field, names)))
+        if owner_of_list is not None:
+            inner = item_class(owner_of_list, key, chosen[0].node)
+        else:
+            inner = _inner_class(owner, field) if path else cls
+        text = _text(chosen, owner, field, names, keys_of(inner), dotted((*prefix, *path)))
+        result.append((chosen[0].where, list(path), text + _elsewhere(chosen[0], (*prefix, *path), text)))
     return result
 
 
@@ -142,11 +161,49 @@ def _owner(cls: type[BaseModel], node: Node, path: list[str | int]) -> tuple[typ
     return owner, str(path[-1]) if path else ""
 
 
-def _text(group: list[_Found], owner: type[BaseModel] | None, field: str, names: Sequence[str]) -> str:
+def _inner_class(owner: type[BaseModel] | None, field: str) -> type[BaseModel] | None:
+    """Return the class of the section or of the mapping that a field may hold."""
+    if owner is None or field not in owner.model_fields:
+        return None
+    models = section_classes(owner, field) or tuple(item_kinds(owner, field).values())
+    return class_of(owner, field, None) or (models[0] if models else None)
+
+
+def _elsewhere(found: _Found, path: Sequence[str | int], text: str) -> str:
+    """Return the hint for several values of an option, which go under `sweep`."""
+    if found.where.source.startswith("--set ") or not (
+        found.wrong_type
+        or found.kind in ("literal_error", "enum", "union_tag_invalid", "union_tag_not_found")
+    ):
+        return ""
+    name = found.node.get("name")
+    several = name is not None and isinstance(name.value, list)
+    value = name.plain if several and name is not None else found.node.plain
+    return to_sweep(value, path, text.partition("allowed: ")[2])
+
+
+def _text(
+    group: list[_Found],
+    owner: type[BaseModel] | None,
+    field: str,
+    names: Sequence[str],
+    keys: str,
+    at: str,
+) -> str:
+    """Return what is wrong and what is allowed.
+
+    Args:
+        group: the errors at one place.
+        owner: the class that has the field.
+        field: that is wrong.
+        names: of the kinds that the field chooses from.
+        keys: of the mapping that the field may hold, in words.
+        at: the dotted key of the field.
+    """
     found = group[0]
     value = found.node.plain
     if found.kind == "extra_forbidden":
-        return unknown_key(field, _allowed(owner))
+        return unknown_key(field, _allowed(owner), at)
     if found.kind == "missing":
         return "missing; add it" + (f"; {one_of(names)}" if names else "")
     if found.kind in ("union_tag_invalid", "union_tag_not_found") or (found.wrong_type and names):
@@ -155,7 +212,11 @@ def _text(group: list[_Found], owner: type[BaseModel] | None, field: str, names:
         return unknown_word(value, re.findall(r"'([^']*)'", str(found.context.get("expected", ""))))
     if found.wrong_type:
         allowed = ", or ".join(dict.fromkeys(_TYPES[one.kind] for one in group))
-        return f"found {shown(value)}; allowed: {allowed}{_mend(value, allowed, found.where)}"
+        mend = _mend(value, allowed, found.where)
+        allowed = allowed.replace(
+            "a mapping (key: value)", f"a mapping{keys}" if keys else "a mapping (key: value)"
+        )
+        return f"found {shown(value)}; allowed: {allowed}{mend}"
     return _constraint(found, value, _bounds(owner, field))
 
 
@@ -206,6 +267,8 @@ def _mend(value: Any, allowed: str, where: Where) -> str:
         return "; write it without quotes" if "_" not in value else "; write it without '_'"
     if isinstance(value, (int, float)) and allowed == "text":
         return "; put it in quotes"
+    if "a mapping" in allowed and (split := missing_space(value)):
+        return f"; a space is missing after the colon; write '{split}'"
     if isinstance(value, list) and where.source.startswith("--set ") and "list" not in allowed:
         return f"; to sweep it: --set sweep.{where.source[6:]}"
     return ""
@@ -215,12 +278,6 @@ def _allowed(owner: type[BaseModel] | None) -> list[str]:
     if owner is None:
         return []
     return [field.alias or name for name, field in owner.model_fields.items()]
-
-
-def unknown_key(key: str, allowed: Sequence[str]) -> str:
-    """Return the text for a key that is not there."""
-    text = f"'{shown(key)[1:-1]}' is an unknown key; {did_you_mean(key, allowed)}"
-    return text + (one_of(allowed) if allowed else "no key is allowed here")
 
 
 def unknown_word(value: Any, allowed: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from normbench.config.cells import Builder, Cell, Choice, Section, scalar_at, value_at
-from normbench.config.explain import unknown_key
+from normbench.config.hints import unknown_key
 from normbench.config.keys import Path, options_at
 from normbench.config.nodes import Node
 from normbench.config.problems import Problems, shown
@@ -115,7 +115,7 @@ def merge_sentences(groups: list[list[Made]]) -> list[str]:
         rows = [{choice.axis.path: _word(choice.value) for choice in made.choices} for made in group]
         paths = dict.fromkeys(path for row in rows for path in row)
         differing = [path for path in paths if len({row.get(path) for row in rows}) > 1]
-        label = group[0].settings.model.norm.name
+        label = _variant(group[0], differing)
         key = (label, *(f"{'.'.join(path)}\0{_reason(group[0], path)}" for path in differing))
         counts[key] = counts.get(key, 0) + len(group) - 1
         lists = words.setdefault(key, [{} for _ in differing])
@@ -134,6 +134,18 @@ def merge_sentences(groups: list[list[Made]]) -> list[str]:
         cells = "1 cell" if count == 1 else f"{count} cells"
         sentences.append(f"{variant}: {what} give the same cells{because}; {cells} merged")
     return sentences
+
+
+def _variant(made: Made, paths: list[Path]) -> str:
+    """Return the name of what makes these keys no difference: an optimizer, a model, mostly the norm."""
+    owners = [_owner(made.settings, path) for path in paths if path in made.parts[path[0]].absent]
+    return ", ".join(dict.fromkeys(owners)) if owners else str(made.settings.model.norm.name)
+
+
+def _owner(settings: Settings, path: Path) -> str:
+    """Return the name of the innermost section on the way of a path that has one."""
+    sections = (value_at(settings, path[:length]) for length in range(1, len(path)))
+    return [str(value.name) for value in sections if hasattr(value, "name")][-1]
 
 
 def _reason(made: Made, path: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from normbench.config.nodes import Node
-from normbench.registry import Options, SectionChoice, registry_of
+from normbench.registry import Options, SectionChoice, WordChoice, full_name, registry_of
 
 Path = tuple[str, ...]
 
@@ -81,7 +81,8 @@ def class_of(cls: type[BaseModel], field: str, node: Node | None) -> type[BaseMo
         name = node.get("name") if node else None
         if name is None:
             return choice.get(default_name(cls, field))
-        return choice.get(name.value) if isinstance(name.value, str) else None
+        full = full_name(choice, name.value)
+        return None if full is None else choice[full]
     models = _parts(cls, field)[0]
     return models[0] if models else None
 
@@ -104,7 +105,7 @@ def item_class(cls: type[BaseModel], field: str, item: Node) -> type[BaseModel] 
     """Return the class of this item of a list field, or None where it has none."""
     found = item_kinds(cls, field)
     name = item.get("name")
-    return found.get("") or found.get(str(name.value) if name else "")
+    return found.get("") or found.get(full_name(found, name.value if name else "") or "")
 
 
 def default_name(cls: type[BaseModel], field: str) -> str:
@@ -113,8 +114,46 @@ def default_name(cls: type[BaseModel], field: str) -> str:
     return str(getattr(default, "name", ""))
 
 
+@cache
+def _literal_words(cls: type[BaseModel], field: str) -> Mapping[str, None]:
+    """Return the words that a field with fixed choices takes; empty for any other."""
+    words: dict[str, None] = {}
+    todo: list[Any] = [cls.model_fields[field].annotation]
+    while todo:
+        kind = todo.pop()
+        if get_origin(kind) in (Union, types.UnionType):
+            todo.extend(get_args(kind))
+        elif get_origin(kind) is Literal:
+            words.update((word, None) for word in get_args(kind) if isinstance(word, str))
+    return words
+
+
+def _words(cls: type[BaseModel], field: str) -> Mapping[str, Any]:
+    """Return the words that a field can choose from; empty for numbers, free text and sections."""
+    metadata = cls.model_fields[field].metadata
+    chosen = next((one.entries for one in metadata if isinstance(one, WordChoice)), None)
+    return _literal_words(cls, field) if chosen is None else chosen
+
+
+def in_full(cls: type[BaseModel], field: str, value: Node) -> Node:
+    """Return the value of a field with full names in place of short names and of names in another case."""
+    choice = kinds(cls, field)
+    if choice and isinstance(value.value, dict):
+        name = value.get("name")
+        return value if name is None else value.with_value(("name",), _in_full(choice, name))
+    return _in_full(choice or _words(cls, field), value)
+
+
+def _in_full(choice: Mapping[str, Any], word: Node) -> Node:
+    full = full_name(choice, word.value)
+    return word if full is None or full == word.value else Node(full, word.where)
+
+
 def expand(node: Node, cls: type[BaseModel]) -> Node:
-    """Return the tree with every short form `section: x` written out as `section: {name: x}`."""
+    """Return the tree with every short form `section: x` written out as `section: {name: x}`.
+
+    Short names become full names.
+    """
     if not isinstance(node.value, dict):
         return node
     node = _with_new_names(node, cls)
@@ -122,6 +161,7 @@ def expand(node: Node, cls: type[BaseModel]) -> Node:
     for key, child in node.mapping.items():
         if key not in cls.model_fields:
             continue
+        child = in_full(cls, key, child)
         if isinstance(child.value, str) and kinds(cls, key):
             child = Node({"name": child}, child.where, {"name": child.where})
         inner = class_of(cls, key, child)
@@ -194,7 +234,7 @@ def assign(node: Node, cls: type[BaseModel], path: Path, value: Node) -> Node | 
 
 def _set(cls: type[BaseModel], key: str, child: Node | None, value: Node) -> Node:
     """Return what a section or option becomes when it is set to this value."""
-    choice = kinds(cls, key)
+    choice, value = kinds(cls, key), in_full(cls, key, value)
     if not choice or not isinstance(value.value, str):
         inner = class_of(cls, key, value)
         return expand(value, inner) if inner else value

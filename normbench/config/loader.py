@@ -17,6 +17,7 @@ import yaml
 from normbench.config.nodes import Node, Scalar
 from normbench.config.problems import Problems, Where
 from normbench.errors import ConfigError
+from normbench.paths import broken_link, expanded
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000  # with aliases written out; a plain sweep of 10,000 cells stays well below
@@ -29,6 +30,9 @@ _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_QUOTED_BACKSLASH = re.compile(r'"([^"]*\\[^"]*)"')
+_WINDOWS_PATH = re.compile(r'"([A-Za-z]:\\[^\\].*)"', re.DOTALL)  # with a single backslash
+_NO_SPACE = re.compile(r"\s*(?:- )?([A-Za-z_][\w.]*):(?![/\\])([^\s:][^:]*)$")
 _WORDS: dict[str, bool | None] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -59,6 +63,7 @@ def scalar(text: str) -> Scalar:
 
 def read_text(path: str | Path) -> str:
     """Return the text of a config file, or raise a `ConfigError` that says why it cannot be read."""
+    path = expanded(path, "config", ConfigError)
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -66,6 +71,7 @@ def read_text(path: str | Path) -> str:
         raise ConfigError(f"{path}: found a folder; a config is a YAML file") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or str(error)
+        reason = (broken_link(path) if isinstance(error, FileNotFoundError) else None) or reason
         raise ConfigError(f"{path}: cannot be read ({reason}); name a readable YAML file") from None
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_BYTES:,} bytes; a config is smaller than that")
@@ -89,24 +95,66 @@ def parse(text: str, where: Where, problems: Problems) -> Node:
     except _StopError:
         pass
     except yaml.YAMLError as error:
-        problems.add(*_syntax(error, where))
+        problems.add(*_syntax(error, where, text))
     except (ValueError, UnicodeError, RecursionError) as error:  # PyYAML's own, on strange escapes
         problems.add(where, "", f"cannot be read as YAML ({error})")
     return Node({}, where)
 
 
-def _syntax(error: yaml.YAMLError, where: Where) -> tuple[Where, str, str]:
-    """Return place, key and text of an error of PyYAML's."""
+def _syntax(error: yaml.YAMLError, where: Where, whole: str) -> tuple[Where, str, str]:
+    """Return place, key and text of an error of PyYAML's, with the usual slip that causes it.
+
+    Args:
+        error: PyYAML's.
+        where: names the file.
+        whole: its text.
+    """
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if isinstance(error, yaml.MarkedYAMLError):
         text = ", ".join(part for part in (error.context, error.problem) if part)
     else:
         text = str(error).splitlines()[0]
-    if mark is not None and where.column >= 0 and not where.source.startswith("--set"):
+    fixed = where.source.startswith("--set")
+    if mark is not None and where.column >= 0 and not fixed:
         where = Where(where.source, mark.line + 1, mark.column + 1)
     if "nesting depth" in text:  # libyaml has a limit of its own, which may come before ours
         return where, "", TOO_DEEP
-    return where, "", f"not YAML: {text}"
+    slip = _slip(whole, mark.line, "escape" in text or "hex" in text) if mark is not None else None
+    if slip is None:
+        return where, "", f"not YAML: {text}"
+    line, column, mend = slip
+    return where if fixed else Where(where.source, line, column), "", f"not YAML: {mend}"
+
+
+def _slip(whole: str, last: int, escape: bool) -> tuple[int, int, str] | None:
+    """Return line, column and text of the slip that is likely the cause of an error, or None.
+
+    Args:
+        whole: the text.
+        last: the line at which the parser gave up, from 0.
+        escape: whether it gave up at a backslash in double quotes.
+    """
+    lines = whole.split("\n")[: last + 1]
+    if escape and (path := _QUOTED_BACKSLASH.search(lines[-1])):
+        return last + 1, path.start() + 1, _backslash(path[1])
+    for number in range(len(lines), 0, -1):
+        line = lines[number - 1]
+        indent = line[: len(line) - len(line.lstrip())]
+        if "\t" in indent:
+            return number, indent.index("\t") + 1, "a tab in the indentation; write spaces in its place"
+    for number in range(len(lines), 0, -1):
+        if key := _NO_SPACE.match(lines[number - 1]):
+            text = f"a space is missing after the colon; write '{key[1]}: {key[2].split('#')[0].strip()}'"
+            return number, key.start(1) + 1, text
+    return None
+
+
+def _backslash(text: str) -> str:
+    """Return the mend for a path of Windows in double quotes."""
+    return (
+        "a backslash in double quotes begins an escape; write the text in single quotes, "
+        f"'{text}', or with '/'"
+    )
 
 
 class _Composer:
@@ -114,6 +162,7 @@ class _Composer:
 
     def __init__(self, text: str, where: Where, problems: Problems) -> None:
         self.events = yaml.parse(text, Loader=_Parser)
+        self.text = text
         self.origin = where
         self.fixed = where.source.startswith("--set")
         self.problems = problems
@@ -209,6 +258,9 @@ class _Composer:
         if any("\ud800" <= char <= "\udfff" for char in text):
             self.add(event, path, "half of a surrogate pair; write the character itself")
             return ""
+        raw = self.text[event.start_mark.index : event.end_mark.index] if event.style == '"' else ""
+        if path_text := _WINDOWS_PATH.fullmatch(raw):  # "C:\temp" would silently hold a tab
+            self.add(event, path, _backslash(path_text[1]))
         if event.style:  # quoted or block text is always text
             return text
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from normbench.config.explain import unknown_key
+from normbench.config.hints import epochs_text, means_epochs, unknown_key
 from normbench.config.keys import Path, assign, canonical, options_at, owners
 from normbench.config.loader import parse
 from normbench.config.nodes import Node
@@ -30,6 +30,9 @@ def apply_overrides(root: Node, overrides: Sequence[str], problems: Problems) ->
 
 def _override(root: Node, key: str, value: Node, problems: Problems) -> Node:
     path = tuple(key.split("."))
+    if means_epochs(key):
+        problems.add(value.where, key, epochs_text(key, value, root))
+        return root
     if path[0] in SECTIONS and path != ("train",):
         return _setting(root, canonical(Settings, path), key, value, problems)
     if path[0] == "sweep" and len(path) > 1 and path[1] not in _BLOCKS:

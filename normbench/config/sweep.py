@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass, field
 
 from normbench.config.axes import MAX_CELLS, axis_values
-from normbench.config.explain import unknown_key
+from normbench.config.hints import NOT_SWEPT, SWEEP_WORDS, unknown_key
 from normbench.config.keys import Path, canonical, is_section, kinds, options_at, owners
 from normbench.config.nodes import Node
 from normbench.config.problems import Problems, Where, shown
@@ -23,8 +23,6 @@ from normbench.config.schema import SECTIONS, Settings
 
 MAX_COMPARISONS = 10_000_000  # comparisons of cells with values in `exclude`; they take seconds
 
-# These change how runs are judged or where their data lies, but no run: all their cells would be the same.
-_NOT_SWEPT = {"train.trains_below": "it judges runs and changes none", "data.root": "it changes no run"}
 _WORDS = ("zip", "exclude", "include")
 
 
@@ -212,8 +210,8 @@ def _axis(
     path = check_key(key, where, name, problems)
     if path is None:
         return None
-    if ".".join(path) in _NOT_SWEPT:
-        problems.add(where, name, f"cannot be swept: {_NOT_SWEPT['.'.join(path)]}; set it beside the sweep")
+    if ".".join(path) in NOT_SWEPT:
+        problems.add(where, name, f"cannot be swept: {NOT_SWEPT['.'.join(path)]}; set it beside the sweep")
         return None
     if path in seen:
         problems.add(where, name, f"swept twice, also as '{seen[path].key}'; keep one of them")
@@ -246,6 +244,9 @@ def check_key(key: str, where: Where, name: str, problems: Problems) -> Path | N
         problems.add(
             where, name, "seeds are no axis of a sweep; write 'seeds: [0, 1, 2]' at the top of the file"
         )
+        return None
+    if key in SWEEP_WORDS and name == f"sweep.{key}":
+        problems.add(where, name, f"'{key}' is not needed here: {SWEEP_WORDS[key]}")
         return None
     if path[0] not in SECTIONS:
         allowed = [*SECTIONS, *(_WORDS if name == f"sweep.{key}" else ())]

@@ -7,13 +7,14 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from normbench.errors import DataError
+from normbench.paths import broken_link, composed
 
 PARTS = ("train", "test")
 LAYOUT = "train/<class>/* and test/<class>/*"
@@ -64,6 +65,8 @@ def shown(problems: list[str]) -> str:
 def scan(root: Path) -> Listing:
     """Return the files of both parts, or raise a `DataError` that names what is wrong with the layout."""
     try:
+        if link := next((text for part in PARTS if (text := broken_link(root / part))), None):
+            raise DataError(f"data.root: {link}; mend the link, or name another folder")
         missing = [part for part in PARTS if not (root / part).is_dir()]
         if missing:
             raise DataError(
@@ -71,6 +74,7 @@ def scan(root: Path) -> Listing:
                 f"data.root; name the folder that holds train/ and test/, or create it"
             )
         classes = {part: _visible(root / part) for part in PARTS}
+        _refuse_broken(entry for part in PARTS for entry in classes[part])
         stray = [str(root / part / e.name) for part in PARTS for e in classes[part] if not e.is_dir()]
         if stray:
             raise DataError(
@@ -78,11 +82,13 @@ def scan(root: Path) -> Listing:
                 f"move them into the folder of a class, or elsewhere"
             )
         names = {part: sorted(entry.name for entry in classes[part]) for part in PARTS}
+        _refuse_alike(root, names)
+        forms = {part: {composed(name): name for name in names[part]} for part in PARTS}
         one_sided = [
             f"'{name}' is in {root / part} but not in {root / other}"
             for part, other in (PARTS, PARTS[::-1])
             for name in names[part]
-            if name not in names[other]
+            if composed(name) not in forms[other]
         ]
         if one_sided:
             raise DataError(
@@ -94,10 +100,31 @@ def scan(root: Path) -> Listing:
                 f"data.root: {root / 'train'} holds {len(names['train'])} classes; at least 2 are needed, "
                 f"each a folder of images: {LAYOUT}"
             )
-        train, test = (_files(root, part, names[part]) for part in PARTS)
+        own = {"train": names["train"], "test": [forms["test"][composed(name)] for name in names["train"]]}
+        train, test = (_files(root, part, own[part]) for part in PARTS)
     except OSError as error:
         raise DataError(f"data.root: {error.filename or root} cannot be read: {error.strerror}") from error
     return Listing(root, tuple(names["train"]), train, test)
+
+
+def _refuse_broken(entries: Iterable[os.DirEntry[str]]) -> None:
+    """Raise a `DataError` that names the links that lead nowhere."""
+    broken = [text for entry in entries if entry.is_symlink() and (text := broken_link(Path(entry.path)))]
+    if broken:
+        raise DataError(f"data.root: {shown(broken)}; mend or remove the link")
+
+
+def _refuse_alike(root: Path, names: dict[str, list[str]]) -> None:
+    """Raise a `DataError` if two classes of a part differ in the form of Unicode alone."""
+    for part, own in names.items():
+        seen: dict[str, str] = {}
+        for name in own:
+            if composed(name) in seen:
+                raise DataError(
+                    f"data.root: {root / part} has two folders '{name}', one with composed letters, one with "
+                    "decomposed ones; move their images into one of them"
+                )
+            seen[composed(name)] = name
 
 
 def _visible(folder: Path) -> list[os.DirEntry[str]]:
@@ -109,6 +136,7 @@ def _files(root: Path, part: str, names: list[str]) -> tuple[ImageFile, ...]:
     files: list[ImageFile] = []
     for label, name in enumerate(names):
         entries = sorted(_visible(root / part / name), key=lambda entry: entry.name)
+        _refuse_broken(entries)
         folders = [entry.path for entry in entries if entry.is_dir()]
         if folders:
             raise DataError(

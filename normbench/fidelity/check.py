@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,13 @@ class Checked:
     notes: tuple[str, ...] = ()
 
 
-def check_plugins(experiment: Experiment, data_dir: Path | None, device: str, executor: str) -> Checked:
+def check_plugins(
+    experiment: Experiment,
+    data_dir: Path | None,
+    device: str,
+    executor: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Checked:
     """Return the executors that train the plug-ins of a config as a plain torch loop does.
 
     Cells without plug-ins are not looked at; the tests hold the built-in layers to the same check. Cells that
@@ -77,6 +83,8 @@ def check_plugins(experiment: Experiment, data_dir: Path | None, device: str, ex
         data_dir: folder of the data sets.
         device: that will train.
         executor: as asked for, `auto` or a name.
+        progress: called with the numbers of nets that are checked and of all; cells that differ in what may
+            differ within a stack are one net.
 
     Raises:
         PlanError: some plug-ins cannot be trained as they are written. It has a line for each.
@@ -86,7 +94,10 @@ def check_plugins(experiment: Experiment, data_dir: Path | None, device: str, ex
     faults: dict[str, int] = {}
     notes: dict[str, None] = {}
     sound: list[Settings] = []
+    nets, total = set[str](), len({stack_key(settings) for settings in cells})
     for settings in cells:
+        progress(len(nets), total)
+        nets.add(stack_key(settings))
         info = data_shape(settings.data, data_dir)
         if settings.model.refuses(info.input_shape, settings.data.batch_size):
             continue
@@ -107,6 +118,7 @@ def check_plugins(experiment: Experiment, data_dir: Path | None, device: str, ex
                 f"{what} is trained by the executor '{verdict.executor}', which is slower: {verdict.reason}"
             )
             notes[note] = None
+    progress(total, total)
     if faults:
         lines = [f"{line} ({count} {'cell' if count == 1 else 'cells'})" for line, count in faults.items()]
         raise PlanError("\n".join(["plug-ins that cannot be trained as they are written:", *lines]))

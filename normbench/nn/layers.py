@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from normbench.errors import NormbenchError
 from normbench.nn import activations, functional
-from normbench.registry import announce
+from normbench.registry import announce, refuse_taken
 
 # The uniform numbers of the current step, by place. `noise` sets them while a model runs.
 _noise: ContextVar[Mapping[str, Tensor] | None] = ContextVar("noise", default=None)
@@ -162,10 +162,9 @@ class Activations(dict[str, type[nn.Module]]):
         """
 
         def register(cls: type[nn.Module]) -> type[nn.Module]:
-            if name in self:
-                raise NormbenchError(f"the activation '{name}' is registered already; choose another name")
             if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
                 raise NormbenchError(f"{cls!r} is not an activation; derive it from torch.nn.Module")
+            refuse_taken("activation", self, name, cls)
             self[name] = cls
             return cls
 

@@ -38,6 +38,7 @@ class BatchRenorm(Normalization):
     r_steps: int = Field(800, ge=0, description="step at which the bound of r reaches r_max")
     d_steps: int = Field(500, ge=0, description="step at which the bound of d reaches d_max")
 
+    short_names: ClassVar[tuple[str, ...]] = ("brn",)
     paper: ClassVar[str] = "Ioffe 2017, arXiv:1702.03275"
     subtracts_mean: ClassVar[bool] = True  # d restores part of the mean, but without a gradient
 

@@ -56,6 +56,7 @@ class BatchNorm(Normalization):
         None, ge=1, description="size of the parts of a training batch that are normalized separately"
     )
 
+    short_names: ClassVar[tuple[str, ...]] = ("bn",)
     paper: ClassVar[str] = "Ioffe & Szegedy 2015, arXiv:1502.03167"
     late: ClassVar[frozenset[str]] = frozenset(
         {"inference", "precise_bn_batches", "frozen_from", "noise_offset", "noise_scale", "detached", "ghost"}
@@ -89,6 +90,11 @@ class BatchNorm(Normalization):
             if batch % self.ghost:
                 return f"ghost: {self.ghost} does not divide the batch of {batch}"
             values = self.ghost * (pixels or 1)
+            if values < 2:
+                return (
+                    f"ghost: {self.ghost} makes batches of one, and without its mean nothing of one is left; "
+                    "model.norm.ghost must be at least 2"
+                )
         return super().refuses(architecture, values, pixels, branches)
 
     def module(self, features: int) -> nn.Module:

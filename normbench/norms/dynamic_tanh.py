@@ -21,6 +21,7 @@ class DynamicTanh(Normalization):
     alpha: float = Field(0.5, gt=0, description="initial value of alpha")
     affine: bool = Field(True, description="learn the gain gamma and the offset beta")
 
+    short_names: ClassVar[tuple[str, ...]] = ("dyt",)
     paper: ClassVar[str] = "Zhu et al. 2025, arXiv:2503.10622"
 
     def module(self, features: int) -> nn.Module:

@@ -24,6 +24,7 @@ class GroupNorm(Normalization):
     eps: float = Field(1e-5, gt=0, description="added to the variance")
     affine: bool = Field(True, description="learn the gain gamma and the offset beta")
 
+    short_names: ClassVar[tuple[str, ...]] = ("gn",)
     paper: ClassVar[str] = "Wu & He 2018, arXiv:1803.08494"
 
     def module(self, features: int) -> nn.Module:

@@ -22,6 +22,7 @@ class InstanceNorm(Normalization):
     eps: float = Field(1e-5, gt=0, description="added to the variance")
     affine: bool = Field(True, description="learn the gain gamma and the offset beta")
 
+    short_names: ClassVar[tuple[str, ...]] = ("in",)
     paper: ClassVar[str] = "Ulyanov, Vedaldi & Lempitsky 2016, arXiv:1607.08022"
     subtracts_mean: ClassVar[bool] = True
     needs_images: ClassVar[bool] = True

@@ -22,6 +22,7 @@ class LayerNorm(Normalization):
     eps: float = Field(1e-5, gt=0, description="added to the variance")
     affine: bool = Field(True, description="learn the gain gamma and the offset beta")
 
+    short_names: ClassVar[tuple[str, ...]] = ("ln",)
     paper: ClassVar[str] = "Ba, Kiros & Hinton 2016, arXiv:1607.06450"
 
     def module(self, features: int) -> nn.Module:

@@ -22,6 +22,7 @@ class RMSNorm(Normalization):
     eps: float = Field(1e-5, gt=0, description="added to the mean square")
     affine: bool = Field(True, description="learn the gain gamma")
 
+    short_names: ClassVar[tuple[str, ...]] = ("rms",)
     paper: ClassVar[str] = "Zhang & Sennrich 2019, arXiv:1910.07467"
 
     def module(self, features: int) -> nn.Module:

@@ -28,6 +28,7 @@ class ScaledWeightStandardization(Normalization):
     alpha: float = Field(0.2, gt=0, description="factor of a residual branch")
     activation_scaling: bool = Field(True, description="scale activations to variance 1")
 
+    short_names: ClassVar[tuple[str, ...]] = ("sws",)
     paper: ClassVar[str] = "Brock, De & Smith 2021, arXiv:2101.08692"
 
     def wrap(self, layer: nn.Module) -> nn.Module:

@@ -28,6 +28,7 @@ class WeightStandardization(Normalization):
         description="groups of the group normalization after each layer; null: no group normalization",
     )
 
+    short_names: ClassVar[tuple[str, ...]] = ("ws",)
     paper: ClassVar[str] = "Qiao et al. 2019, arXiv:1903.10520"
 
     def wrap(self, layer: nn.Module) -> nn.Module:

@@ -25,6 +25,7 @@ class WeightNorm(Normalization):
         True, description="set g and b so that the outputs for the first batch have mean 0 and variance 1"
     )
 
+    short_names: ClassVar[tuple[str, ...]] = ("wn",)
     paper: ClassVar[str] = "Salimans & Kingma 2016, arXiv:1602.07868"
 
     def wrap(self, layer: nn.Module) -> nn.Module:

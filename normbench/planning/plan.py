@@ -26,6 +26,8 @@ from normbench.planning.stacks import form_stacks
 from normbench.plugins import used_by
 from normbench.stats.edge_search import Search, rehearse
 
+_Content = Callable[..., str]  # of settings: their part of a run's id
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -72,6 +74,10 @@ class Plan:
     @cached_property
     def _stacks_and_notes(self) -> tuple[tuple[Stack, ...], list[str]]:
         return self._form([self.wanted({}), *rehearse(self.searches)])
+
+    def runs_of_seeds(self, seeds: Sequence[int]) -> list[RunSpec]:
+        """Return the runs that the same cells have with these seeds."""
+        return _runs(self.experiment, seeds, _content(self.data_dir))
 
     def stacks_for(
         self, run_ids: Iterable[str], *, executor: str | None = None, workers: int = 1
@@ -167,7 +173,31 @@ def make_plan(
     folder = None if data_dir is None else Path(data_dir)
     refuse_impossible(experiment, folder)
     unmeasured = unserved(experiment, folder)
-    text_of = partial(canonical, written=Memo(written), data=Memo(partial(data_identity, folder)))
+    content = _content(folder)
+    runs = _runs(experiment, experiment.seeds, content)
+    searches = _searches(experiment, runs, content)
+    remarks = [*experiment.merged, *experiment.warnings, *unmeasured, *remarks]
+    return Plan(
+        experiment=experiment,
+        runs=tuple(runs),
+        columns=tuple(experiment.columns),
+        device=device,
+        executor=executor,
+        data_dir=folder,
+        remarks=(*remarks, *(search.note for search in searches[:1])),
+        searches=searches,
+        memory=memory,
+        executors=executors or {},
+    )
+
+
+def _content(data_dir: Path | None) -> _Content:
+    """Return the function that gives a cell's part of its run ids; equal sections are written once."""
+    return partial(canonical, written=Memo(written), data=Memo(partial(data_identity, data_dir)))
+
+
+def _runs(experiment: Experiment, seeds: Sequence[int], text_of: _Content) -> list[RunSpec]:
+    """Return a run for each cell and seed, in the order of the file."""
     content = Memo(text_of)
     runs = []
     for cell in experiment.cells:
@@ -184,22 +214,9 @@ def make_plan(
                 cell.decided,
                 _run_id(older, seed) if older else None,
             )
-            for seed in experiment.seeds
+            for seed in seeds
         ]
-    searches = _searches(experiment, runs, content)
-    remarks = [*experiment.merged, *experiment.warnings, *unmeasured, *remarks]
-    return Plan(
-        experiment=experiment,
-        runs=tuple(runs),
-        columns=tuple(experiment.columns),
-        device=device,
-        executor=executor,
-        data_dir=folder,
-        remarks=(*remarks, *(search.note for search in searches[:1])),
-        searches=searches,
-        memory=memory,
-        executors=executors or {},
-    )
+    return runs
 
 
 def _run_id(content: str, seed: int) -> str:

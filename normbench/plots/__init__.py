@@ -75,7 +75,7 @@ def draw(tables: Tables, figures: Sequence[str] | None = None, **wishes: Any) ->
     for kind, chart in compute(tables, figures, **wishes):
         from normbench.plots.page import draw_page
 
-        with _style():
+        with _style(f"{tables.config}"):
             figure = draw_page(kind, chart)
         yield chart.stem, figure
 
@@ -183,16 +183,22 @@ def _keys(tables: Tables, wish: Keys, role: str) -> tuple[str, ...] | None:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
-    """Set matplotlib's defaults and the house style; the caller's settings are restored."""
+def _style(text: str = "") -> Iterator[None]:
+    """Set matplotlib's defaults and the house style; the caller's settings are restored.
+
+    Args:
+        text: whose characters the fonts have to have.
+    """
     import matplotlib
 
+    from normbench.plots.fonts import families
     from normbench.plots.style import RC
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a title in another script
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(cast(Any, RC))
+        matplotlib.rcParams["font.family"] = families(text)
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from normbench.plots.fonts import note
 from normbench.plots.labels import balanced, parts, unbroken, width, wrap
 from normbench.plots.style import GREY, INK, clean
 
@@ -123,6 +124,10 @@ class Sheet:
             The figure, complete.
         """
         figure = self.figure
+        labels = [text for _, entries in legends for _, text in entries]
+        names_of_panels = [*self.heads.values(), *self.strips.values()]
+        lacking = note([title, caption, warnings, x_label, *y_labels, *labels, *names_of_panels])
+        warnings = "; ".join(filter(None, (warnings, lacking)))
         blocks = dict(zip(self.starts, y_labels, strict=True))
         line = self.font * 1.22 / 72
         heads = self._heads()

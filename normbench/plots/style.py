@@ -11,6 +11,7 @@ import numpy as np
 from normbench.analysis.variants import Levels
 from normbench.names import VARIANT
 from normbench.plots.chart import Axis, ColorScale
+from normbench.plots.fonts import FAMILY, drawable
 
 # The colors of Okabe and Ito, with a dark ochre for their yellow, which is too pale on white.
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK, OCHRE = (
@@ -38,7 +39,7 @@ DASHES: tuple[Any, ...] = (
 )
 
 RC: dict[str, Any] = {
-    "font.family": ["DejaVu Sans"],
+    "font.family": [FAMILY],
     "font.size": 9,
     "text.parse_math": False,  # a title with two dollar signs is text
     "axes.spines.top": False,
@@ -113,8 +114,8 @@ def styles_of(colors: Levels) -> list[Style]:
 
 
 def clean(text: object) -> str:
-    """Return text without characters that SVG cannot hold."""
-    return "".join(c if c.isprintable() else " " for c in str(text))
+    """Return text without characters that SVG cannot hold, and a square for those that no font has."""
+    return drawable("".join(c if c.isprintable() else " " for c in str(text)))
 
 
 def thousands(value: float, _: int | None = None) -> str:

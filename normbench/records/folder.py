@@ -15,7 +15,7 @@ from normbench.records.files import explained, remove
 from normbench.records.index import OpenFiles
 from normbench.records.lock import FolderLock
 from normbench.records.merge import merge
-from normbench.records.orphans import find_orphans, refuse, set_aside, write_config
+from normbench.records.orphans import find_orphans, of_other_seeds, refuse, set_aside, write_config
 from normbench.records.parts import (
     FOLDER,
     Part,
@@ -31,7 +31,7 @@ from normbench.records.summary import outcome_cell
 
 if TYPE_CHECKING:
     from normbench.planning.plan import Plan
-    from normbench.planning.runs import Stack
+    from normbench.planning.runs import RunSpec, Stack
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class ResultsFolder:
         self._plan: Plan | None = None
         self._writers: dict[str, StackWriter] = {}
         self._wanted: frozenset[str] = frozenset()
+        self._others: tuple[RunSpec, ...] = ()  # finished runs of seeds that the config does not name
 
     def open_for_run(self, plan: Plan, config_text: str, keep_old: bool = False) -> None:
         """Lock the folder, refuse orphans or keep them aside, write the config, and merge what is there.
@@ -80,9 +81,18 @@ class ResultsFolder:
         try:
             with Contents(self.root) as contents:
                 orphans = find_orphans(contents, plan)
+                self._others = of_other_seeds(contents, orphans, plan)
+                kept = {run.run_id for run in self._others}
+                orphans = [run_id for run_id in orphans if run_id not in kept]
                 if not keep_old:
                     refuse(contents, orphans, plan, config_text)
                 self._remove_leftovers()
+                if kept:
+                    seeds = ", ".join(map(str, sorted({run.seed for run in self._others})))
+                    self.warnings.append(
+                        f"{len(kept)} runs of other seeds ({seeds}) stay in {self.root}; figures and claims "
+                        "leave them out while the config does not name them"
+                    )
                 if orphans:
                     aside = set_aside(contents, orphans)
                     self.warnings.append(
@@ -208,7 +218,9 @@ class ResultsFolder:
             raise RecordsError(f"{self.root}: the stack {stack.stack_id} is already being written")
         there = stack_ids(self.root)
         if stack.stack_id in there:
-            self.warnings += merge(self.root, plan, {*self._in_use(), stack.stack_id}, self._wanted)
+            self.warnings += merge(
+                self.root, plan, {*self._in_use(), stack.stack_id}, self._wanted, self._others
+            )
         manifests = [read_manifest(self.root / FOLDER, stack_id) for stack_id in there]
         order = 1 + max((manifest.order for manifest in manifests if manifest), default=0)
         if dtype is None:
@@ -237,7 +249,7 @@ class ResultsFolder:
         """Merge what is measured so far into the merged files; parts that are being written stay."""
         for writer in self._writers.values():
             writer.flush()
-        self.warnings += merge(self.root, plan or self._opened(), self._in_use(), self._wanted)
+        self.warnings += merge(self.root, plan or self._opened(), self._in_use(), self._wanted, self._others)
 
     def _in_use(self) -> set[str]:
         return {stack_id for stack_id, writer in self._writers.items() if not writer.closed}

@@ -8,7 +8,7 @@ merge gives the same files.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from normbench.planning.runs import RunSpec
 
 
-def merge(root: Path, plan: Plan, in_use: Collection[str] = (), wanted: Collection[str] = ()) -> list[str]:
+def merge(
+    root: Path,
+    plan: Plan,
+    in_use: Collection[str] = (),
+    wanted: Collection[str] = (),
+    others: Sequence[RunSpec] = (),
+) -> list[str]:
     """Merge the files of a folder. The rows of one run are in memory at a time.
 
     Args:
@@ -33,6 +39,7 @@ def merge(root: Path, plan: Plan, in_use: Collection[str] = (), wanted: Collecti
             before the merge.
         in_use: stacks that are still being written; their parts stay.
         wanted: runs of a search for the edge that are listed although they have not begun.
+        others: runs with other seeds than the plan's, which stay behind its runs.
 
     Returns:
         Sentences about damage that was repaired.
@@ -43,7 +50,7 @@ def merge(root: Path, plan: Plan, in_use: Collection[str] = (), wanted: Collecti
     with Contents(root) as contents:
         new = {name: Replacement(root / f"{name}.csv") for name in (*ROWS, "runs")}
         try:
-            layers = _write_all(contents, plan, new, wanted)
+            layers = _write_all(contents, plan, new, wanted, others)
             if not layers and contents.tables["layers"].missing:
                 new.pop("layers").drop()
             for file in new.values():
@@ -60,13 +67,19 @@ def merge(root: Path, plan: Plan, in_use: Collection[str] = (), wanted: Collecti
     return contents.warnings
 
 
-def _write_all(contents: Contents, plan: Plan, new: dict[str, Replacement], wanted: Collection[str]) -> bool:
+def _write_all(
+    contents: Contents,
+    plan: Plan,
+    new: dict[str, Replacement],
+    wanted: Collection[str],
+    others: Sequence[RunSpec],
+) -> bool:
     """Write the new files; return whether any run has rows of layers."""
     for name, table in ROWS.items():
         new[name].write(line(table.names))
     new["runs"].write(line([safe_text(name) for name in runs_table(plan.columns).names]))
     layers = False
-    for run in plan.runs:
+    for run in (*plan.runs, *others):
         choice = contents.choose(run.run_id)
         if choice.status != "pending" or not run.refining or run.run_id in wanted:
             layers |= _merge_run(contents, run, choice, plan, new)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normbench.errors import RecordsError
-from normbench.names import RESULTS
+from normbench.names import ENDED, RESULTS
 from normbench.records.config_file import parse_config_text, read_config
 from normbench.records.contents import Contents, below_in
 from normbench.records.files import Replacement, explained, sync_folder, write_file
@@ -20,6 +21,7 @@ from normbench.records.summary import run_cells
 
 if TYPE_CHECKING:
     from normbench.planning.plan import Plan
+    from normbench.planning.runs import RunSpec
 
 OLD = "old"
 SHOWN = 8  # differences in a message
@@ -33,6 +35,26 @@ def find_orphans(contents: Contents, plan: Plan) -> list[str]:
     there = dict.fromkeys(contents.runs.run_ids())
     there.update(dict.fromkeys(run_id for part in contents.parts for run_id in sorted(part.members)))
     return [run for run in there if run not in known and contents.choose(run).status != "pending"]
+
+
+def of_other_seeds(contents: Contents, orphans: Iterable[str], plan: Plan) -> tuple[RunSpec, ...]:
+    """Return the orphans that ended and differ from runs of the plan in their seed alone.
+
+    They stay in the records, where a config that names their seeds again finds them.
+
+    Args:
+        contents: the folder.
+        orphans: the runs that are not in the plan.
+        plan: the runs of the config.
+    """
+    ended = {run_id for run_id in orphans if contents.choose(run_id).status in ENDED}
+    seeds = {int(cells["seed"]) for run_id in ended if (cells := contents.runs.cells(run_id))}
+    found = []
+    for run in plan.runs_of_seeds(sorted(seeds)) if seeds else ():
+        there = next((run_id for run_id in (run.run_id, run.older) if run_id in ended), None)
+        if there is not None:
+            found.append(replace(run, run_id=there))
+    return tuple(found)
 
 
 def refuse(contents: Contents, orphans: Iterable[str], plan: Plan, config_text: str) -> None:

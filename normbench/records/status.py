@@ -8,6 +8,7 @@ from pathlib import Path
 
 from normbench.errors import RecordsError
 from normbench.names import OUTCOMES, STATUSES
+from normbench.paths import broken_link, expanded
 from normbench.records.contents import Contents, is_results, retried
 from normbench.records.environment import workers_of
 from normbench.records.files import explained
@@ -61,9 +62,10 @@ def _status(root: Path) -> FolderStatus:
 
 def experiments_in(path: Path | str) -> list[Path]:
     """Return the results folders at a path: the folder itself, or those directly in it."""
-    root = Path(path)
+    root = expanded(path, "results", RecordsError)
     if not root.exists():
-        raise RecordsError(f"{root}: there is no such folder; `normbench run CONFIG` writes results/<name>")
+        what = broken_link(root.absolute()) or f"{root.absolute()}: there is no such folder"
+        raise RecordsError(f"{what}; `normbench run CONFIG` writes results/<name>")
     if not root.is_dir():
         raise RecordsError(f"{root}: is a file; name a results folder such as results/<name>")
     if is_results(root):

@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from normbench.cli.output import duration
-from normbench.cli.progress import BarReporter, LineReporter, reporter_for
+from normbench.cli.progress import BarReporter, LineReporter, reporter_for, times_text
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,52 @@ def test_steps_of_an_earlier_session_are_not_expected_again():
     assert bar.bar is not None
     assert bar.bar.tasks[0].total == 200
     bar.finish()
+
+
+@pytest.mark.parametrize(
+    ("spent", "left", "text"),
+    [(12, 40, "12 s, about 40 s left"), (12, None, "12 s"), (200, 0, "3 min 20 s")],
+)
+def test_time_spent_and_time_left_cannot_be_mistaken(spent, left, text):
+    assert times_text(spent, left) == text
+
+
+def test_the_bar_says_which_time_is_left():
+    stream = io.StringIO()
+    bar = BarReporter(stream)
+    bar.start(1000, 10)
+    assert bar.bar is not None
+    bar.bar.tasks[0].start_time -= 12
+    bar.bar.advance(bar.task, 250)
+    bar.bar.stop()
+    assert "12 s" in stream.getvalue()
+    assert "0:00:12" not in stream.getvalue()
+
+
+def checked(reporter, seconds):
+    """Check one net after another, each for so many seconds; return what the stream holds after each."""
+    now, texts = [0.0], []
+    reporter.check.clock = lambda: now[0]
+    for done in range(5):
+        reporter.checking(done, 4)
+        texts.append(reporter.stream.getvalue())
+        now[0] += seconds
+    return texts
+
+
+def test_a_log_gets_one_line_while_plug_ins_are_checked():
+    texts = checked(LineReporter(io.StringIO()), 1.0)
+    assert texts == ["", "", *["checking plug-ins against plain torch: 2 of 4 nets\n"] * 3]
+
+
+def test_a_terminal_shows_how_far_the_check_is_and_nothing_of_it_stays():
+    texts = checked(BarReporter(io.StringIO()), 1.0)
+    assert texts[:2] == ["", ""]
+    assert texts[2] == "\r\x1b[Kchecking plug-ins against plain torch: 2 of 4 nets"
+    assert texts[3].endswith("checking plug-ins against plain torch: 3 of 4 nets")
+    assert texts[4].endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("kind", [LineReporter, BarReporter])
+def test_a_quick_check_is_not_mentioned(kind):
+    assert checked(kind(io.StringIO()), 0.4)[-1] == ""

@@ -26,7 +26,9 @@ class Kind(str, Enum):
 
 
 def list_(
-    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="|".join(kind.value for kind in Kind))],
+    kind: Annotated[
+        Kind, typer.Argument(metavar="KIND", case_sensitive=False, help="|".join(kind.value for kind in Kind))
+    ],
     plugin: Plugins = None,
     as_json: Json = False,
 ) -> None:

@@ -66,9 +66,10 @@ def plan(
     Example:  normbench plan configs/bn_larger_lr_mnist.yaml --set model.depth=3
     """
     from normbench import api
+    from normbench.cli.progress import reporter_for
     from normbench.planning.estimate import estimate
 
-    answers = []
+    answers, reporter = [], reporter_for()
     for config in configs:
         found = api.plan(
             config,
@@ -77,6 +78,7 @@ def plan(
             device=device.value,
             executor=executor.value,
             plugins=plugin or (),
+            reporter=reporter,
         )
         costs = estimate(found)
         if as_json:

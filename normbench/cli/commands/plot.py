@@ -11,6 +11,7 @@ import typer
 from normbench.cli.options import Plugins, Results
 from normbench.cli.plugins import load_named
 from normbench.errors import NormbenchError
+from normbench.paths import expanded
 
 
 class Format(str, Enum):
@@ -38,7 +39,7 @@ def plot(
     ] = None,
     formats: Annotated[
         Optional[list[Format]],
-        typer.Option("--format", help="File format; repeatable. Default: png and svg."),
+        typer.Option("--format", case_sensitive=False, help="File format; repeatable. Default: png and svg."),
     ] = None,
     target: Annotated[
         Optional[float], typer.Option(help="Accuracy for steps_to_target, such as 0.9.")
@@ -69,6 +70,7 @@ def plot(
 
     load_named(plugin)
     folders = experiments_in(results)
+    out = expanded(out, "--out") if out is not None else None
     kinds = [one.value for one in formats] if formats else ["png", "svg"]
     failed: list[str] = []
     for folder in folders:

@@ -47,7 +47,8 @@ def run(
     launcher: Annotated[
         Launcher,
         typer.Option(
-            help="local: in this process; processes: one stack in each worker; auto follows a fixed rule."
+            case_sensitive=False,
+            help="local: in this process; processes: one stack in each worker; auto follows a fixed rule.",
         ),
     ] = Launcher.auto,
     workers: Annotated[

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import typer
+
 from normbench.cli.options import Json, Results
 from normbench.cli.output import duration, print_json, print_table, say
+from normbench.names import OUTCOMES, STATUSES
+
+COLUMNS = 80  # of the table where stdout is not a terminal: a file or a pager is read in a window
 
 
 def status(results: Results = Path("results"), as_json: Json = False) -> None:
@@ -37,13 +42,30 @@ def status(results: Results = Path("results"), as_json: Json = False) -> None:
             ]
         )
         return
-    statuses, outcomes = list(found[0][1].statuses), list(found[0][1].outcomes)
-    heads = ["experiment", "runs", *statuses, *(f"outcome\n{outcome}" for outcome in outcomes), "time left"]
-    rows = [
-        [one.name, one.total, *one.statuses.values(), *one.outcomes.values(), _time_left(one.seconds_left)]
-        for _, one in found
+    everything = [one for _, one in found]
+    statuses = [name for name in STATUSES if any(one.statuses[name] for one in everything)]
+    # of a run that diverged or crashed, the status has said it already
+    outcomes = [
+        name
+        for name in OUTCOMES
+        if name not in STATUSES and any(one.outcomes.get(name) for one in everything)
     ]
-    print_table(str(results), heads, rows, right=len(heads) - 1)
+    counts = [*(_short(name) for name in statuses), *outcomes]
+    rows = [
+        [
+            one.name,
+            one.total,
+            *(one.statuses[name] for name in statuses),
+            *(one.outcomes[name] for name in outcomes),
+        ]
+        for one in everything
+    ]
+    print_table(
+        str(results), ["experiment", "runs", *counts], rows, right=len(counts) + 1, most=COLUMNS, tight=True
+    )
+    for one in everything:
+        if one.seconds_left != 0:
+            typer.echo(f"{one.name}: {_time_left(one.seconds_left)}")
     for folder, one in found:
         if one.holder:
             say(f"{folder}: is being written by {one.holder}")
@@ -51,8 +73,11 @@ def status(results: Results = Path("results"), as_json: Json = False) -> None:
             say(warning)
 
 
-def _time_left(seconds: float | None) -> str | None:
-    """Return the time left as text; None where nothing is left."""
-    if seconds is None:
-        return "unknown"
-    return f"about {duration(seconds)}" if seconds else None
+def _short(name: str) -> str:
+    """Return a status as a head that leaves room for the others."""
+    return "inter-\nrupted" if name == "interrupted" else name
+
+
+def _time_left(seconds: float | None) -> str:
+    """Return the time left as text."""
+    return "the time left is not known yet" if seconds is None else f"about {duration(seconds)} left"
