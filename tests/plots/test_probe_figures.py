@@ -78,10 +78,17 @@ def test_every_run_diverged(tmp_path, name):
         ) or "12 diverged runs are left out of means" in texts(figure)
 
 
+@pytest.fixture(scope="module")
+def two_depths(tmp_path_factory):
+    """Write the largest folder of this file once for all figures."""
+    axes = {"model.depth": [3, 24], "optimizer.lr": [0.01, 0.03, 0.1]}
+    folder = variants(tmp_path_factory.mktemp("depths") / "l", **axes)
+    return load_tables(write_layers(folder, steps=9, log=True))
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_two_depths_and_steps_on_a_logarithmic_axis(tmp_path, name):
-    folder = variants(tmp_path / "l", **{"model.depth": [3, 24], "optimizer.lr": [0.01, 0.03, 0.1]})
-    for figure in pages(load_tables(write_layers(folder, steps=9, log=True)), name).values():
+def test_two_depths_and_steps_on_a_logarithmic_axis(two_depths, name):
+    for figure in pages(two_depths, name).values():
         assert_readable(figure)
 
 
