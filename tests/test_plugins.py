@@ -233,7 +233,17 @@ def test_parameters_that_a_layer_draws_itself_come_from_the_seed(tmp_path):
 def test_workers_and_the_command_line_load_it_too(tmp_path):
     norm, path = written(tmp_path, NORM), tmp_path / "c.yaml"
     path.write_text(config(sweep={"model.norm": ["none", "clip"]}))
-    command = [sys.executable, "-m", "normbench", "run", str(path), "--plugin", str(norm), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "normbench",
+        "run",
+        str(path),
+        "--plugin",
+        str(norm),
+        "--json",
+        "--no-figures",
+    ]
     command += ["--launcher", "processes", "--workers", "1", "--results", str(tmp_path), "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -361,3 +361,10 @@ def test_the_readmes_config_plans_and_its_commands_exist(tmp_path, monkeypatch):
     for verb, rest in re.findall(r"^normbench (\w+)(.*)$", shell, re.MULTILINE):
         known = good(verb, "--help").stdout
         assert all(option in known for option in re.findall(r"--[a-z-]+", rest)), rest
+
+
+def test_figures_can_be_left_out_and_drawn_later(tmp_path):
+    good("run", config_file(tmp_path), "--results", tmp_path, "--no-figures")
+    assert not list((tmp_path / "tiny").rglob("*.png"))
+    good("plot", tmp_path / "tiny", "--figure", "rate")
+    assert (tmp_path / "tiny" / "plots" / "rate.png").exists()

@@ -129,7 +129,7 @@ def test_a_probe_is_measured(launcher, tmp_path):
     text = BUILT_IN + "probes: [mine]\n"
     command_line = ["run", sweep(tmp_path, text), "--results", tmp_path, "--device", "cpu", "--plugin", path]
     done = subprocess.run(
-        [sys.executable, "-m", "normbench", *map(str, command_line), "--launcher", launcher],
+        [sys.executable, "-m", "normbench", *map(str, command_line), "--launcher", launcher, "--no-figures"],
         capture_output=True,
         text=True,
         timeout=300,

@@ -76,6 +76,9 @@ def run(
             "--fail-fast", help="End at the first run that crashes; keep everything measured so far."
         ),
     ] = False,
+    no_figures: Annotated[
+        bool, typer.Option("--no-figures", help="Draw nothing; `normbench plot` draws the figures later.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train the runs of each config that have no result yet, draw the figures, print a table of the variants.
@@ -147,7 +150,7 @@ def run(
             )
             answers.append(_answer(finished, []))
             break
-        answers.append(_show(finished, as_json))
+        answers.append(_show(finished, as_json, figures_wanted=not no_figures))
     if as_json:
         print_json(answers)
     if code:
@@ -178,8 +181,8 @@ def _say_trained(finished: Finished) -> None:
     say(f"{finished.folder}: " + "; ".join(parts))
 
 
-def _show(finished: Finished, as_json: bool) -> dict[str, Any]:
-    """Draw the figures and print the table; return both for JSON."""
+def _show(finished: Finished, as_json: bool, figures_wanted: bool) -> dict[str, Any]:
+    """Draw the figures if they are wanted, and print the table; return both for JSON."""
     from normbench.analysis.summary import lost_at_once, summary_rows, summary_table
     from normbench.analysis.tables import load_tables
     from normbench.plots import plot_results
@@ -192,7 +195,7 @@ def _show(finished: Finished, as_json: bool) -> dict[str, Any]:
     if not as_json:
         print_rich(summary_table(tables, width()))
     try:
-        figures = plot_results(finished.folder)
+        figures = plot_results(finished.folder) if figures_wanted else []
     except NormbenchError as error:  # the training is done and kept even if its figures fail
         say(f"figures: {error}")
         figures = []
