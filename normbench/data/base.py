@@ -36,13 +36,18 @@ class RawData:
         train: images and labels to train on.
         test: images and labels to test on.
         class_names: a name for each class.
-        top: the value that stands for 1.0. None: 255, for images of bytes; floats must say it.
+        top: the value that stands for 1.0. None: 255, for whole numbers from 0 to 255; others must say it.
     """
 
     train: RawPart
     test: RawPart
     class_names: tuple[str, ...]
     top: float | None = None
+
+    @property
+    def one(self) -> float:
+        """Return the value that stands for 1.0, the default included."""
+        return 255 if self.top is None else self.top
 
 
 @dataclass(frozen=True)
@@ -178,17 +183,34 @@ class DataOptions(Named):
 def as_part(x: Tensor, y: Tensor) -> RawPart:
     """Return images and labels in the types of `RawPart`, without changing a value.
 
+    What is no image or no label stays as it is, and loading the data set refuses it with a sentence.
+
     Args:
-        x: (N, H, W) or (N, C, H, W). Whole numbers that fit into a byte become uint8; others, such as images
-            of 16 bits, become float32. Floats stay floats.
+        x: (N, H, W) or (N, C, H, W). Whole numbers that fit into a byte become uint8. Others, such as images
+            of 16 bits, become float32, or float64 if float32 would round them. Floats stay floats.
         y: labels (N,), of any integer type.
     """
+    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        return RawPart(x, y)
     if x.ndim == 3:
         x = x.unsqueeze(1)
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()
-    elif not x.is_floating_point() and x.dtype != torch.uint8:
-        bytes_ = not x.numel() or (int(x.min()) >= 0 and int(x.max()) <= 255)
-        x = x.to(torch.uint8 if bytes_ else torch.float32)
-    whole = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
-    return RawPart(x.contiguous(), y.to(torch.int64) if whole else y)
+    elif _is_whole(x) or x.dtype == torch.bool:
+        x = _smallest(x)
+    return RawPart(x.contiguous(), y.to(torch.int64) if _is_whole(y) else y)
+
+
+def _is_whole(x: Tensor) -> bool:
+    return not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
+
+
+def _smallest(x: Tensor) -> Tensor:
+    """Return whole numbers as uint8, float32 or float64: the first that holds all of them exactly."""
+    if x.dtype == torch.uint8 or not x.numel():
+        return x.to(torch.uint8)
+    wide = x.double()  # torch has no minimum of uint16
+    low, high = float(wide.min()), float(wide.max())
+    if low >= 0 and high <= 255:
+        return x.to(torch.uint8)
+    return wide.float() if max(-low, high) <= 2**24 else wide

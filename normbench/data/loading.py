@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from normbench.data.base import DataOptions, Dataset, Folder, Progress
-from normbench.data.checks import raw_data, surveyed
+from normbench.data.checks import asked, raw_data, surveyed
 from normbench.data.prepare import part_sizes, prepare
 from normbench.data.root import data_root
 from normbench.errors import DataError
@@ -37,7 +37,7 @@ class DatasetInfo:
 
 def available(options: DataOptions, data_dir: Folder = None) -> bool:
     """Return whether the files exist, so that `load` needs no network."""
-    return options.available(options.folder(data_dir))
+    return bool(asked(options, "available", options.folder(data_dir)))
 
 
 def dataset_info(options: DataOptions, data_dir: Folder = None) -> DatasetInfo:
@@ -51,8 +51,8 @@ def dataset_info(options: DataOptions, data_dir: Folder = None) -> DatasetInfo:
         sizes.train,
         sizes.val,
         sizes.test,
-        options.available(root),
-        options.location(root),
+        asked(options, "available", root),
+        asked(options, "location", root),
     )
 
 
@@ -79,8 +79,8 @@ def load(
     """
     root = options.folder(data_dir)
     with _lock:
-        if not options.available(root):
-            options.download(root)
+        if not asked(options, "available", root):
+            asked(options, "download", root)
         survey = surveyed(options, root)
         part_sizes(options, survey.info)  # check the sizes first: reading takes long
         key = (
@@ -128,7 +128,7 @@ def describe(cls: type[DataOptions], data_dir: Folder = None) -> Description:
     root = options.folder(data_dir)
     if options.embedded:
         return Description(cls.key(), cls.summary(), True, "embedded", cls.layout, 0)
-    there, where = options.available(root), options.location(root)
+    there, where = asked(options, "available", root), asked(options, "location", root)
     size = sum(path.stat().st_size for path in where.rglob("*") if path.is_file()) if there else 0
     return Description(cls.key(), cls.summary(), there, str(where), cls.layout, size)
 
@@ -137,11 +137,11 @@ def fetch_set(cls: type[DataOptions], data_dir: Folder = None) -> Path:
     """Download the files if they are missing, and return their folder."""
     options = cls.model_validate({"name": cls.key()})
     root = options.folder(data_dir)
-    if not options.available(root):
-        options.download(root)
-        if not options.available(root):
+    if not asked(options, "available", root):
+        asked(options, "download", root)
+        if not asked(options, "available", root):
             raise DataError(
                 f"data: '{options.name}' was downloaded to {root}, but its files are not where they are "
                 f"expected: {cls.layout}"
             )
-    return options.location(root)
+    return Path(asked(options, "location", root))

@@ -2,8 +2,9 @@
 
     z = (x - mean) / max(std, floor)
 
-with x in [0, 1] for images; floats of any range are divided by the value that stands for 1. The mean and
-the (population) standard deviation, in float64, are those of the training images in use. With `zca`,
+with x divided by the value that stands for 1, so that it is in [0, 1] for images. The mean and the
+(population) standard deviation, in float64, are those of the training images in use. The floor is that of
+bytes; floats have none. With `zca`,
 z = (S + eps I)^(-1/2) (x - mean), with the covariance S of all features of an image (LeCun et al. 1998).
 """
 
@@ -23,8 +24,6 @@ from normbench.errors import DataError
 # A pixel or channel with a standard deviation below 1 % of the range counts as constant. Dividing by less
 # would turn one unusual pixel of a test image into an input of hundreds of standard deviations.
 STD_FLOOR = 0.01
-# Floats have no range: a feature counts as constant below this share of the largest standard deviation.
-FLOAT_STD_FLOOR = 1e-6
 # Images converted at a time. They fit into the processor's cache, and their sums of squares are exact in
 # float32 (256 x 255^2 < 2^24).
 CHUNK = 256
@@ -115,18 +114,27 @@ def statistics(x: Tensor, standardize: str, top: float) -> tuple[Tensor, Tensor]
 
 
 def _float_statistics(x: Tensor, standardize: str, top: float) -> tuple[Tensor, Tensor]:
-    """Return mean and divisor of floats, in two passes: their mean may be far larger than their spread."""
-    dims = (0, 2, 3) if standardize == "channel" else (0,)
+    """Return mean and divisor of floats. What is constant up to rounding is divided by `top` only.
+
+    Floats have no range that a floor could be a share of, and features may have different units. The mean is
+    that of the differences from one value: it is exact for a constant, and far from zero.
+    """
+    per_channel = standardize == "channel"
+    dims = (0, 2, 3) if per_channel else (0,)
+    origin = (x[:1, :, :1, :1] if per_channel else x[:1]).double()
+    count = len(x) * (x.shape[2] * x.shape[3] if per_channel else 1)
 
     def mean_of(change: Callable[[Tensor], Tensor]) -> Tensor:
-        total = sum(change(chunk.double()).sum(dims, keepdim=True) for chunk in x.split(CHUNK))
-        assert isinstance(total, Tensor)
-        return total.squeeze(0) * (total.numel() / x.numel())
+        total = torch.zeros_like(origin)
+        for chunk in x.split(CHUNK):
+            total += change(chunk.double()).sum(dims, keepdim=True)
+        return total / count
 
-    mean = mean_of(lambda values: values)
+    mean = origin + mean_of(lambda values: values - origin)
     std = mean_of(lambda values: (values - mean).square()).sqrt()
-    floor = max(float(std.max()) * FLOAT_STD_FLOOR, torch.finfo(torch.float64).tiny)
-    return mean / top, (std / top).clamp(min=floor / top)
+    largest = torch.stack([chunk.abs().amax(dims, keepdim=True) for chunk in x.split(CHUNK)]).amax(0)
+    constant = std <= torch.finfo(x.dtype).eps * largest.double()
+    return (mean / top).squeeze(0), (std / top).where(~constant, 1.0).squeeze(0)
 
 
 Scaling = Callable[[Tensor], Tensor]  # images as stored (n, C, H, W) -> inputs float64 (n, C, H, W)
@@ -155,6 +163,11 @@ def zca(x: Tensor, top: float, eps: float) -> tuple[Tensor, Tensor]:
         rows = (chunk.double() / top).flatten(1) - mean
         covariance.addmm_(rows.T, rows, alpha=1 / len(x))
     values, vectors = torch.linalg.eigh(covariance)
+    if x.is_floating_point() and float(values.max()) < eps:
+        raise DataError(
+            f"data.zca_eps: {eps:g} is above all variances of the inputs divided by `top`, at most "
+            f"{float(values.max()):.2g}, so that the inputs would stay near 0; choose a smaller one"
+        )
     return mean, (vectors * (values.clamp_min(0) + eps).rsqrt()) @ vectors.T
 
 
@@ -197,7 +210,7 @@ def prepare(
         device: device of the tensors.
 
     Raises:
-        DataError: the options ask for too many images.
+        DataError: the options ask for too many images, or leave nothing of the inputs.
     """
     channels, height, width = raw.train.x.shape[1:]
     info = RawInfo((channels, height, width), len(raw.class_names), len(raw.train.y), len(raw.test.y))
@@ -212,13 +225,17 @@ def prepare(
     )
     test_index = stratified(raw.test.y, sizes.test, seeding.generator(options.split_seed, "split", "test"))
 
-    stored = 255 if raw.top is None else raw.top
-    top = 1 if options.binarize else stored
+    top = 1 if options.binarize else raw.one
     parts = [
-        _pick(raw.train, rest_index[chosen], options.binarize, stored),
-        _pick(raw.train, val_index, options.binarize, stored),
-        _pick(raw.test, test_index, options.binarize, stored),
+        _pick(raw.train, rest_index[chosen], options.binarize, raw.one),
+        _pick(raw.train, val_index, options.binarize, raw.one),
+        _pick(raw.test, test_index, options.binarize, raw.one),
     ]
+    if options.binarize and len(parts[0].x.unique()) < 2:
+        raise DataError(
+            f"data.binarize: {'all' if parts[0].x.any() else 'none'} of the training inputs of "
+            f"'{options.name}' are above {raw.one / 2:g}, half of `top`; set it to false"
+        )
     parts[0] = RawPart(parts[0].x, noisy_labels(parts[0].y, info.classes, options))
     scale = scaling(parts[0].x, options, top)
     train, val, test = (Split(_scaled(part.x, scale, dtype).to(device), part.y.to(device)) for part in parts)

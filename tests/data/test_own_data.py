@@ -1,80 +1,24 @@
-"""Data sets of users: the numbers that training gets, held against numpy, and sentences for what is wrong."""
+"""Data sets of users: the numbers that training gets, held against numpy."""
 
 from __future__ import annotations
-
-from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 import torch
+from helpers.own_data import CLASSES, SHAPE, numbers, options, raw
 
-from normbench.data import (
-    DATASETS,
-    DataOptions,
-    RawData,
-    RawInfo,
-    RawPart,
-    Survey,
-    as_part,
-    dataset_info,
-    load,
-)
+from normbench.data import RawData, RawInfo, Survey, dataset_info, load
 from normbench.data.loading import clear
 from normbench.errors import DataError
-from normbench.registry import restored
 
-CLASSES = ("a", "b", "c", "d")
-SHAPE = (1, 4, 5)
+pytestmark = pytest.mark.usefixtures("own_sets")
 
 
-def numbers(count, seed, low=0.0, high=1.0):
-    rng = np.random.default_rng(seed)
-    y = np.arange(count) % 4
-    return rng.uniform(low, high, (count, *SHAPE)), y
-
-
-def raw(change=lambda x, y: (x, y), low=0.0, high=1.0, **more):
-    """Return data whose parts went through `change`, made of floats from `low` to `high`."""
-    parts = []
-    for count, seed in ((80, 0), (20, 1)):
-        x, y = change(*map(torch.from_numpy, numbers(count, seed, low, high)))
-        parts.append(as_part(x, y))
-    return RawData(*parts, CLASSES, **{"top": 1, **more})
-
-
-@pytest.fixture(autouse=True)
-def _own_sets():
-    with restored(DATASETS.entries):
-        yield
-    clear()
-
-
-def options(read, survey=None, **values):
-    """Register a data set that returns this, and return its options."""
-    found = survey or Survey(RawInfo(SHAPE, 4, 80, 20))
-
-    class Own(DataOptions):
-        """A data set of a test."""
-
-        embedded: ClassVar[bool] = True
-        name: Literal["own"] = "own"
-
-        def survey(self, root):
-            return found() if callable(found) else found
-
-        def read(self, root, survey, cache, progress=None):
-            return read()
-
-    DATASETS.entries.pop("own", None)
-    DATASETS.add(Own)
-    return Own.model_validate({"name": "own", "batch_size": 20, **values})
-
-
-def standardized(train, other, axes, top=1.0, floor=1e-6):
-    """Return the same by numpy: floats whose floor is a share of the largest standard deviation."""
+def standardized(train, other, axes, top=1.0):
+    """Return the same by numpy: floats have no floor."""
     train, other = train / top, other / top
     mean, std = train.mean(axes, keepdims=True), train.std(axes, keepdims=True)
-    return [(part - mean) / np.maximum(std, floor * std.max()) for part in (train, other)]
+    return [(part - mean) / std for part in (train, other)]
 
 
 def loaded(read, **values):
@@ -82,15 +26,26 @@ def loaded(read, **values):
     return dataset.train.x.numpy(), dataset.test.x.numpy()
 
 
+def sixteen_bits(x):
+    return torch.from_numpy(x.numpy().astype(np.uint16))
+
+
 GOOD = {  # low, high, what is done to the floats, top
     "features": (-3.0, 5.0, lambda x: x, 1),
     "tiny features": (-3e-5, 5e-5, lambda x: x, 1),
+    "features of float32": (-3.0, 5.0, lambda x: x.float(), 1),
     "far from zero": (1e4, 1e4 + 1, lambda x: x, 1),
     "float32 images": (0.0, 1.0, lambda x: x.float(), 1),
+    "one channel (N, H, W)": (0.0, 1.0, lambda x: x[:, 0], 1),
+    "another order in memory": (0.0, 1.0, lambda x: x.transpose(2, 3).contiguous().transpose(2, 3), 1),
     "floats up to 255": (0.0, 255.0, lambda x: x, 255),
+    "whole floats up to 255": (0.0, 255.0, lambda x: x.round(), None),
     "16 bits": (0.0, 65535.0, lambda x: x.to(torch.int32), 65535),
+    "uint16": (0.0, 65535.0, sixteen_bits, 65535),
+    "whole numbers that float32 would round": (0.0, 2.0**40, lambda x: x.to(torch.int64), 1),
     "float16": (0.0, 1.0, lambda x: x.half(), 1),
 }
+TOLERANCE = {"far from zero": 1e-11}  # 1e4 times the rounding of float64
 
 
 @pytest.mark.parametrize("standardize", ["channel", "feature", "none"])
@@ -99,17 +54,43 @@ def test_floats_are_what_numpy_makes_of_them(kind, standardize):
     low, high, change, top = GOOD[kind]
     got = loaded(lambda: raw(lambda x, y: (change(x), y), low, high, top=top), standardize=standardize)
     stored = [
-        change(torch.from_numpy(numbers(count, seed, low, high)[0])).double().numpy()
+        change(torch.from_numpy(numbers(count, seed, low, high)[0])).double().numpy().reshape(count, *SHAPE)
         for count, seed in ((80, 0), (20, 1))
     ]
     axes = {"channel": (0, 2, 3), "feature": (0,)}
+    one = top or 255
     expected = (
-        standardized(*stored, axes[standardize], top)
+        standardized(*(part - low for part in stored), axes[standardize], one)  # without rounding far from 0
         if standardize in axes
-        else [part / top for part in stored]
+        else [part / one for part in stored]
     )
-    for one, other in zip(got, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+    for mine, other in zip(got, expected, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-12, atol=TOLERANCE.get(kind, 1e-12))
+
+
+def test_features_of_all_units_have_a_standard_deviation_of_one_and_constants_become_zero():
+    """No feature is flattened because another one is larger, and no constant is blown up by rounding."""
+    constants = torch.tensor([0.0, 0.1, 1e10, -1e-20, 1 / 3], dtype=torch.float64)
+
+    def change(x, y):
+        x[:, 0, 1] *= 1e-9
+        x[:, 0, 2] *= 1e9
+        x[:, 0, 3] = constants
+        return x, y
+
+    got = loaded(lambda: raw(change), standardize="feature")
+    np.testing.assert_allclose(got[0][:, 0, :3].std(0), 1, rtol=1e-12)
+    np.testing.assert_array_equal(got[0][:, 0, 3], 0)
+    np.testing.assert_array_equal(got[1][:, 0, 3], 0)
+
+
+def test_a_constant_of_the_training_part_is_only_centered():
+    def change(x, y):
+        x[:, 0, 0, 0] = 0.1 if len(x) == 80 else 0.4
+        return x, y
+
+    got = loaded(lambda: raw(change, top=2), standardize="feature")
+    np.testing.assert_allclose(got[1][:, 0, 0, 0], 0.15, rtol=1e-12)
 
 
 def test_bytes_keep_their_rule():
@@ -145,88 +126,60 @@ def test_binarize_cuts_floats_in_the_middle():
     np.testing.assert_array_equal(got[0], (numbers(80, 0, 0, 10)[0] > 5).astype(float))
 
 
-def test_labels_may_have_any_integer_type():
-    dataset = load(options(lambda: raw(lambda x, y: (x, y.to(torch.int8)))))
+def test_zca_of_floats_is_what_numpy_makes_of_it():
+    got = loaded(lambda: raw(low=-3, high=5, top=2), standardize="zca", zca_eps=0.01)
+    train, test = ((numbers(n, s, -3, 5)[0] / 2).reshape(n, -1) for n, s in ((80, 0), (20, 1)))
+    values, vectors = np.linalg.eigh(np.cov(train, rowvar=False, bias=True))
+    expected = (test - train.mean(0)) @ (vectors / np.sqrt(values + 0.01)) @ vectors.T
+    np.testing.assert_allclose(got[1].reshape(20, -1), expected, atol=1e-12)
+
+
+def test_unequal_scales_and_label_noise_are_those_of_bytes():
+    """Factors and labels come from seeds, not from the type of the inputs."""
+
+    def as_bytes():
+        return raw(lambda x, y: ((x * 255).to(torch.uint8), y), top=None)
+
+    def as_floats():
+        return raw(lambda x, y: ((x * 255).floor(), y), top=255)
+
+    values = {"standardize": "none", "unequal_scales": 2.0, "label_noise": 0.3}
+    plain, first = load(options(as_floats), dtype=torch.float64), None
+    for read in (as_bytes, as_floats):
+        clear()
+        dataset = load(options(read, **values), dtype=torch.float64)
+        first = first or dataset
+        assert torch.equal(dataset.train.x, first.train.x)
+        assert torch.equal(dataset.train.y, first.train.y)
+        assert int((dataset.train.y != plain.train.y).sum()) == 24
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"standardize": "zca"}, r"data.zca_eps: 0.001 is above all variances .* at most .*e-09"),
+        ({"binarize": True}, "data.binarize: none of the training inputs of 'own' are above 0.5"),
+    ],
+)
+def test_options_that_would_leave_nothing_of_floats_are_refused(values, sentence):
+    with pytest.raises(DataError, match=sentence):
+        load(options(lambda: raw(low=-3e-5, high=5e-5), **values))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int32, torch.uint16])
+def test_labels_may_have_any_integer_type(dtype):
+    dataset = load(options(lambda: raw(lambda x, y: (x, y.to(dtype)))))
     assert dataset.train.y.dtype == torch.int64
     assert dataset.train.y.tolist() == [index % 4 for index in range(80)]
 
 
-def with_value(value):
-    def change(x, y):
-        x[3, 0, 1, 1] = value
-        return x, y
-
-    return change
+@pytest.mark.parametrize("names", [list(CLASSES), np.array(CLASSES), (0, 1, 2, 3)])
+def test_class_names_may_be_any_sequence(names):
+    dataset = load(options(lambda: RawData(raw().train, raw().test, names, top=1)))
+    assert dataset.class_names == tuple(map(str, names))
 
 
-FAULTY = {
-    "column": (lambda: raw(lambda x, y: (x, y[:, None])), r"own', train: y has the shape \(80, 1\)"),
-    "labels from 1": (lambda: raw(lambda x, y: (x, y + 1)), "run from 1 to 4; expected 0 to 3; subtract 1"),
-    "labels from -1": (lambda: raw(lambda x, y: (x, y - 1)), "run from -1 to 2"),
-    "float labels": (lambda: raw(lambda x, y: (x, y.double())), "the labels are float64"),
-    "too few labels": (lambda: raw(lambda x, y: (x, y[:-1])), "80 images and 79 labels"),
-    "no top": (lambda: raw(top=None), r"x is float64, from .* to 1; say which value.*top=1"),
-    "top of zero": (lambda: raw(top=0), "`top` is 0"),
-    "nan": (lambda: raw(with_value(float("nan"))), "NaN or infinite"),
-    "infinite": (lambda: raw(with_value(float("inf"))), "NaN or infinite"),
-    "above top": (lambda: raw(lambda x, y: ((x * 200).to(torch.uint8), y), top=16), "above `top`, 16"),
-    "other shape": (
-        lambda: raw(lambda x, y: (x[..., :3], y)),
-        r"`survey` says the shape \(1, 4, 5\).*\(1, 4, 3\)",
-    ),
-    "vectors": (lambda: raw(lambda x, y: (x.flatten(1), y)), r"expected \(N, C, H, W\), for vectors"),
-    "other size": (
-        lambda: raw(lambda x, y: (x[1:], y[1:])),
-        "`survey` says 80 images, and `read` returns 79",
-    ),
-    "none": (lambda: None, "`read` returns None; it must return RawData"),
-    "a tuple": (lambda: (1, 2), "`read` returns a tuple"),
-    "numpy": (
-        lambda: RawData(RawPart(*numbers(80, 0)), RawPart(*numbers(20, 1)), CLASSES, top=1),
-        "x is a numpy.ndarray; expected a tensor",
-    ),
-    "long integers": (
-        lambda: RawData(
-            *[RawPart(torch.zeros(n, *SHAPE).long(), torch.zeros(n).long()) for n in (80, 20)], CLASSES
-        ),
-        "x is int64; expected uint8 or floats",
-    ),
-    "class names": (
-        lambda: RawData(raw().train, raw().test, ("a", "b"), top=1),
-        "`survey` says 4 classes, and `read` returns 2 class names",
-    ),
-    "raises": (lambda: 1 / 0, r"test_own_data.py:\d+: ZeroDivisionError: division by zero \(in `read`\)"),
-}
-
-
-@pytest.mark.parametrize("kind", FAULTY)
-def test_faulty_data_are_refused_with_a_sentence(kind):
-    read, sentence = FAULTY[kind]
-    with pytest.raises(DataError, match=sentence) as caught:
-        load(options(read))
-    assert "data 'own'" in str(caught.value)
-
-
-def fails():
-    raise KeyError("folder")
-
-
-@pytest.mark.parametrize(
-    ("survey", "sentence"),
-    [
-        (lambda: None, "`survey` returns a NoneType"),
-        (lambda: Survey(RawInfo((20,), 4, 80, 20)), r"the shape \(20,\); it must be \(C, H, W\)"),
-        (fails, r"test_own_data.py:\d+: KeyError: 'folder' \(in `survey`\)"),
-    ],
-)
-def test_faulty_surveys_are_refused_with_a_sentence(survey, sentence):
-    with pytest.raises(DataError, match=sentence):
-        dataset_info(options(raw, survey))
-
-
-@pytest.mark.parametrize("method", ["survey", "read"])
-def test_a_missing_method_is_named(method):
-    own = options(raw)
-    delattr(type(own), method)
-    with pytest.raises(DataError, match=f"has no method `{method}`; write one"):
-        load(own)
+def test_a_survey_may_count_in_numbers_of_numpy():
+    info = RawInfo([1, np.int64(4), 5], np.int64(4), np.int32(80), 20)
+    found = dataset_info(options(raw, Survey(info)))
+    assert (found.input_shape, found.classes, found.train) == (SHAPE, 4, 80)
