@@ -132,12 +132,6 @@ def _faults(raw: RawData, info: RawInfo) -> Iterator[str]:
             f": x of train is {_dtype(train)} and x of test is {_dtype(test)}; expected bytes in both or "
             "floats in both, scaled alike"
         )
-    if bool((train == train.flatten()[0]).all()):
-        lost = "; floats in [0, 1] become 0 as bytes: keep them as floats, with top=1"
-        yield (
-            f", train: all values of x are {float(train.flatten()[0]):g}, so that there is nothing to learn "
-            f"from{'' if train.is_floating_point() else lost}"
-        )
 
 
 def _faults_of_part(part: object, info: RawInfo, count: int) -> Iterator[str]:
@@ -178,11 +172,13 @@ def _faults_of_part(part: object, info: RawInfo, count: int) -> Iterator[str]:
 
 def _faults_of_values(x: Tensor, raw: RawData) -> Iterator[str]:
     """Yield what is wrong with the values of a part, and with `top` as their scale."""
-    finite = torch.isfinite(x)
-    if not bool(finite.all()):
+    if x.is_floating_point() and not bool((finite := torch.isfinite(x)).all()):
         count, first = int((~finite).sum()), tuple((~finite).nonzero()[0].tolist())
         yield f"x has {count} values that are NaN or infinite, the first at {first}"
     low, high = float(x.min()), float(x.max())
+    if low == high and x is raw.train.x:
+        lost = "" if x.is_floating_point() else "; if they were floats in [0, 1], keep them so, with top=1"
+        yield f"all values of x are {low:g}, so that there is nothing to learn from{lost}"
     if not x.is_floating_point() and raw.top is not None and high > raw.top:
         yield f"x has values up to {high:g}, above `top`, {raw.top:g}; features are floats: x.float()"
     bytes_ = low >= 0 and high <= 255 and (not x.is_floating_point() or bool((x == x.floor()).all()))

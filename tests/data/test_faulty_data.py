@@ -85,8 +85,8 @@ FAULTY = {
     "too large": (lambda: raw(lambda x, y: (x * 1e200, y)), r"x has values up to 1e\+200 times `top`"),
     "constant": (lambda: raw(lambda x, y: (x * 0 + 0.1, y)), "train: all values of x are 0.1, .*nothing to"),
     "floats cut to bytes": (
-        lambda: raw(lambda x, y: (x.to(torch.uint8), y)),
-        "train: all values of x are 0, .* keep them as floats, with top=1",
+        lambda: raw(lambda x, y: (x.to(torch.uint8), y), top=None),
+        "train: all values of x are 0, .* keep them so, with top=1",
     ),
     "bytes and floats": (
         lambda: raw(only_in(20, lambda x, y: ((x * 255).to(torch.uint8), y)), high=200, top=255),
