@@ -13,7 +13,8 @@ from normbench.engine.checkpoint import UnfitError, load_state, seal
 from normbench.engine.state import StackState
 from normbench.planning.runs import Stack
 from normbench.records import ResultsFolder, StackWriter
-from normbench.records.files import explained, remove, write_file
+from normbench.records.files import TEMPORARY, own_folder, refuse_link, remove, write_file
+from normbench.records.parts import STACK_ID
 
 FOLDER = "checkpoints"
 EVERY = 60.0  # seconds between checkpoints, unless the user gives another time
@@ -57,8 +58,7 @@ class Checkpoints:
     def save(self, stack: Stack, state: bytes, writer: StackWriter) -> None:
         """Put the rows of a stack on disk, then its state (`engine.checkpoint.dump_state`)."""
         lengths = writer.length()
-        with explained(self.root, "written"):
-            self.root.mkdir(exist_ok=True)
+        own_folder(self.root)
         write_file(self._path(stack.stack_id), seal(state, lengths))
 
     def load(self, stack: Stack, device: str, *, onto: str | None = None) -> tuple[StackState | None, str]:
@@ -90,15 +90,19 @@ class Checkpoints:
 
     def remove(self, stack_id: str) -> None:
         """Remove a stack's checkpoint, and the folder together with the last one."""
+        refuse_link(self.root)
         remove(self._path(stack_id))
         with contextlib.suppress(OSError):
             self.root.rmdir()
 
     def keep_only(self, stack_ids: Collection[str]) -> None:
-        """Remove the checkpoints of other stacks, and files that were not completed."""
+        """Remove the checkpoints of other stacks, and files that were not completed; no other files."""
+        refuse_link(self.root)
         if self.root.is_dir():
             for path in list(self.root.iterdir()):
-                if path.suffix != ".pt" or path.stem not in stack_ids:
+                name = path.name.removesuffix(TEMPORARY)
+                is_ours = name.endswith(".pt") and STACK_ID.fullmatch(name.removesuffix(".pt"))
+                if is_ours and (name != path.name or path.stem not in stack_ids):
                     remove(path)
             with contextlib.suppress(OSError):
                 self.root.rmdir()

@@ -6,15 +6,16 @@ registry is `plots.figures.FIGURES`. matplotlib is imported when something is dr
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, cast
 
 from normbench.errors import NormbenchError, did_you_mean, one_of
 from normbench.names import FORMATS
+from normbench.records.files import own_folder, write_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,6 +63,8 @@ def plot_results(
     target_folder = Path(out) if out is not None else tables.folder / "plots"
     written: list[Path] = []
     for stem, figure in draw(tables, figures, **wishes):
+        if out is None:
+            own_folder(target_folder)
         target_folder.mkdir(parents=True, exist_ok=True)
         written += [_save(figure, target_folder / f"{stem}.{name}") for name in formats]
     return written
@@ -210,8 +213,8 @@ def _save(figure: Figure, path: Path) -> Path:
         "svg": {"Date": None},
         "pdf": {"CreationDate": None},
     }[kind]
-    partial = path.with_name(f".{path.name}.part")
+    data = BytesIO()
     with _style():
-        figure.savefig(partial, format=kind, dpi=150, metadata=metadata)
-    os.replace(partial, path)
+        figure.savefig(data, format=kind, dpi=150, metadata=metadata)
+    write_file(path, data.getvalue())
     return path

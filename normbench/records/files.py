@@ -1,4 +1,9 @@
-"""Atomic writes: after a killed process, a full disk or a power failure there is the old file or the new."""
+"""Atomic writes: after a killed process, a full disk or a power failure there is the old file or the new.
+
+Nothing outside of the results folder is written or removed. A link to a folder in it is refused
+(`refuse_links`, `own_folder`). A link to a file is replaced by a file (`Replacement`) or refused
+(`open_own`), so that its target stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,9 @@ NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 MOST_BYTES = 8 << 20  # of a small file: a manifest, environment.json, a config, run.lock
 NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST}
+TEMPORARY = ".normbench-tmp"  # the end of the names of temporary files; no other program uses it
+_EXACT = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextlib.contextmanager
@@ -43,6 +51,47 @@ def sentence(error: OSError, path: Path, doing: str) -> str:
     return f"{path}: cannot be {doing}: {error.strerror or error}. What was finished is safe"
 
 
+def is_link(path: Path) -> bool:
+    """Return whether a path is a symbolic link or, on Windows, a junction."""
+    return path.is_symlink() or bool(getattr(os.path, "isjunction", lambda _: False)(path))
+
+
+def refuse_link(path: Path) -> None:
+    """Raise RecordsError if a path in a results folder is a link."""
+    if is_link(path):
+        try:
+            target = os.readlink(path)
+        except OSError:
+            target = "another place"
+        raise RecordsError(
+            f"{path}: is a link to {target}; normbench writes and removes files only in the results folder "
+            "itself. Remove the link, or move what it points to here in its place"
+        )
+
+
+def refuse_links(root: Path) -> None:
+    """Raise RecordsError if a results folder holds a link to a folder; `root` itself may be one."""
+    with explained(root, "read"):
+        for folder, names, _ in os.walk(root):
+            for name in names:
+                refuse_link(Path(folder, name))
+
+
+def own_folder(path: Path) -> Path:
+    """Make a folder in a results folder if it is missing; RecordsError if it is a link."""
+    refuse_link(path)
+    with explained(path, "written"):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def open_own(path: Path) -> int:
+    """Open a file in a results folder to change it in place, or make it; RecordsError if it is a link."""
+    refuse_link(path)
+    with explained(path, "written"):
+        return os.open(path, os.O_RDWR | os.O_CREAT | _EXACT | _NO_LINK, 0o666)
+
+
 def sync_folder(folder: Path) -> None:
     """Sync the entries of a folder (a rename, a new file) to disk, on systems that can."""
     with contextlib.suppress(OSError):
@@ -68,13 +117,18 @@ def same_bytes(first: Path, second: Path) -> bool:
 
 
 class Replacement:
-    """A new version of a file, written to `<name>.tmp`; `commit` renames it over the old version."""
+    """A new version of a file, written under a temporary name; `commit` renames it over the old version.
+
+    The temporary file is made exclusively: a file or link with its name is removed before, not followed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.aside = path.with_name(path.name + ".tmp")
+        self.aside = path.with_name(path.name + TEMPORARY)
         with explained(path, "written"):
-            self._file: BinaryIO = self.aside.open("wb", buffering=1 << 18)
+            self.aside.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _EXACT | _NO_LINK
+            self._file: BinaryIO = os.fdopen(os.open(self.aside, flags, 0o666), "wb", 1 << 18)
 
     def write(self, data: bytes) -> None:
         """Append to the new version."""
@@ -91,7 +145,7 @@ class Replacement:
     def commit(self) -> None:
         """Rename the sealed version over the old one; a file that would not change is left alone."""
         with explained(self.path, "written"):
-            if same_bytes(self.aside, self.path):
+            if not is_link(self.path) and same_bytes(self.aside, self.path):
                 self.aside.unlink()
             else:
                 os.replace(self.aside, self.path)

@@ -11,7 +11,7 @@ from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
 from normbench.records import environment
 from normbench.records.contents import END_CELLS, Contents
-from normbench.records.files import explained, remove
+from normbench.records.files import TEMPORARY, explained, refuse_links, remove
 from normbench.records.index import OpenFiles
 from normbench.records.lock import FolderLock
 from normbench.records.merge import merge
@@ -77,6 +77,7 @@ class ResultsFolder:
         """
         with explained(self.root, "written"):
             self.root.mkdir(parents=True, exist_ok=True)
+        refuse_links(self.root)
         self._lock.acquire()
         try:
             with Contents(self.root) as contents:
@@ -108,8 +109,8 @@ class ResultsFolder:
     def _remove_leftovers(self) -> None:
         """Remove temporary files that a killed process did not rename."""
         for folder in (self.root, self.root / FOLDER):
-            for path in folder.glob("*.tmp") if folder.is_dir() else ():
-                if path.is_file():
+            for path in folder.glob(f"*{TEMPORARY}") if folder.is_dir() else ():
+                if path.is_symlink() or path.is_file():
                     remove(path)
 
     def run_ids(self) -> set[str]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from normbench.errors import RecordsError
-from normbench.records.files import explained, read_small, remove, write_file
+from normbench.records.files import explained, read_small, refuse_link, remove, write_file
 
 NAME = "run.lock"
 _LOCKED = ".lock"  # stays in the folder: another process may be about to lock it
@@ -74,6 +74,7 @@ class FolderLock:
 
     def _acquire(self) -> bool:
         """Take the lock of the operating system; return whether this file system has locks."""
+        refuse_link(self.root / _LOCKED)  # the lock would empty its target
         with explained(self.root / _LOCKED, "written"):
             try:
                 self._lock.acquire()

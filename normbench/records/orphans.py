@@ -13,7 +13,7 @@ from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
 from normbench.records.config_file import parse_config_text, read_config
 from normbench.records.contents import Contents, below_in
-from normbench.records.files import Replacement, explained, sync_folder, write_file
+from normbench.records.files import TEMPORARY, Replacement, explained, own_folder, sync_folder, write_file
 from normbench.records.parts import FOLDER, Manifest
 from normbench.records.schema import ROWS, format_cell, line, safe_text
 from normbench.records.sources import plugin_differences
@@ -137,11 +137,10 @@ def set_aside(contents: Contents, orphans: list[str]) -> Path:
     The next merge leaves them out. If the process is killed in between, they are in both places and can be
     set aside again.
     """
-    folder = contents.root / OLD
+    folder = own_folder(contents.root / OLD)
     with explained(folder, "written"):
-        folder.mkdir(exist_ok=True)
         number = 1 + max((int(path.name) for path in folder.iterdir() if path.name.isdecimal()), default=0)
-        new = folder / f"{number}.tmp"
+        new = folder / f"{number}{TEMPORARY}"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
         if (contents.root / "config.yaml").is_file():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from normbench.engine.events import Evaluation, Event, Layers, RunEnd
 from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
-from normbench.records.files import explained, read_small, remove, sync_folder, write_file
+from normbench.records.files import explained, open_own, own_folder, read_small, remove, sync_folder, write_file
 from normbench.records.index import OpenFiles, RowIndex
 from normbench.records.schema import LAYERS, METRICS, PART_RUNS, PART_TABLES, count, format_cell, line
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 FOLDER = "parts"
 CRASHES = "crashes"
+STACK_ID = re.compile(r"(?=[a-z]*[0-9])[0-9a-z]{8,64}|[a-f]{8}")  # names of other files rarely fit
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,15 @@ def stack_ids(root: Path) -> list[str]:
             names = sorted(path.name for path in folder.iterdir())
         except FileNotFoundError:
             return []
-    return list(dict.fromkeys(name.split(".")[0] for name in names if name[name.find(".") :] in endings))
+    found: dict[str, list[str]] = {}
+    for name in names:
+        stack_id, dot, ending = name.partition(".")
+        if dot + ending in endings and STACK_ID.fullmatch(stack_id):
+            found.setdefault(stack_id, []).append(dot + ending)
+    # A lone `.json` that is no manifest is the file of another program.
+    return [
+        stack_id for stack_id, there in found.items() if there != [".json"] or read_manifest(folder, stack_id)
+    ]
 
 
 def read_parts(root: Path, files: OpenFiles) -> list[Part]:
@@ -154,8 +164,7 @@ class StackWriter:
         self._counts: Counter[str] = Counter()
         self._alive: set[str] = set()
         self.closed = False
-        with explained(self.folder, "written"):
-            self.folder.mkdir(exist_ok=True)
+        own_folder(self.folder)
         if lengths is None:
             remove_part(self.folder, self.stack_id)
         if lengths is None or not part_file(self.folder, self.stack_id, None).exists():
@@ -188,8 +197,7 @@ class StackWriter:
         self.flush()
         crash = self.root / CRASHES / f"{event.run_id}.txt"
         if event.error:
-            with explained(crash, "written"):
-                crash.parent.mkdir(exist_ok=True)
+            own_folder(crash.parent)
             write_file(crash, event.error.encode("utf-8", "backslashreplace"))
         elif event.status in RESULTS:
             remove(crash)
@@ -242,9 +250,7 @@ class StackWriter:
         path = part_file(self.folder, self.stack_id, table)
         with explained(path, "written"):
             if table not in self._descriptors:
-                self._descriptors[table] = os.open(
-                    path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666
-                )
+                self._descriptors[table] = open_own(path)
             descriptor, size = self._descriptors[table], self._sizes.get(table, 0)
             if size == 0:
                 data = line(PART_TABLES[table].names) + data
@@ -286,8 +292,9 @@ class StackWriter:
             if size == 0:
                 remove(path)
                 continue
+            self._descriptors[table] = open_own(path)
             with explained(path, "written"):
-                os.truncate(path, size)
+                os.ftruncate(self._descriptors[table], size)
             self._sizes[table] = size
         self._recount()
         for table in ("metrics", "runs"):  # readers find a header from the start

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from normbench.records.environment import read_sessions
-from normbench.records.files import explained, write_file
+from normbench.records.files import own_folder, write_file
 
 if TYPE_CHECKING:
     from normbench.plugins import Plugin
@@ -30,8 +30,8 @@ def keep(root: Path, plugins: Iterable[Plugin]) -> None:
         for source in plugin.sources:
             path = root / FOLDER / plugin.folder / source.file
             if not path.is_file():
-                with explained(path.parent, "written"):
-                    path.parent.mkdir(parents=True, exist_ok=True)
+                for folder in reversed(list(path.relative_to(root).parents)[:-1]):
+                    own_folder(root / folder)
                 write_file(path, source.data)
 
 
