@@ -19,6 +19,7 @@ from normbench.records.lock import holder_of
 from normbench.records.parts import Part, read_parts
 from normbench.records.schema import (
     COST,
+    DECIDED,
     END,
     LONGEST_LINE,
     METRICS,
@@ -28,6 +29,8 @@ from normbench.records.schema import (
     garbage,
     problem,
     runs_table,
+    same_cell,
+    saved_otherwise,
     swept_keys,
     table_of,
 )
@@ -67,23 +70,33 @@ class MergedRuns:
             if not raw.endswith(b"\n"):
                 if len(raw) >= LONGEST_LINE:
                     raise garbage(self.path, number, f"a line of more than {LONGEST_LINE} bytes")
-                self.torn = True
-                return
+                if number == 1 or not self._is_whole(raw):
+                    self.torn = True
+                    return
             if number == 1:
                 try:
                     header = cells_of(raw.removeprefix(b"\xef\xbb\xbf"))
                 except ValueError as error:
-                    raise garbage(self.path, 1, f"the header is not a line of CSV ({error})") from None
+                    raise garbage(
+                        self.path, 1, f"{saved_otherwise(raw)}The header is not a line of CSV ({error})"
+                    ) from None
                 self.table = table_of(header, self.path)
                 self.swept = swept_keys(self.table)
                 continue
             what = problem(self.table, raw)
             if what is not None:
                 raise garbage(self.path, number, what)
-            run_id = raw[: raw.index(b",")].decode()
+            run_id = raw[: raw.index(b",")].decode().strip('"')
             if run_id in self._lines:
                 raise garbage(self.path, number, f"run_id: {run_id} has two rows")
-            self._lines[run_id] = raw
+            self._lines[run_id] = raw if raw.endswith(b"\n") else raw + b"\n"
+
+    def _is_whole(self, raw: bytes) -> bool:
+        """Return whether a last line lacks nothing but its line end, as some editors save it."""
+        if problem(self.table, raw) is not None or self.table.names[-1] != DECIDED[0].name:
+            return False
+        decided = cells_of(raw)[-1]
+        return decided == "none" or (decided != "" and set(decided.split()) <= set(self.swept))
 
     def __contains__(self, run_id: object) -> bool:
         return run_id in self._lines
@@ -130,7 +143,8 @@ class Contents:
         self.parts = read_parts(self.root, self.files)
         self.runs = MergedRuns(self.root / "runs.csv")
         self.tables = {
-            name: RowIndex(self.root / table.file, table, self.files) for name, table in ROWS.items()
+            name: RowIndex(self.root / table.file, table, self.files, unended_counts=table is METRICS)
+            for name, table in ROWS.items()
         }
         self._parts_of: dict[str, list[Part]] = {}
         for part in self.parts:
@@ -144,9 +158,11 @@ class Contents:
         for run_id in self.runs.run_ids():
             cells = self.runs.cells(run_id)
             if cells["status"] in ENDED:
-                last = metrics.last(run_id)
-                finals = final_cells(last)
-                if any(cells[name] != text for name, text in finals.items()):
+                if not (
+                    self._ends_as(cells, metrics.last(run_id))
+                    # Sorted by another program, the last line is not the one of the last step.
+                    or (run_id in metrics and self._ends_as(cells, metrics.rows(run_id)[-1]))
+                ):
                     damaged.add(run_id)
         torn = [self.runs.path] if self.runs.torn else []
         torn += [index.path for index in self.tables.values() if index.torn]
@@ -160,6 +176,11 @@ class Contents:
                 f"{metrics.path}: rows of {len(lost)} finished runs are missing; these runs are trained again"
             )
         return damaged
+
+    def _ends_as(self, cells: Mapping[str, str], last: list[str] | None) -> bool:
+        """Return whether the summary of a run in runs.csv is that of this last row of its metrics."""
+        digits = self.tables["metrics"].unended != cells["run_id"]
+        return all(same_cell(cells[name], text, digits) for name, text in final_cells(last).items())
 
     def parts_of(self, run_id: str) -> list[Part]:
         """Return the parts that have this run as a member, newest first."""
@@ -231,7 +252,7 @@ class Contents:
         recorded, again = (tables["metrics"].rows(run_id) for tables in (choice.tables, part.tables))
         for before, now in zip(recorded, again, strict=False):
             for name, old, new in zip(METRICS.names, before, now, strict=True):
-                if old != new:
+                if not same_cell(old, new):
                     return f"at step {before[1]} {name} was {old or 'empty'}, now {new or 'empty'}"
         if len(recorded) != len(again):
             return f"it had {len(recorded)} evaluations, now {len(again)}"

@@ -126,7 +126,8 @@ class Replacement:
         self.path = path
         self.aside = path.with_name(path.name + TEMPORARY)
         with explained(path, "written"):
-            self.aside.unlink(missing_ok=True)
+            if os.path.lexists(self.aside):
+                self.aside.unlink()
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _EXACT | _NO_LINK
             self._file: BinaryIO = os.fdopen(os.open(self.aside, flags, 0o666), "wb", 1 << 18)
 

@@ -81,6 +81,7 @@ class ResultsFolder:
         self._lock.acquire()
         try:
             with Contents(self.root) as contents:
+                _refuse_missing_rows(contents, plan)
                 orphans = find_orphans(contents, plan)
                 self._others = of_other_seeds(contents, orphans, plan)
                 kept = {run.run_id for run in self._others}
@@ -296,3 +297,23 @@ class ResultsFolder:
         if self._plan is None:
             raise RecordsError(f"{self.root}: not open; call open_for_run(plan, config_text) first")
         return self._plan
+
+
+def _refuse_missing_rows(contents: Contents, plan: Plan) -> None:
+    """Raise RecordsError if rows before the last one of a finished run are gone from metrics.csv."""
+    metrics = contents.tables["metrics"]
+    for run in plan.runs:
+        choice = contents.choose(run.run_id)
+        if choice.status != "finished" or choice.part is not None or run.run_id not in metrics:
+            continue
+        expected = run.settings.train.evaluation_steps
+        if metrics.counts[run.run_id] >= len(expected):
+            continue
+        there = {int(row[1]) for row in metrics.rows(run.run_id)}
+        gone = [step for step in expected if step not in there]
+        if gone:
+            shown = ", ".join(map(str, gone[:5])) + (", ..." if len(gone) > 5 else "")
+            raise RecordsError(
+                f"{metrics.path}: {len(gone)} rows of the finished run {run.run_id} are missing (step {shown}). "
+                "Restore the file; or delete the run's line in runs.csv, and it is trained again"
+            )

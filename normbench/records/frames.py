@@ -144,7 +144,20 @@ def _parsed_if_clean(path: Path, table: Table, run_ids: Sequence[str]) -> pd.Dat
             return _parsed([], table, path, run_ids)
         except (ValueError, OverflowError):
             return None
-    return None if frame["run_id"].isna().any() else frame
+    if frame["run_id"].isna().any():
+        return None
+    return _in_order(frame)
+
+
+def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rows by run and step; a file that another program sorted has them in another order."""
+    import numpy as np
+
+    codes, steps = frame["run_id"].cat.codes.to_numpy(), frame["step"].to_numpy()
+    same = codes[1:] == codes[:-1]
+    if ((codes[1:] < codes[:-1]) | (same & (steps[1:] < steps[:-1]))).any():
+        return frame.iloc[np.lexsort((steps, codes))].reset_index(drop=True)
+    return frame
 
 
 def _is_clean(path: Path, table: Table) -> bool:

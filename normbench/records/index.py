@@ -10,7 +10,16 @@ from typing import BinaryIO
 
 from normbench.errors import RecordsError
 from normbench.records.files import explained
-from normbench.records.schema import LONGEST_LINE, RUN_ID, Table, cells_of, garbage, line, problem
+from normbench.records.schema import (
+    LONGEST_LINE,
+    RUN_ID,
+    Table,
+    cells_of,
+    garbage,
+    line,
+    problem,
+    saved_otherwise,
+)
 
 OPEN_FILES = 64  # at most at a time
 
@@ -47,10 +56,14 @@ class RowIndex:
         torn: whether the last line is incomplete.
         missing: whether there is no such file.
         counts: the number of rows of each run.
+        unended: the run of a last line that is complete but for its line end, which an editor may remove.
+            Its cells are to be compared before it counts; only with `unended_counts`.
     """
 
-    def __init__(self, path: Path, table: Table, files: OpenFiles) -> None:
+    def __init__(self, path: Path, table: Table, files: OpenFiles, unended_counts: bool = False) -> None:
         self.path, self.table, self._files = path, table, files
+        self._unended_counts = unended_counts
+        self.unended: str | None = None
         self.torn = False
         self.missing = False
         self.counts: dict[str, int] = {}
@@ -75,15 +88,18 @@ class RowIndex:
                         raise garbage(self.path, 1, f"the header is not {header.decode().strip()}")
                     self.torn = True
                     return
-                if first.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n") != header.rstrip():
-                    raise garbage(self.path, 1, f"the header is not {header.decode().strip()}")
+                if not self._is_header(first):
+                    cause = saved_otherwise(first)
+                    raise garbage(self.path, 1, f"{cause}The header is not {header.decode().strip()}")
                 for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=2):
                     if not raw.endswith(b"\n"):
                         if len(raw) >= LONGEST_LINE:
                             raise garbage(self.path, number, f"a line of more than {LONGEST_LINE} bytes")
-                        self.torn = True
-                        break
-                    run_id = raw[: raw.find(b",")]
+                        if not self._unended_counts or problem(self.table, raw) is not None:
+                            self.torn = True
+                            break
+                        self.unended = cells_of(raw)[0]
+                    run_id = raw[: raw.find(b",")].strip(b'"')
                     known = ranges.get(run_id)
                     if known is None:
                         ranges[run_id] = array("q", (offset, len(raw)))
@@ -99,6 +115,12 @@ class RowIndex:
             if not RUN_ID.fullmatch(name):
                 raise self._garbage_at(known[0])
             self._ranges[name], self.counts[name] = known, counts[key]
+
+    def _is_header(self, first: bytes) -> bool:
+        try:
+            return cells_of(first.removeprefix(b"\xef\xbb\xbf")) == self.table.names
+        except ValueError:
+            return False
 
     def __contains__(self, run_id: object) -> bool:
         return run_id in self._ranges
@@ -139,13 +161,15 @@ class RowIndex:
             raise RecordsError(
                 f"{self.path}: became shorter while it was read; another process writes it. Try again"
             )
-        return data
+        return data if data.endswith(b"\n") else data + b"\n"
 
     def _cells(self, raw: bytes, run_id: str) -> list[str]:
         what = problem(self.table, raw)
         if what is None:
             return cells_of(raw)
-        offset = next(offset for offset, other in self._lines(run_id) if other == raw)
+        offset = next(
+            offset for offset, other in self._lines(run_id) if other.rstrip(b"\n") == raw.rstrip(b"\n")
+        )
         raise self._garbage_at(offset)
 
     def _garbage_at(self, offset: int) -> RecordsError:

@@ -48,8 +48,10 @@ def merge(
         RecordsError: a file is damaged beyond repair or cannot be written.
     """
     with Contents(root) as contents:
-        new = {name: Replacement(root / f"{name}.csv") for name in (*ROWS, "runs")}
+        new: dict[str, Replacement] = {}
         try:
+            for name in (*ROWS, "runs"):
+                new[name] = Replacement(root / f"{name}.csv")
             layers = _write_all(contents, plan, new, wanted, others)
             if not layers and contents.tables["layers"].missing:
                 new.pop("layers").drop()

@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any
 from normbench.engine.events import Evaluation, Event, Layers, RunEnd
 from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
-from normbench.records.files import explained, open_own, own_folder, read_small, remove, sync_folder, write_file
+from normbench.records.files import (
+    explained,
+    open_own,
+    own_folder,
+    read_small,
+    remove,
+    sync_folder,
+    write_file,
+)
 from normbench.records.index import OpenFiles, RowIndex
 from normbench.records.schema import LAYERS, METRICS, PART_RUNS, PART_TABLES, count, format_cell, line
 

@@ -10,6 +10,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -113,7 +114,8 @@ def table_of(header: Sequence[str], file: Path) -> Table:
             if list(header) == table.names:
                 return table
     raise RecordsError(
-        f"{file}:1: the header is {_short(','.join(header))}; it must begin with run_id,seed, name each "
+        f"{file}:1: {saved_otherwise(','.join(header).encode())}"
+        f"The header is {_short(','.join(header))}; it must begin with run_id,seed, name each "
         f"column once, and end with {','.join(runs_table([]).names[2:])}; restore the file, or "
         "move it away: its runs are then trained again"
     )
@@ -224,6 +226,32 @@ def garbage(path: Path, number: int, what: str) -> RecordsError:
         f"{path}:{number}: {what}. Restore the file, or delete the line: runs whose rows are missing are "
         "trained again by the next `normbench run`"
     )
+
+
+def same_cell(first: str, second: str, digits: bool = True) -> bool:
+    """Return whether two cells hold the same number or text.
+
+    A spreadsheet writes 1 for 1.0, 1E-05 for 1e-05, and 6 digits of a small number. `digits` tells whether
+    such a loss of digits is allowed.
+    """
+    if first == second:
+        return True
+    try:
+        one, two = number(first), number(second)
+    except ValueError:
+        return False
+    both_nan = math.isnan(one) and math.isnan(two)
+    return one == two or both_nan or (digits and math.isclose(one, two, rel_tol=1e-5))
+
+
+def saved_otherwise(header: bytes) -> str:
+    """Return how another program saved a file with this header, as the start of a sentence, or nothing."""
+    if header[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in header:
+        return "the file was saved in UTF-16; save it as CSV in UTF-8 with commas. "
+    for mark, what in ((b";", "semicolons"), (b"\t", "tabs")):
+        if header.count(mark) > max(header.count(b","), 2):
+            return f"the file was saved with {what}; save it as CSV in UTF-8 with commas and decimal points. "
+    return ""
 
 
 def number(cell: str) -> float:

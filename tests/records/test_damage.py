@@ -24,8 +24,8 @@ def test_a_merged_file_that_was_cut_heals(root, plan, expected, name, cut):
     with ResultsFolder(root) as folder:
         folder.open_for_run(plan, CONFIG)
         missing = {run.run_id for run in plan.runs} - folder.finished_ids()
-        assert missing
-        if name == "metrics.csv":
+        assert bool(missing) == (cut != -1)  # of the last line, only the line end is missing
+        if name == "metrics.csv" and missing:
             assert any("trained again" in text for text in folder.warnings)
     run_all(root, plan)
     assert merged(root)["metrics.csv"] == expected["metrics.csv"]

@@ -109,7 +109,8 @@ def test_a_part_that_became_a_link_is_not_cut(root, plan, foreign, table):
         train(folder, stack, upto=8)
         path = root / "parts" / f"{stack.stack_id}.{table}.csv"
         target = foreign / "thesis.tex"
-        target.write_bytes(path.read_bytes() + b"more" if path.exists() else b"more")
+        header = b"run_id,step,layer,quantity,value\n"
+        target.write_bytes((path.read_bytes() if path.exists() else header) + b"more")
         path.unlink(missing_ok=True)
         path.symlink_to(target)
         before = tree(foreign)
@@ -121,7 +122,13 @@ def test_a_part_that_became_a_link_is_not_cut(root, plan, foreign, table):
 
 def test_only_files_of_normbench_are_removed(root, plan, expected):
     run_all(root, plan)
-    mine = ["notes.tmp", "parts/package.json", "parts/notes.csv", "parts/settings.json", "parts/a1b2c3d4.json"]
+    mine = [
+        "notes.tmp",
+        "parts/package.json",
+        "parts/notes.csv",
+        "parts/settings.json",
+        "parts/a1b2c3d4.json",
+    ]
     mine += ["checkpoints/best.pt", "checkpoints/notes.txt", "checkpoints/model.pt.tmp"]
     for name in mine:
         (root / name).parent.mkdir(exist_ok=True)
