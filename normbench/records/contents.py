@@ -157,13 +157,12 @@ class Contents:
         metrics, damaged = self.tables["metrics"], set()
         for run_id in self.runs.run_ids():
             cells = self.runs.cells(run_id)
-            if cells["status"] in ENDED:
-                if not (
-                    self._ends_as(cells, metrics.last(run_id))
-                    # Sorted by another program, the last line is not the one of the last step.
-                    or (run_id in metrics and self._ends_as(cells, metrics.rows(run_id)[-1]))
-                ):
-                    damaged.add(run_id)
+            if cells["status"] in ENDED and not (
+                self._ends_as(cells, metrics.last(run_id))
+                # Sorted by another program, the last line is not the one of the last step.
+                or (run_id in metrics and self._ends_as(cells, metrics.rows(run_id)[-1]))
+            ):
+                damaged.add(run_id)
         torn = [self.runs.path] if self.runs.torn else []
         torn += [index.path for index in self.tables.values() if index.torn]
         self.warnings += [f"{path}: the last line is torn; it is left out" for path in torn]

@@ -31,11 +31,13 @@ def test_a_link_to_a_folder_is_refused_and_named(root, plan, foreign, name, dang
     before = tree(foreign)
     with pytest.raises(RecordsError, match="is a link to") as error:
         own_folder(root / name)
-    assert str(root / name) in str(error.value) and str(target) in str(error.value)
+    assert str(root / name) in str(error.value)
+    assert str(target) in str(error.value)
     if not dangling:
         with pytest.raises(RecordsError, match="is a link to"):
             run_all(root, plan)
-    assert tree(foreign) == before and not (foreign / "none").exists()
+    assert tree(foreign) == before
+    assert not (foreign / "none").exists()
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "parts", "crashes"])
@@ -48,13 +50,13 @@ def test_a_link_made_while_training_is_refused(root, plan, foreign, name):
         if name != "parts":
             writer = folder.writer(stack)
         (root / name).symlink_to(foreign)
+        acts = {
+            "parts": lambda: folder.writer(stack),
+            "crashes": lambda: writer.write(end(stack.runs[0], "crashed", 1, stack, error="boom")),
+            "checkpoints": lambda: checkpoints.save(stack, b"state", writer),
+        }
         with pytest.raises(RecordsError, match="is a link to"):
-            if name == "parts":
-                folder.writer(stack)
-            elif name == "crashes":
-                writer.write(end(stack.runs[0], "crashed", 1, stack, error="boom"))
-            else:
-                checkpoints.save(stack, b"state", writer)
+            acts[name]()
         if name == "checkpoints":
             for act in (lambda: checkpoints.remove("00000000"), lambda: checkpoints.keep_only([])):
                 with pytest.raises(RecordsError, match="is a link to"):
