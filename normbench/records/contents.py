@@ -164,7 +164,7 @@ class Contents:
             ):
                 damaged.add(run_id)
         torn = [self.runs.path] if self.runs.torn else []
-        torn += [index.path for index in self.tables.values() if index.torn]
+        torn += [index.path for index in self.tables.values() if index.torn or index.unended in damaged]
         self.warnings += [f"{path}: the last line is torn; it is left out" for path in torn]
         lost = [run_id for run_id in sorted(damaged) if self.runs.cells(run_id)["status"] in RESULTS]
         lost = [

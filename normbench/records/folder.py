@@ -315,5 +315,5 @@ def _refuse_missing_rows(contents: Contents, plan: Plan) -> None:
             shown = ", ".join(map(str, gone[:5])) + (", ..." if len(gone) > 5 else "")
             raise RecordsError(
                 f"{metrics.path}: {len(gone)} rows of the finished run {run.run_id} are missing "
-                f"(step {shown}). Restore the file; or delete the run's line in runs.csv, and it is trained again"
+                f"(step {shown}). Restore the file; or delete the run's line in runs.csv to train it again"
             )
