@@ -109,7 +109,7 @@ def run(
         fail_fast: end the session at the first run that crashes, with everything measured so far written.
         reporter: hears about the progress.
         should_stop: asked every few steps; if true, training ends with everything written. Without it,
-            Ctrl-C, a notebook's stop button and SIGTERM end the training so, and then have their usual effect.
+            Ctrl-C, a notebook's stop button and SIGTERM end the training so, then do what they usually do.
         command: the command line, for environment.json.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`. Those that
             the results keep are loaded, too, unless one of these registers the same.

@@ -1,4 +1,4 @@
-"""The streams of the command: any terminal, any encoding, closed ones, and those that end before the command."""
+"""The streams of the command: any terminal and encoding, closed ones, those that end before the command."""
 
 from __future__ import annotations
 

@@ -90,6 +90,8 @@ def train_in_processes(
                 try:
                     message = worker.pipe.recv()
                 except (EOFError, OSError):
+                    message = None  # the process has ended
+                if message is None:
                     end = worker.end()
                     killed[stack.stack_id] += 1
                     pool[pool.index(worker)] = Worker(threads)
