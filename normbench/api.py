@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from normbench.analysis.tables import Tables, load_tables
 from normbench.config import Experiment, load_config
 from normbench.launch.kept import load_kept_with
+from normbench.launch.processes import end_if_worker
 from normbench.launch.reporter import Reporter
 from normbench.launch.session import Finished, Session, SessionOptions
+from normbench.launch.stop import StopFlag
 from normbench.names import EXECUTORS
 from normbench.paths import expanded
 from normbench.planning.memory import free_memory
-from normbench.planning.plan import Plan, choose_device, make_plan
+from normbench.planning.plan import Plan, about_device, choose_device, make_plan
 from normbench.plugins import load_plugins, used_by
 
 
@@ -48,9 +51,9 @@ def plan(
     """
     load_plugins(plugins)
     experiment = load_config(config, overrides)
-    device = choose_device(device)
+    about, device = about_device(device), choose_device(device)
     executors, notes = _check_plugins(experiment, data_dir, device, executor, reporter or Reporter())
-    return make_plan(experiment, data_dir, device, executor, free_memory(device), executors, notes)
+    return make_plan(experiment, data_dir, device, executor, free_memory(device), executors, [*about, *notes])
 
 
 def _check_plugins(
@@ -105,7 +108,8 @@ def run(
         retry: `{"crashed"}` trains crashed runs again.
         fail_fast: end the session at the first run that crashes, with everything measured so far written.
         reporter: hears about the progress.
-        should_stop: asked every few steps; if true, training ends with everything written.
+        should_stop: asked every few steps; if true, training ends with everything written. Without it,
+            Ctrl-C, a notebook's stop button and SIGTERM end the training so, then do what they usually do.
         command: the command line, for environment.json.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`. Those that
             the results keep are loaded, too, unless one of these registers the same.
@@ -116,6 +120,7 @@ def run(
     Raises:
         NormbenchError: config, data or results folder cannot be used; then nothing was written.
     """
+    end_if_worker()
     reporter = reporter or Reporter()
     results = expanded(results, "results")
     load_plugins(plugins)
@@ -133,7 +138,13 @@ def run(
         fail_fast=fail_fast,
         command=command,
     )
-    return Session(whole, options, reporter, should_stop).run()
+    if should_stop is not None:
+        return Session(whole, options, reporter, should_stop).run()
+    with StopFlag(only_default=True) as stop:
+        finished = Session(whole, options, reporter, stop).run()
+    if stop.number is not None:  # everything is written: now the signal may do what it does
+        signal.raise_signal(stop.number)
+    return finished
 
 
 def load(folder: str | Path) -> Tables:

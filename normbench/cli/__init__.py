@@ -21,6 +21,7 @@ from normbench.cli.commands.run import run
 from normbench.cli.commands.schema import schema
 from normbench.cli.commands.status import status
 from normbench.cli.commands.verify import verify
+from normbench.cli.streams import prepare
 
 __all__ = ["app", "main"]
 
@@ -38,6 +39,7 @@ app.command()(schema)
 
 def main() -> None:
     """Run the command line (the console script `normbench`)."""
+    prepare()
     atexit.register(_leave)
     app(prog_name="normbench")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,13 @@ from normbench._version import __version__
 from normbench.cli.usage import explain
 from normbench.errors import ExitCode, NormbenchError
 
+UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EFBIG)
 BROKEN_PIPE = 141  # the exit code that a shell reports for a program whose reader is gone
+
+
+def _let_stdout_go() -> None:
+    """Write to nowhere what stdout still holds: Python flushes it again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Group(TyperGroup):
@@ -40,10 +47,14 @@ class Group(TyperGroup):
             typer.echo("interrupted", err=True)
             raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
         except BrokenPipeError:
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-            )  # Python flushes stdout again at exit
+            _let_stdout_go()
             raise typer.Exit(BROKEN_PIPE) from None
+        except OSError as error:  # of a full disk or a closed terminal behind stdout, which has no name
+            if error.errno not in UNWRITABLE or error.filename is not None:
+                raise
+            typer.echo(f"the answer cannot be printed: {error.strerror}", err=True)
+            _let_stdout_go()
+            raise typer.Exit(int(ExitCode.USAGE)) from None
         except Exception as error:
             if getattr(error, "exit_code", None) == ExitCode.USAGE and hasattr(error, "format_message"):
                 explain(error, self._words)

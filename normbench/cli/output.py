@@ -9,12 +9,17 @@ from typing import Any
 
 import typer
 
+from normbench.cli.streams import is_written
+
 WIDE = 160  # columns if stdout is not a terminal
 
 
 def print_json(answer: Any) -> None:
     """Print an answer as JSON."""
-    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    text = json.dumps(answer, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    if not is_written(text):
+        text = json.dumps(answer, indent=2, allow_nan=False, default=str)
+    typer.echo(text)
 
 
 def say(text: str) -> None:

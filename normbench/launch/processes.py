@@ -3,29 +3,47 @@
 Workers with one thread each do not wait for each other within a step. That is a little faster on two idle
 cores, and much faster beside other work, where waiting threads spin (docs/benchmarks.md). A worker is a new
 Python process (spawn). It receives assignments through a pipe and sends messages back. A worker that is
-killed is replaced, and its stack continues from its last checkpoint.
+killed is replaced, and its stack continues from its last checkpoint. If that does not help, the stack is
+halved like one whose memory ran out.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import sys
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
 import torch
 
+from normbench.engine.exact import exact
 from normbench.errors import NormbenchError
-from normbench.launch.messages import Assignment, Checkpoint, Ending, Refused
+from normbench.launch.faults import Fault
+from normbench.launch.messages import Assignment, Checkpoint, Ending, Failed, Refused
 from normbench.launch.recorder import Recorder, stack_name
+from normbench.launch.stop import stop_signals
 from normbench.launch.train_stack import train_stack
 from normbench.planning.runs import Stack
 from normbench.plugins import Plugin, load_again, loaded
 
-TRIES = 3  # a stack whose worker is killed this often between two checkpoints is an error
+TRIES = 2  # a stack whose worker is killed this often between two checkpoints is halved
 WAIT_SECONDS = 0.5  # between two looks at `should_stop`
+NAME = "normbench worker"
+UNGUARDED = 78  # exit code of a worker whose import of the user's script would train again
+
+
+def end_if_worker() -> None:
+    """End this process if it is a worker: it imports a script that trains when it is imported.
+
+    Without this the script would start workers that start workers. The parent explains the exit code.
+    """
+    if multiprocessing.current_process().name == NAME:
+        os._exit(UNGUARDED)
 
 
 def train_in_processes(
@@ -46,13 +64,14 @@ def train_in_processes(
         threads: of torch, in each worker.
 
     Raises:
-        NormbenchError: a worker refused to train, or was killed too often.
+        NormbenchError: a worker refused to train, or could not start.
     """
     left = deque(stacks)
     killed: Counter[str] = Counter()
-    pool = [Worker(threads) for _ in range(min(workers, len(left)))]
+    pool: list[Worker] = []
     stopping = False
     try:
+        pool += (Worker(threads) for _ in range(min(workers, len(left))))
         while True:
             if not stopping and should_stop():
                 stopping = recorder.tally.interrupted = True
@@ -71,18 +90,21 @@ def train_in_processes(
                 try:
                     message = worker.pipe.recv()
                 except (EOFError, OSError):
-                    recorder.close(stack)
+                    message = None  # the process has ended
+                if message is None:
+                    end = worker.end()
                     killed[stack.stack_id] += 1
-                    if killed[stack.stack_id] >= TRIES:
-                        raise NormbenchError(
-                            f"the worker training {stack_name(stack)} was killed {TRIES} times; "
-                            "if memory ran out, use fewer --workers"
-                        ) from None
-                    recorder.reporter.message(
-                        f"a worker was killed; a new one continues with {stack_name(stack)}"
-                    )
                     pool[pool.index(worker)] = Worker(threads)
-                    left.appendleft(stack)
+                    if killed[stack.stack_id] < TRIES:
+                        recorder.reporter.message(
+                            f"a worker {end}; a new one continues with {stack_name(stack)}"
+                        )
+                        recorder.close(stack)
+                        left.appendleft(stack)
+                        continue
+                    message = _failed(end)
+                if isinstance(message, Ready):
+                    worker.ready = True
                     continue
                 if isinstance(message, Checkpoint):
                     del killed[stack.stack_id]  # the stack makes progress
@@ -94,16 +116,29 @@ def train_in_processes(
             worker.close()
 
 
+def _failed(end: str) -> Failed:
+    """Return what is recorded of a stack whose workers ended this way."""
+    error = f"its worker {end}, {TRIES} times without a checkpoint in between"
+    return Failed(f"{error}\n", Fault(error, memory="SIGKILL" in end))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The first message of a worker: it has imported what it needs."""
+
+
 class Worker:
     """A process that trains one stack after the other, as its parent sees it."""
 
     def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, threads, loaded()), daemon=True)
-        self.process.start()
+        self.process = context.Process(target=_work, args=(theirs, threads, loaded()), daemon=True, name=NAME)
+        with _signals_blocked():
+            self.process.start()
         theirs.close()  # otherwise the end of the process would not close the pipe
         self.stack: Stack | None = None
+        self.ready = False
 
     def train(self, assignment: Assignment) -> None:
         """Give the worker its next stack."""
@@ -115,22 +150,63 @@ class Worker:
         self._send(None)
 
     def _send(self, given: Assignment | None) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it was killed; reading from its pipe will tell
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # reading from its pipe will tell
             self.pipe.send(given)
+
+    def end(self) -> str:
+        """Return how a process ended that should not have, such as `was killed by SIGKILL`.
+
+        Raises:
+            NormbenchError: it could not even start, which another one could not either.
+        """
+        self.close()
+        code = self.process.exitcode or 0
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            hint = " (the system does so when memory runs out: use fewer --workers)"
+            return f"was killed by {name}{hint if name == 'SIGKILL' else ''}"
+        if self.ready:
+            return f"ended with exit code {code}"
+        script = sys.argv[0] or "the script"
+        if code == UNGUARDED:
+            raise NormbenchError(
+                f'{script} calls normbench.run outside of `if __name__ == "__main__":`, and each worker '
+                'imports it; put the call below that line, or use launcher="local"'
+            )
+        raise NormbenchError(
+            f"a worker could not start (exit code {code}; what it printed is above); workers import "
+            f"{script}, which must be a file that can be imported; --launcher local needs no workers"
+        )
 
     def close(self) -> None:
         """End the process."""
         self.pipe.close()
-        self.process.join(timeout=0.2)
+        self.process.join(timeout=0.5)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
 
 
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Let a process that starts in the block never see Ctrl-C and its kin; this one gets them afterwards.
+
+    A worker imports for seconds before it can ignore them itself. Windows has no such mask.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(pipe: Connection, threads: int, plugins: Sequence[Plugin]) -> None:
     """Train what comes through the pipe, in the worker's process, until told to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in stop_signals():  # Ctrl-C reaches all processes; the parent decides
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(threads)
 
     def told_to_stop() -> bool:
@@ -138,9 +214,11 @@ def _work(pipe: Connection, threads: int, plugins: Sequence[Plugin]) -> None:
 
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         try:
+            pipe.send(Ready())
             load_again(plugins)  # before assignments come, whose settings are made of their classes
             while (assignment := pipe.recv()) is not None:
-                for message in train_stack(assignment, told_to_stop):
-                    pipe.send(message)
+                with exact(assignment.device):
+                    for message in train_stack(assignment, told_to_stop):
+                        pipe.send(message)
         except NormbenchError as error:
             pipe.send(Refused(str(error)))

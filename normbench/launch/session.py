@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from normbench.config import dump_config
 from normbench.data import load
+from normbench.engine.exact import exact, exactness
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Checkpoints
 from normbench.launch.choose import choose_cores
@@ -99,6 +101,7 @@ class Session:
         self._ended: set[str] = set()  # runs of the rounds of this session
         self._replayed: list[RunSpec] = []
         self._round = 0
+        self._exactness: dict[str, Any] = {}
         self._other_metrics: str | None = None
 
     def run(self) -> Finished:
@@ -193,16 +196,20 @@ class Session:
             self._other_metrics = self._other_metrics or refuse_other_metrics(self.folder, self._replayed)
             self.folder.merge()
             tally = self.recorder.tally
-            self.folder.end_session(sorted(tally.executors), tally.made())
+            self.folder.end_session(sorted(tally.executors), {**tally.made(), **self._exactness})
         self._ended |= {run.run_id for run in runs}
 
     def _launch(self, stacks: Sequence[Stack]) -> None:
         workers, threads = self.cores.workers, self.cores.threads
         try:
-            if workers is None or threads is None:
-                train_here(self.recorder, stacks, self._should_stop)
-            else:
-                train_in_processes(self.recorder, stacks, self._should_stop, workers=workers, threads=threads)
+            with exact(self.plan.device):
+                self._exactness = exactness(self.plan.device)
+                if workers is None or threads is None:
+                    train_here(self.recorder, stacks, self._should_stop)
+                else:
+                    train_in_processes(
+                        self.recorder, stacks, self._should_stop, workers=workers, threads=threads
+                    )
         finally:
             self.recorder.close_all()
 

@@ -166,6 +166,7 @@ def make_plan(
         PlanError: the device or executor is unknown or absent, or some combinations cannot be trained.
     """
     device = choose_device(device)
+    _refuse_float64(experiment, device)
     if executor not in EXECUTORS:
         raise PlanError(
             f"--executor: '{executor}' is unknown; {did_you_mean(executor, EXECUTORS)}{one_of(EXECUTORS)}"
@@ -248,6 +249,25 @@ def _searches(
         for group in (sorted(one, key=lambda run: run.settings.optimizer.lr) for one in groups.values())
         if any(run.refining for run in group)
     )
+
+
+def _refuse_float64(experiment: Experiment, device: str) -> None:
+    """Raise a `PlanError` where a cell asks for numbers that the device does not have."""
+    if device == "mps" and any(cell.settings.train.dtype == "float64" for cell in experiment.cells):
+        raise PlanError(
+            "train.dtype: float64 cannot be trained on mps, which has no such numbers; use --device cpu, or "
+            "train.dtype: float32"
+        )
+
+
+def about_device(device: str) -> list[str]:
+    """Return a sentence if `auto` leaves a device of this machine unused."""
+    if device != "auto" or choose_device(device) != "cpu" or not torch.backends.mps.is_available():
+        return []
+    return [
+        "this machine has mps, but auto trains on the cpu: mps has no float64 and few of its results were "
+        "compared with those of a cpu; --device mps takes it"
+    ]
 
 
 def choose_device(device: str) -> str:

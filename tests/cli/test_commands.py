@@ -16,8 +16,8 @@ from normbench.analysis import verify
 from normbench.cli.commands.plot import Format
 from normbench.cli.commands.verify import Correction
 from normbench.cli.options import Device, Executor, Launcher
-from normbench.cli.stop import StopFlag
 from normbench.engine.loop import StackTrainer
+from normbench.launch.stop import StopFlag
 from normbench.names import DEVICES, EXECUTORS, FORMATS, LAUNCHERS
 from normbench.recipes import recipes
 

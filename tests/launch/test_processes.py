@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import normbench
 from normbench import api
 from normbench.errors import NormbenchError
 from normbench.launch import processes
@@ -109,22 +113,100 @@ def test_stopping_ends_all_workers_and_running_again_completes(config: Path, tmp
     assert set(api.load(done.folder).runs["status"]) == {"finished", "diverged"}
 
 
-def test_a_stack_whose_workers_are_killed_again_and_again_is_an_error(
+def test_a_stack_whose_workers_are_killed_again_and_again_is_halved_and_then_crashed(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = processes.Worker.train
 
     def killing(self: processes.Worker, assignment: Assignment) -> None:
-        self.process.kill()
+        if any(run.seed == 0 for run in assignment.stack.runs):
+            self.process.kill()
         train(self, assignment)
 
     monkeypatch.setattr(processes.Worker, "train", killing)
     killer = Killer(0)
-    with pytest.raises(NormbenchError, match=r"mlp depth 2.* was killed 3 times; .*fewer --workers"):
-        api.run(config, results=tmp_path, launcher="processes", workers=1, threads=1, reporter=killer)
-    assert sum("a worker was killed" in message for message in killer.messages) == 2
+    fatal = ["sweep.model.norm=[none]", "sweep.optimizer.lr=[0.1]"]
+    done = api.run(
+        config, fatal, results=tmp_path, launcher="processes", workers=1, threads=1, reporter=killer
+    )
+    assert (done.trained, done.crashed) == (1, 1)
+    again = [message for message in killer.messages if "a new one continues with mlp depth 2" in message]
+    assert len(again) == 2  # for the stack of both runs and for the half at fault
+    assert all("a worker was killed by SIGKILL" in message for message in again)
+    (crash,) = [message for message in killer.messages if "1 run crashed" in message]
+    assert "was killed by SIGKILL" in crash
+    assert "fewer --workers" in crash
     monkeypatch.undo()
-    assert api.run(config, results=tmp_path, threads=1).trained == 8
+    assert api.run(config, fatal, results=tmp_path, threads=1, retry={"crashed"}).trained == 1
+
+
+@pytest.mark.parametrize("code", [0, 1, 139])
+def test_a_worker_that_leaves_by_itself_is_told_from_a_killed_one(code: int) -> None:
+    class Ended:
+        exitcode = code
+
+        def join(self, timeout: float | None = None) -> None:
+            pass
+
+        def is_alive(self) -> bool:
+            return False
+
+    worker = object.__new__(processes.Worker)
+    worker.pipe, worker.process, worker.ready = contextlib.nullcontext(), Ended(), True  # type: ignore
+    worker.pipe.close = lambda: None  # type: ignore[attr-defined]
+    assert worker.end() == f"ended with exit code {code}"
+    worker.ready = False
+    with pytest.raises(NormbenchError, match=f"could not start .exit code {code}"):
+        worker.end()
+
+
+SCRIPT = """
+import normbench
+print("imported", flush=True)
+{guard}
+    normbench.run({config!r}, results={results!r}, launcher={launcher!r}, workers=2, threads=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("guard", "launcher"), [("if True:", "processes"), ("if __name__ == '__main__':", "processes")]
+)
+def test_a_script_without_the_guard_is_told_so(
+    config: Path, tmp_path: Path, guard: str, launcher: str
+) -> None:
+    script = tmp_path / "mine.py"
+    words = {"config": str(config), "results": str(tmp_path), "launcher": launcher, "guard": guard}
+    script.write_text(SCRIPT.format(**words))
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, env=_with_source()
+    )
+    assert done.stdout.count("imported") <= 3  # here and in each worker: no worker starts others
+    if "__name__" in guard:
+        assert done.returncode == 0, done.stderr
+        return
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "mine.py calls normbench.run outside of `if __name__" in last
+    assert done.stderr.count("Traceback") == 1  # that of the script itself
+    assert "bootstrapping" not in done.stderr
+
+
+def test_a_script_from_a_pipe_cannot_have_workers_and_is_told_so(config: Path, tmp_path: Path) -> None:
+    words = {"config": str(config), "results": str(tmp_path), "launcher": "processes", "guard": "if True:"}
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=SCRIPT.format(**words),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=_with_source(),
+    )
+    assert done.returncode == 1
+    assert "a worker could not start (exit code 1" in done.stderr.splitlines()[-1]
+
+
+def _with_source() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(normbench.__file__).parents[1])}
 
 
 def test_workers_without_processes_are_refused(config: Path, tmp_path: Path) -> None:

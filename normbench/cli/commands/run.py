@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -89,10 +91,11 @@ def run(
     \b
     Example:  normbench run configs/quickstart.yaml --set seeds=3
     """
+    say(f"normbench: reading {', '.join(map(str, configs))}")  # before torch is imported, which takes seconds
     from normbench import api
     from normbench.cli.progress import reporter_for
-    from normbench.cli.stop import StopFlag
     from normbench.launch.kept import load_kept_with
+    from normbench.launch.stop import StopFlag
     from normbench.plugins import load_plugins
 
     if len(configs) > 1:  # show a mistake in the last config before the first one trains for an hour
@@ -115,7 +118,7 @@ def run(
     answers = []
     code = ExitCode.DONE
     for place, config in enumerate(configs):
-        with StopFlag() as stop:
+        with StopFlag(_say_stopping) as stop:
             finished = api.run(
                 config,
                 overrides or (),
@@ -155,6 +158,12 @@ def run(
         print_json(answers)
     if code:
         raise typer.Exit(int(code))
+
+
+def _say_stopping() -> None:
+    """Answer the first Ctrl-C. A handler may interrupt a write to stderr, so it goes past its buffer."""
+    with contextlib.suppress(OSError):  # the terminal is gone
+        os.write(2, b"stopping: writing what is measured so far (once more ends at once)\n")
 
 
 def _check_apart(plans: list[Plan]) -> None:
