@@ -52,6 +52,12 @@ class OpenFiles:
 class RowIndex:
     """The rows of one file by run. A missing file has none; a torn last line is left out.
 
+    Args:
+        path: of the file.
+        table: its columns.
+        files: keeps the file open between reads.
+        unended_counts: whether a last line without its line end is kept apart instead of counting as torn.
+
     Attributes:
         torn: whether the last line is incomplete.
         missing: whether there is no such file.

@@ -9,6 +9,8 @@ import time
 import pytest
 from helpers.launch import MLP, records, sessions, train
 
+from normbench.records.files import TEMPORARY
+
 LONG = MLP.replace("steps: 230, eval_every: 60", "steps: 1000, eval_every: 100")
 CALL = """
 import sys
@@ -44,7 +46,7 @@ def test_killed_while_a_checkpoint_is_written_and_again_in_the_next_stack(tmp_pa
         return {path.name.split(".")[0] for path in folder.glob(f"checkpoints/*.{ending}")}
 
     train(tmp_path / "whole", LONG)
-    kill_when(start(tmp_path / "killed"), lambda: stacks() & stacks("pt.tmp"))
+    kill_when(start(tmp_path / "killed"), lambda: stacks() & stacks(f"pt{TEMPORARY}"))
     (first,) = stacks()
     kill_when(start(tmp_path / "killed"), lambda: stacks() - {first})
     (second,) = stacks()
