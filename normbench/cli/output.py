@@ -55,7 +55,7 @@ def print_table(
         title: above it.
         heads: of the columns.
         rows: of values.
-        right: the last so many columns are numbers, aligned to the right.
+        right: number of columns, counted from the last one, that are aligned to the right.
         most: columns of text that it may take if stdout is not a terminal.
         tight: leave less space between the columns.
     """

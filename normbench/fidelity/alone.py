@@ -176,8 +176,9 @@ def _check_attributes(
 
 def _written(before: object, after: object) -> bool:
     """Return whether the same tensor was written to."""
-    both = isinstance(before, tuple) and isinstance(after, tuple)
-    return both and before[:2] == after[:2] and before[:1] == ("tensor",) and before != after  # type: ignore
+    if not (isinstance(before, tuple) and isinstance(after, tuple)):
+        return False
+    return before[:2] == after[:2] and before[0] == "tensor" and before != after
 
 
 def _train_loosely(run: PlainRun) -> None:
@@ -196,11 +197,13 @@ def _lost(module: nn.Module, key: str, net: nn.Module) -> str:
             f"{place}: {name} sets the flag `self.{key}` in `forward`. The recorded step would repeat what "
             f"was done while it was not set. {FROM_DATA}"
         )
-    kind = "tensor" if isinstance(value, Tensor) else type(value).__name__
+    tensor = isinstance(value, Tensor)
+    kind = "tensor" if tensor else type(value).__name__
+    start = "its first value" if tensor else "torch.tensor(...)"
     return (
-        f"{place}: {name} changes `self.{key}` (a {kind}) in `forward`, and later steps may depend on it. "
-        "The recorded step would not change it; make it a buffer "
-        f"(`self.register_buffer('{key}', torch.tensor(...))`) and update that"
+        f"{place}: {name} changes `self.{key}` ({kind}) in `forward`, and later steps may depend on it. "
+        f"The recorded step would not change it; make it a buffer (`self.register_buffer('{key}', {start})`) "
+        "and update that"
     )
 
 

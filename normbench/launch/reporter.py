@@ -7,7 +7,7 @@ class Reporter:
     """Hears about the progress of a session. The unit of progress is one step of one run."""
 
     def checking(self, done: int, total: int) -> None:
-        """Plug-ins are held against plain torch before training: so many of all nets are done."""
+        """Report how many nets with plug-ins have been compared with plain torch, and of how many."""
 
     def start(self, run_steps: int, runs: int) -> None:
         """Training begins, with this many steps of all runs together."""

@@ -128,7 +128,7 @@ def _chosen(section: Any) -> Iterator[tuple[str, str]]:
 
 
 def blame(error: BaseException) -> str | None:
-    """Return `my_norm.py:12: TypeError: ...` if the error comes out of a loaded file, else None."""
+    """Return `my_norm.py:12: TypeError: ...` for an error in a plug-in's file; None for others."""
     files = {str(one.path.resolve()): one.file for plugin in loaded() for one in plugin.sources}
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         place = str(Path(frame.filename).resolve())

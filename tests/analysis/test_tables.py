@@ -29,11 +29,11 @@ def test_a_whole_folder_is_read(folder):
 @pytest.mark.parametrize(
     ("name", "text", "named"),
     [
-        ("runs.csv", "run_id,seed\na,0\n", ":1: the header is run_id,seed; it must begin with"),
+        ("runs.csv", "run_id,seed\na,0\n", ":1: The header is run_id,seed; it must begin with"),
         ("runs.csv", RUNS + RUN + RUN, ":3: run_id: a has two rows"),
         ("runs.csv", RUNS + RUN.replace(",0,", ",x,", 1), ":2: seed: 'x' is not a whole number"),
         ("runs.csv", RUNS, "no run has ended yet"),
-        ("metrics.csv", "epoch,train_loss\n1,2\n", ":1: the header is not run_id,step,"),
+        ("metrics.csv", "epoch,train_loss\n1,2\n", ":1: The header is not run_id,step,"),
         ("metrics.csv", METRICS_HEAD + "a,b,,,,,,,,\n", ":2: step: 'b' is not a whole number"),
         ("metrics.csv", METRICS_HEAD + f"a,{'9' * 20},,,,,,,,\n", ":2: step: '9999"),
         ("metrics.csv", METRICS_HEAD + "a,1,,,,\n", ":2: 6 cells, where the header has 10"),
@@ -56,7 +56,7 @@ def test_what_was_changed_is_named_with_its_file(folder, name, text, named):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("step,layer\n1,a\n", "1: the header is not run_id,step,layer,quantity,value"),
+        ("step,layer\n1,a\n", "1: The header is not run_id,step,layer,quantity,value"),
         ("run_id,step,layer,quantity,value\na,1,b,c,d\n", "2: value: 'd' is not a number"),
     ],
 )

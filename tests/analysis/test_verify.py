@@ -125,7 +125,7 @@ def test_missing_and_truncated_files_are_named_and_the_rest_is_judged(tmp_path):
     (damaged / "metrics.csv").write_text("run_id,step\n" + "x,y\n" * 3)
     done = verify(damaged)
     assert [one.verdict for one in done.verdicts] == ["supported", "inconclusive"]
-    assert "metrics.csv:1: the header is not run_id,step," in done.missing[0]
+    assert "metrics.csv:1: The header is not run_id,step," in done.missing[0]
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "runs.csv"])

@@ -125,7 +125,7 @@ def test_the_bar_says_which_time_is_left():
 
 
 def checked(reporter, seconds):
-    """Check one net after another, each for so many seconds; return what the stream holds after each."""
+    """Check nets that take these seconds, one after another; return what the stream holds after each."""
     now, texts = [0.0], []
     reporter.check.clock = lambda: now[0]
     for done in range(5):

@@ -20,6 +20,7 @@ from normbench.plots.view import Request, View, view
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.transforms import Transform
 
     from normbench.plots.style import Look
 
@@ -77,17 +78,20 @@ class BestVsEqual(FigureKind):
         return {"height": height, "widest": 3.2, "narrowest": 1.5, "hgap": 0.2}
 
     def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
-        """Draw each variant's mean and interval, a cross for diverged seeds, the name of the best rate."""
+        """Draw means with intervals, signs for diverged and crashed seeds, and the names of best rates."""
         low, high = look.x.inner
-        across = ax.get_yaxis_transform()
         for row in marks_of(part):
             style, y = look.of(row.color), row.color
+            # Above the mean, where no mark covers them; at the left where no seed has a mean.
+            drawn = bool(np.isfinite(row.mean))
+            x = float(np.clip(row.mean, low, high)) if drawn else 0.04
             if row.diverged:
                 sign = "x" if row.diverged == row.n else "+"
-                ax.plot(0.04, y, sign, color=style.color, ms=4, mew=1.1, transform=across, zorder=4)
+                place = _beside(ax, drawn, 0)
+                ax.plot(x, y, sign, color=style.color, ms=4, mew=1.1, transform=place, zorder=6)
             if row.crashed:
                 crossed: dict[str, Any] = {"marker": marks.crash(), "mfc": "none", "ms": 4.5, "mew": 0.9}
-                ax.plot(0.1, y, color=style.color, transform=across, zorder=4, **crossed)
+                ax.plot(x, y, color=style.color, transform=_beside(ax, drawn, 7), zorder=6, **crossed)
             if np.isfinite(row.low):
                 ends = np.clip([row.low, row.high], low, high)
                 ax.plot(ends, [y, y], color=style.color, lw=1.3, zorder=3)
@@ -97,6 +101,21 @@ class BestVsEqual(FigureKind):
                 ax.plot(np.clip(row.mean, low, high), y, color=style.color, zorder=5, **mark)
             if row.block == 0:
                 _name_lr(ax, row, style.color, look)
+
+
+def _beside(ax: Axes, of_mean: bool, points: float) -> Transform:
+    """Return the place of a sign: above the mark of a mean, or on the line of a variant without one.
+
+    Args:
+        ax: the axes.
+        of_mean: whether x is a mean; otherwise it is a share of the width.
+        points: distance to the right.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    place = ax.transData if of_mean else ax.get_yaxis_transform()
+    up = 6 if of_mean else 0
+    return place + ScaledTranslation(points / 72, up / 72, ax.get_figure(root=True).dpi_scale_trans)
 
 
 def _frame(shown: View, measure: str, best: pd.DataFrame, equal: list[float]) -> pd.DataFrame:
