@@ -115,7 +115,9 @@ def _beside(ax: Axes, of_mean: bool, points: float) -> Transform:
 
     place = ax.transData if of_mean else ax.get_yaxis_transform()
     up = 6 if of_mean else 0
-    return place + ScaledTranslation(points / 72, up / 72, ax.get_figure(root=True).dpi_scale_trans)
+    figure = ax.get_figure(root=True)
+    assert figure is not None, "axes that are drawn on belong to a figure"
+    return place + ScaledTranslation(points / 72, up / 72, figure.dpi_scale_trans)
 
 
 def _frame(shown: View, measure: str, best: pd.DataFrame, equal: list[float]) -> pd.DataFrame:
