@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from normbench.nn.torch_private import DIRECT, MAYBE_VIEWS, RESHAPES, SAME, OpOverload, aten, make_fx
+from normbench.nn.torch_private import DIRECT, MAYBE_VIEWS, RESHAPES, SAME, OpOverload, aten, recorded
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def traced(
 
     with torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns about its own internals
-        graph = make_fx(values)(*copies)
+        graph = recorded(values, *copies)
     _simplify(graph)
     _fuse_updates(graph)
     # torch's recurrent kernel keeps what its backward pass needs only while gradients are enabled
@@ -184,7 +184,4 @@ def _is_noop(node: Node) -> bool:
 def _shape(node: Any) -> tuple[int, ...] | None:
     """Return the shape that the tracer noted for a tensor, or None."""
     meta = node.meta.get("tensor_meta")
-    if meta is not None:
-        return tuple(meta.shape)
-    value = node.meta.get("val")
-    return None if value is None else tuple(value.shape)
+    return None if meta is None else tuple(meta.shape)
