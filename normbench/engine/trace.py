@@ -7,7 +7,6 @@ operations. From then on the recorded operations are called one after the other,
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from normbench.nn.torch_private import DIRECT, MAYBE_VIEWS, RESHAPES, SAME, OpOverload, aten, recorded
+from normbench.engine.record import recorded
+from normbench.nn.torch_private import DIRECT, MAYBE_VIEWS, RESHAPES, SAME, OpOverload, aten
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,12 @@ def traced(
         keys = tuple(outputs)
         return list(outputs.values())
 
-    with torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer warns about its own internals
+    with torch.enable_grad():
         graph = recorded(values, *copies)
     _simplify(graph)
     _fuse_updates(graph)
     # torch's recurrent kernel keeps what its backward pass needs only while gradients are enabled
     kernel = any(node.target is aten.mkldnn_rnn_layer.default for node in graph.graph.nodes)
-    for node in graph.graph.nodes:
-        node.meta.clear()  # the tracer's metadata would keep its tensors alive
     _bind(graph)
     graph.recompile()
     _cache[key] = Program(torch.enable_grad()(graph.forward) if kernel else graph.forward, keys)
@@ -182,6 +179,6 @@ def _is_noop(node: Node) -> bool:
 
 
 def _shape(node: Any) -> tuple[int, ...] | None:
-    """Return the shape that the tracer noted for a tensor, or None."""
-    meta = node.meta.get("tensor_meta")
-    return None if meta is None else tuple(meta.shape)
+    """Return the shape of the result, or None if it is no tensor."""
+    shape: tuple[int, ...] | None = node.meta.get("shape")
+    return shape

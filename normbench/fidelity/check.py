@@ -32,7 +32,6 @@ SEED = 33  # of the random state while the engine trains
 # What torch says about operations that cannot be mapped or recorded, and what it means.
 _PLAIN = {
     ".item()": "it reads a number out of a tensor (`.item()`)",
-    "value out of a tracing tensor": "it reads a number out of a tensor (`.item()`, `float(x)` or `if x`)",
     "data-dependent control flow": "it branches on the values of a tensor",
     "dynamic shape": "the shape of a result depends on values (a boolean mask or `nonzero`)",
     "setup_context": "an autograd function has no rule for `torch.vmap`",

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 from torch._ops import OpOverload
-from torch.fx import GraphModule
-from torch.fx.experimental import proxy_tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
+from torch.utils.weak import WeakTensorKeyDictionary as TensorKeys
 
 __all__ = [
     "DIRECT",
@@ -25,9 +25,10 @@ __all__ = [
     "RESHAPES",
     "SAME",
     "OpOverload",
+    "TensorKeys",
+    "TorchDispatchMode",
     "aten",
     "batch_norm_backward",
-    "recorded",
     "sigmoid_backward",
     "sigmoid_backward_into",
     "tanh_backward",
@@ -50,24 +51,6 @@ batch_norm_backward: Callable[..., Any] = aten.native_batch_norm_backward
 def transforms_active() -> bool:
     """Return whether a transform of torch.func (vmap, grad) surrounds this call."""
     return bool(torch._C._are_functorch_transforms_active())
-
-
-def recorded(function: Callable[..., Any], *example: torch.Tensor) -> GraphModule:
-    """Return the tensor operations that the function runs on these inputs.
-
-    torch would also note a tensor without data for each result, which takes more than half of the time.
-    Nothing here reads it: the shape and type of a result stand in its `tensor_meta`.
-    """
-
-    def note(value: Any, include_real: bool = False) -> Any:
-        return None if type(value) is torch.Tensor else extract(value, include_real)
-
-    extract = proxy_tensor.extract_val
-    proxy_tensor.extract_val = note  # type: ignore[assignment]
-    try:
-        return proxy_tensor.make_fx(function)(*example)
-    finally:
-        proxy_tensor.extract_val = extract
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Attributes: a list of all means.
 
-refused: changes `self.history` (a list)
+refused: changes `self.history` (list)
 """
 
 from typing import Literal

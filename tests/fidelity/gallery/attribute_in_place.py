@@ -1,6 +1,6 @@
 """Attributes: a running mean as a plain tensor, updated in place.
 
-refused: changes `self.running` (a tensor)
+refused: changes `self.running` (tensor)
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Attributes: a running mean as an array of numpy.
 
-refused: changes `self.running` (a ndarray)
+refused: changes `self.running` (ndarray)
 """
 
 from typing import Literal

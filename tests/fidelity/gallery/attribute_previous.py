@@ -1,6 +1,6 @@
 """Attributes: the mean of the previous batch, kept for the next one.
 
-refused: changes `self.previous` (a tensor)
+refused: changes `self.previous` (tensor)
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Attributes: a running mean as a plain tensor, bound to a new one.
 
-refused: changes `self.running` (a tensor)
+refused: changes `self.running` (tensor)
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Attributes: a tensor that is bound twice in each pass and read late.
 
-refused: changes `self.running` (a tensor)
+refused: changes `self.running` (tensor)
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Counters: an attribute, for a warm-up.
 
-refused: changes `self.calls` (a int)
+refused: changes `self.calls` (int)
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Counters: an entry of a dict.
 
-refused: changes `self.stats` (a dict)
+refused: changes `self.stats` (dict)
 """
 
 from typing import Literal

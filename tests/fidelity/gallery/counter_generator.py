@@ -1,6 +1,6 @@
 """Counters: a generator function that yields a schedule.
 
-refused: changes `self.factors` (a generator)
+refused: changes `self.factors` (generator)
 """
 
 from typing import Literal

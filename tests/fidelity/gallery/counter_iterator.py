@@ -1,6 +1,6 @@
 """Counters: an iterator of numbers.
 
-refused: changes `self.numbers` (a count)
+refused: changes `self.numbers` (count)
 """
 
 import itertools

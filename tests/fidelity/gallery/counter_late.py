@@ -1,6 +1,6 @@
 """Counters: an attribute that matters only from step 37 on.
 
-refused: changes `self.calls` (a int)
+refused: changes `self.calls` (int)
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Counters: an entry of a list that matters late.
 
-refused: changes `self.calls` (a list)
+refused: changes `self.calls` (list)
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Counters: an object that is called, as a schedule is.
 
-refused: changes `self.schedule` (a Schedule)
+refused: changes `self.schedule` (Schedule)
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Counters: a closure that belongs to the layer.
 
-refused: changes `self.count` (a function)
+refused: changes `self.count` (function)
 """
 
 from typing import Literal

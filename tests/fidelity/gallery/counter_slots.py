@@ -1,6 +1,6 @@
 """Counters: an object with slots.
 
-refused: changes `self.clock` (a Clock)
+refused: changes `self.clock` (Clock)
 """
 
 from typing import Literal

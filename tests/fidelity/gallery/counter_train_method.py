@@ -1,6 +1,6 @@
 """Counters: `train` is called once an epoch in many a script, and counts here.
 
-refused: changes `self.epochs` (a int)
+refused: changes `self.epochs` (int)
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """Randomness: an own generator of numpy.
 
-refused: changes `self.rng` (a Generator)
+refused: changes `self.rng` (Generator)
 """
 
 from typing import Literal
