@@ -7,6 +7,7 @@ operations. From then on the recorded operations are called one after the other,
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ def traced(
         keys = tuple(outputs)
         return list(outputs.values())
 
-    with torch.enable_grad():
+    with torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # vmap warns that it loops over an operation; only this once
         graph = recorded(values, *copies)
     _simplify(graph)
     _fuse_updates(graph)

