@@ -50,9 +50,9 @@ class Listing:
 
     def stamp(self) -> str:
         """Return a hash of the place, names, sizes and times; equal stamps mean unchanged files."""
-        digest = hashlib.blake2b(str(self.root.resolve()).encode(), digest_size=16)
+        digest = hashlib.blake2b(os.fsencode(self.root.resolve()), digest_size=16)
         for file in self.files:
-            digest.update(f"\0{file.path}\0{file.size_bytes}\0{file.mtime_ns}".encode())
+            digest.update(os.fsencode(f"\0{file.path}\0{file.size_bytes}\0{file.mtime_ns}"))
         return digest.hexdigest()
 
 
@@ -173,7 +173,7 @@ def fingerprint(listing: Listing, cache: Path) -> str:
         result = b""
         for file in files:
             content = (listing.root / file.path).read_bytes()
-            result += hashlib.blake2b(content, digest_size=16).digest() + file.path.encode() + b"\0"
+            result += hashlib.blake2b(content, digest_size=16).digest() + os.fsencode(file.path) + b"\0"
         return result
 
     chunks = [listing.files[i : i + CHUNK] for i in range(0, len(listing.files), CHUNK)]
@@ -193,7 +193,7 @@ def fingerprint(listing: Listing, cache: Path) -> str:
 def cache_path(root: Path, cache: Path, suffix: str, *variant: object) -> Path:
     """Return the cache file of this folder and variant; a changed folder overwrites it."""
     text = "\0".join([str(root.resolve()), *map(str, variant)])
-    return cache / CACHE_FOLDER / f"{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}.{suffix}"
+    return cache / CACHE_FOLDER / f"{hashlib.blake2b(os.fsencode(text), digest_size=8).hexdigest()}.{suffix}"
 
 
 def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:
