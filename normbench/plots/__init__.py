@@ -6,9 +6,11 @@ registry is `plots.figures.FIGURES`. matplotlib is imported when something is dr
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, cast
@@ -76,9 +78,9 @@ def draw(tables: Tables, figures: Sequence[str] | None = None, **wishes: Any) ->
     The arguments are those of `compute`.
     """
     for kind, chart in compute(tables, figures, **wishes):
-        from normbench.plots.page import draw_page
-
         with _style(f"{tables.config}"):
+            from normbench.plots.page import draw_page
+
             figure = draw_page(kind, chart)
         yield chart.stem, figure
 
@@ -185,6 +187,26 @@ def _keys(tables: Tables, wish: Keys, role: str) -> tuple[str, ...] | None:
     return tuple(known_key(tables, part.strip(), role) for part in parts if part.strip())
 
 
+def _matplotlib() -> Any:
+    """Import matplotlib, whatever backend MPLBACKEND names; the figures here are drawn into files without it.
+
+    A notebook's terminal names a backend that other environments lack, and with it the import fails. A
+    backend that is there is still the one of the caller's own figures.
+    """
+    if "matplotlib" in sys.modules:
+        return sys.modules["matplotlib"]
+    backend = os.environ.pop("MPLBACKEND", "")
+    try:
+        import matplotlib
+    finally:
+        if backend:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
+    return matplotlib
+
+
 @contextmanager
 def _style(text: str = "") -> Iterator[None]:
     """Set matplotlib's defaults and the house style; the caller's settings are restored.
@@ -192,7 +214,7 @@ def _style(text: str = "") -> Iterator[None]:
     Args:
         text: whose characters the fonts have to have.
     """
-    import matplotlib
+    matplotlib = _matplotlib()
 
     from normbench.plots.fonts import families
     from normbench.plots.style import RC
