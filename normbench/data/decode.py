@@ -6,10 +6,7 @@ gains nothing, but processes gain nothing either (60,000 JPEGs of 32x32 take abo
 
 from __future__ import annotations
 
-import os
-import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +15,7 @@ import numpy as np
 
 from normbench.data.base import Progress
 from normbench.data.depth import Depth, stored_depth
-from normbench.data.listing import CHUNK, shown
+from normbench.data.listing import in_threads, shown
 from normbench.errors import DataError
 
 Color = Literal["rgb", "grey"]
@@ -177,39 +174,23 @@ def decode_all(
     damaged: dict[int, str] = {}
     other_size: dict[int, str] = {}
     largest: dict[int, Seen] = {}
-    stopped = threading.Event()
 
-    def work(start: int) -> int:
-        chosen = range(start, min(start + CHUNK, len(paths)))
-        for i in chosen:
-            if stopped.is_set():
-                break
-            try:
-                pixels, high = _decode(paths[i], size, color, bits)
-            except Exception as error:  # damaged files make Pillow raise all kinds of errors
-                damaged[i] = problem(paths[i], error)
-                continue
-            if high is not None:
-                largest[i] = high
-            if pixels.shape == shape:
-                out[i] = pixels
-            else:
-                other_size[i] = f"{paths[i]} is {pixels.shape[1]}x{pixels.shape[2]}"
-        return len(chosen)
-
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow warns about odd metadata and very large images
-        done = 0
-        tasks = [pool.submit(work, start) for start in range(0, len(paths), CHUNK)]
+    def work(i: int) -> None:
         try:
-            for task in as_completed(tasks):
-                done += task.result()
-                if progress is not None:
-                    progress(done, len(paths))
-        except BaseException:
-            stopped.set()  # an interrupt takes effect after the images that are being read
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            pixels, seen = _decode(paths[i], size, color, bits)
+        except Exception as error:  # damaged files make Pillow raise all kinds of errors
+            damaged[i] = problem(paths[i], error)
+            return
+        if seen is not None:
+            largest[i] = seen
+        if pixels.shape == shape:
+            out[i] = pixels
+        else:
+            other_size[i] = f"{paths[i]} is {pixels.shape[1]}x{pixels.shape[2]}"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about odd metadata and very large images
+        in_threads(work, len(paths), progress)
     if damaged or other_size:
         raise DataError("\n".join(_messages(damaged, other_size, shape, str(paths[0]))))
     if bits is None and largest:

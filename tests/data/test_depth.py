@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-import threading
-import time
 import zlib
 from pathlib import Path
 
@@ -12,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
-from normbench.data import decode as module
 from normbench.data.decode import decode, decode_all
 from normbench.data.image_folder import FORMAT, ImageFolder
 from normbench.errors import DataError
@@ -223,29 +220,3 @@ def test_every_orientation_that_pillow_reads_is_applied(tmp_path: Path, place: s
 
 def test_pixels_decoded_before_are_not_taken():
     assert FORMAT == 2
-
-
-def test_an_interrupt_ends_the_reading_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Each thread ends after the image it is at; no progress is lost that anybody waits for."""
-    paths = [saved(tmp_path / "a.png", values(8, np.uint8))] * 2000
-    read: list[int] = []
-    started = threading.Event()
-
-    def slow(*_: object) -> tuple[np.ndarray, None]:
-        started.set()
-        time.sleep(0.02)
-        read.append(1)
-        return np.zeros((1, 3, 4), np.uint8), None
-
-    def interrupted(tasks: object) -> object:
-        started.wait(5)
-        raise KeyboardInterrupt
-        yield
-
-    monkeypatch.setattr(module, "_decode", slow)
-    monkeypatch.setattr(module, "as_completed", interrupted)
-    began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        decode_all(paths, (1, 3, 4), None, "grey")
-    assert time.monotonic() - began < 1
-    assert len(read) < 200
