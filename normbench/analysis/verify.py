@@ -47,12 +47,19 @@ def verify(folder: Path | str, correction: Correction = "holm", write: bool = Tr
         )
     tables = load_tables(folder, without_damaged_metrics=True)
     verdicts = judge_all(tables, correction)
-    if write and verdicts:
-        from normbench.records import write_csv
-
-        write_csv(folder / "claims.csv", COLUMNS, [list(verdict_row(one).values()) for one in verdicts])
     notes = [f"{folder / 'runs.csv'}: {note}" for note in tables.notes]
-    return Verified(folder, tables.name, verdicts, [*tables.warnings, *notes, *_missing(tables)])
+    verified = Verified(folder, tables.name, verdicts, [*tables.warnings, *notes, *_missing(tables)])
+    if write and verdicts:
+        write_claims(verified)
+    return verified
+
+
+def write_claims(one: Verified) -> None:
+    """Write the verdicts on an experiment to its claims.csv; RecordsError if that cannot be written."""
+    from normbench.records import write_csv
+
+    rows = [list(verdict_row(verdict).values()) for verdict in one.verdicts]
+    write_csv(one.folder / "claims.csv", COLUMNS, rows)
 
 
 def verdict_row(one: Verdict) -> dict[str, Any]:

@@ -6,52 +6,128 @@ gains nothing, but processes gain nothing either (60,000 JPEGs of 32x32 take abo
 
 from __future__ import annotations
 
-import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from normbench.data.base import Progress
-from normbench.data.listing import CHUNK, shown
+from normbench.data.depth import Depth, stored_depth
+from normbench.data.listing import in_threads, shown
 from normbench.errors import DataError
 
 Color = Literal["rgb", "grey"]
 WHITE = (255, 255, 255, 255)
 
 
-def decode(path: Path, size: tuple[int, int] | None, color: Color) -> np.ndarray:
-    """Return an image as uint8 (C, H, W): upright, without alpha, resized (bilinear) to size (H, W)."""
+@dataclass(frozen=True)
+class Seen:
+    """The largest value of an image of 16 bits that does not say its white.
+
+    Of colors Pillow keeps the upper 8 bits alone; `whole` is false then.
+    """
+
+    value: int
+    whole: bool
+
+
+class Unfit(ValueError):
+    """An intact image whose pixels cannot be taken; the text says why."""
+
+
+def decode(path: Path, size: tuple[int, int] | None, color: Color, bits: int | None = None) -> np.ndarray:
+    """Return an image as uint8 (C, H, W): upright, without alpha, resized (bilinear) to size (H, W).
+
+    Args:
+        path: of the file.
+        size: (H, W), or None.
+        color: `rgb` or `grey`.
+        bits: the value 2^bits - 1 is white in files of more than 8 bits that do not say it; None: 16.
+
+    Raises:
+        Unfit: the pixels are floats, negative, above white, or their white is not known.
+    """
+    return _decode(path, size, color, bits)[0]
+
+
+def _decode(
+    path: Path, size: tuple[int, int] | None, color: Color, bits: int | None
+) -> tuple[np.ndarray, Seen | None]:
+    """Return the pixels as `decode`, and the largest value of a 16-bit file that does not say its white."""
     from PIL import Image, ImageOps
 
     mode = "L" if color == "grey" else "RGB"
     with Image.open(path) as file:
-        image: Any = _plain(ImageOps.exif_transpose(file) if "exif" in file.info else file)
+        depth = stored_depth(file)  # Pillow forgets it when it reads the pixels
+        upright = ImageOps.exif_transpose(file)  # by Exif, XMP, a TIFF tag or ImageMagick's profile
+        image, largest = _plain(upright, depth, bits)
         if image.mode != mode:
             image = image.convert(mode)
         if size is not None and image.size != size[::-1]:
             image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-        pixels = np.asarray(image)  # Pillow reads the file no later than here
-    return pixels[None] if color == "grey" else pixels.transpose(2, 0, 1)
+        pixels = np.asarray(image)
+    return (pixels[None] if color == "grey" else pixels.transpose(2, 0, 1)), largest
 
 
-def _plain(image: Any) -> Any:
-    """Return an image that converts to RGB or grayscale as expected; transparent parts become white."""
+def _plain(image: Any, depth: Depth, bits: int | None) -> tuple[Any, Seen | None]:
+    """Return an image that converts to RGB or grayscale as expected, and the largest value as `_decode`.
+
+    Transparent parts become white.
+    """
     from PIL import Image
 
-    if image.mode in ("RGB", "L"):
-        if "transparency" not in image.info:
-            return image
-    elif image.mode.startswith("I"):  # 16-bit grayscale, which Pillow would clip at 255
-        return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
+    if image.mode == "F":
+        raise Unfit("its pixels are floating-point numbers, which have no fixed white; save 8 or 16 bits")
+    if image.mode.startswith("I"):
+        return _eight_bits(image, depth, bits)
+    largest = None
+    if depth.bits == 16 and not depth.white_known:
+        largest = _largest_of_upper_bytes(image)
+        if bits not in (None, 16):
+            raise Unfit(
+                f"only the upper 8 of its 16 bits per color can be read, so that data.bits: {bits} "
+                "cannot be followed; save it with 8 bits"
+            )
+    if image.mode in ("RGB", "L") and "transparency" not in image.info:
+        return image, largest
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image).convert("RGB")
-    return image.convert("RGB")  # palette, CMYK, YCbCr, 1 bit, ...
+        whole = Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image)
+        return whole.convert("RGB"), largest
+    return image.convert("RGB"), largest  # palette, CMYK, YCbCr, 1 bit, ...
+
+
+def _eight_bits(image: Any, depth: Depth, bits: int | None) -> tuple[Any, Seen | None]:
+    """Return grayscale of 8 bits from whole numbers of more bits; Pillow would clip them at 255."""
+    from PIL import Image
+
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if low < 0:
+        raise Unfit(f"its pixels go down to {low}, and black is 0; save it with 8 or 16 bits without sign")
+    if depth.inverted:
+        raise Unfit("its 16 bits are stored inverted (WhiteIsZero); save it with black as 0")
+    if not depth.white_known and depth.bits != 16 and bits is None:
+        raise Unfit(
+            f"its pixels are whole numbers with a sign or of 32 bits, up to {high}, and their white is not "
+            "known; set data.bits (12 if 4095 is white), or save it with 8 or 16 bits"
+        )
+    white = depth.bits if depth.white_known else bits or 16
+    if high >> white:
+        raise Unfit(f"it holds the value {high}, above {2**white - 1}, which is white by data.bits: {white}")
+    small = (values >> (white - 8)).astype(np.uint8)
+    if isinstance(hidden := image.info.get("transparency"), int):
+        small[values == hidden] = 255
+    return Image.fromarray(small), Seen(high, True) if depth.bits == 16 and not depth.white_known else None
+
+
+def _largest_of_upper_bytes(image: Any) -> Seen:
+    """Return the largest value of 16 bits that the colors may have; alpha does not count."""
+    upper = np.asarray(image)
+    colors = upper[..., :-1] if image.mode in ("RGBA", "RGBa", "LA", "La") else upper
+    return Seen(int(colors.max()) << 8 | 255, whole=False)
 
 
 def problem(path: Path, error: Exception) -> str:
@@ -60,6 +136,8 @@ def problem(path: Path, error: Exception) -> str:
 
     if isinstance(error, OSError) and error.strerror:
         return f"{path} cannot be read: {error.strerror}"
+    if isinstance(error, Unfit):
+        return f"{path}: {error}"
     if path.stat().st_size == 0:
         return f"{path} is empty"
     if isinstance(error, UnidentifiedImageError):
@@ -72,6 +150,7 @@ def decode_all(
     shape: tuple[int, int, int],
     size: tuple[int, int] | None,
     color: Color,
+    bits: int | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Return all images as one array uint8 (N, C, H, W).
@@ -81,10 +160,12 @@ def decode_all(
         shape: expected shape (C, H, W).
         size: (H, W) to resize to, or None.
         color: `rgb` or `grey`.
+        bits: as `decode`; None: 16, if any of the images proves it.
         progress: called with (done, total).
 
     Raises:
-        DataError: files are damaged or have another shape; the error counts and names them.
+        DataError: files are damaged or have another shape (the error counts and names them), or all images
+            of 16 bits hold values of fewer bits, and `bits` is None.
     """
     from PIL import Image
 
@@ -92,36 +173,49 @@ def decode_all(
     out = np.empty((len(paths), *shape), np.uint8)
     damaged: dict[int, str] = {}
     other_size: dict[int, str] = {}
+    largest: dict[int, Seen] = {}
 
-    def work(start: int) -> int:
-        chosen = range(start, min(start + CHUNK, len(paths)))
-        for i in chosen:
-            try:
-                pixels = decode(paths[i], size, color)
-            except Exception as error:  # damaged files make Pillow raise all kinds of errors
-                damaged[i] = problem(paths[i], error)
-                continue
-            if pixels.shape == shape:
-                out[i] = pixels
-            else:
-                other_size[i] = f"{paths[i]} is {pixels.shape[1]}x{pixels.shape[2]}"
-        return len(chosen)
-
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow warns about odd metadata and very large images
-        done = 0
-        tasks = [pool.submit(work, start) for start in range(0, len(paths), CHUNK)]
+    def work(i: int) -> None:
         try:
-            for task in as_completed(tasks):
-                done += task.result()
-                if progress is not None:
-                    progress(done, len(paths))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # so that an interrupt takes effect at once
-            raise
+            pixels, seen = _decode(paths[i], size, color, bits)
+        except Exception as error:  # damaged files make Pillow raise all kinds of errors
+            damaged[i] = problem(paths[i], error)
+            return
+        if seen is not None:
+            largest[i] = seen
+        if pixels.shape == shape:
+            out[i] = pixels
+        else:
+            other_size[i] = f"{paths[i]} is {pixels.shape[1]}x{pixels.shape[2]}"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about odd metadata and very large images
+        in_threads(work, len(paths), progress)
     if damaged or other_size:
         raise DataError("\n".join(_messages(damaged, other_size, shape, str(paths[0]))))
+    if bits is None and largest:
+        _refuse_few_bits(paths, largest)
     return out
+
+
+def _refuse_few_bits(paths: list[Path], largest: dict[int, Seen]) -> None:
+    """Raise a `DataError` unless a value proves that the images of 16 bits use all of them.
+
+    Cameras and scanners often store 10, 12 or 14 bits in 16; taken for 16, such images are nearly black.
+    """
+    first = max(largest, key=lambda i: (largest[i].value, -i))
+    high = largest[first].value
+    if high.bit_length() > 15:
+        return
+    likely = next((bits for bits in (8, 10, 12, 14) if high < 2**bits), 15)
+    mend = f"set data.bits: {likely} if {2**likely - 1} is white"
+    if not all(seen.whole for seen in largest.values()):
+        mend = "save them with 8 bits per color, of which only the upper 8 of 16 can be read"
+    raise DataError(
+        f"data.bits: no value in the {len(largest)} images of 16 bits is above {high} ({paths[first]}), so "
+        f"that white may be less than 65535; {mend}, or set data.bits: 16 if 65535 is white and the images "
+        "are dark"
+    )
 
 
 def _messages(

@@ -24,7 +24,7 @@ from normbench.data.listing import (
 from normbench.data.root import data_root
 from normbench.errors import DataError
 
-FORMAT = 1  # version of the cache; increase it when decoding changes
+FORMAT = 2  # version of the cache; increase it when decoding changes
 
 Side = Annotated[int, Field(ge=1)]
 
@@ -32,8 +32,8 @@ Side = Annotated[int, Field(ge=1)]
 class ImageFolder(DataOptions):
     """Your own images: a folder with train/<class>/* and test/<class>/*, decoded once and cached.
 
-    It reads any image format that Pillow reads. Transparent parts become white, 16 bits become 8, and
-    photographs are rotated upright by their EXIF data. The folder names are the classes.
+    It reads any image format that Pillow reads. Transparent parts become white, more than 8 bits
+    become 8, and photographs are rotated upright by their metadata. The folder names are the classes.
     """
 
     layout: ClassVar[str] = LAYOUT
@@ -43,6 +43,13 @@ class ImageFolder(DataOptions):
         None, description="resize all images (bilinear) to this side, or to [height, width]"
     )
     color: Color = Field("rgb", description="rgb (3 channels) or grey (1 channel)")
+    bits: int | None = Field(
+        None,
+        ge=8,
+        le=31,
+        description="bits in use where a file has 16 or more: 12 if 4095 is white; null: 16, which a value "
+        "above 32767 has to prove",
+    )
 
     @property
     def height_width(self) -> tuple[int, int] | None:
@@ -52,7 +59,10 @@ class ImageFolder(DataOptions):
     def identity(self, data_dir: Folder = None) -> dict[str, Any]:
         """Return every option, with a fingerprint of the files instead of the root."""
         listing = scan(self.folder(data_dir))
-        return {**super().identity(data_dir), "fingerprint": fingerprint(listing, data_root(None, data_dir))}
+        own = super().identity(data_dir)
+        if self.bits is None:
+            del own["bits"]  # ids of runs from before the option stay valid
+        return {**own, "fingerprint": fingerprint(listing, data_root(None, data_dir))}
 
     def available(self, root: Path) -> bool:
         """Return whether both parts exist."""
@@ -70,7 +80,7 @@ class ImageFolder(DataOptions):
         size = self.height_width
         if size is None:
             try:
-                _, *size_found = decode(first, None, self.color).shape
+                _, *size_found = decode(first, None, self.color, self.bits).shape
             except Exception as error:  # damaged files make Pillow raise all kinds of errors
                 raise DataError(f"data.root: {problem(first, error)}; replace or remove it") from error
             size = (size_found[0], size_found[1])
@@ -80,12 +90,13 @@ class ImageFolder(DataOptions):
     def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
         """Return the images from the cache, or decode and cache them."""
         listing: Listing = survey.listing
-        kept = cache_path(root, cache, "npz", self.height_width, self.color)
+        kept = cache_path(root, cache, "npz", self.height_width, self.color, self.bits)
         stamp = f"{FORMAT} {survey.stamp}"
         pixels = _kept(kept, stamp)
         if pixels is None:
             paths = [root / file.path for file in listing.files]
-            decoded = decode_all(paths, survey.info.input_shape, self.height_width, self.color, progress)
+            shape, size = survey.info.input_shape, self.height_width
+            decoded = decode_all(paths, shape, size, self.color, self.bits, progress)
             pixels = decoded
             keep(kept, lambda file: np.savez(file, stamp=np.array(stamp), pixels=decoded))
         labels = torch.tensor([file.label for file in listing.files])

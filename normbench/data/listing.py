@@ -6,20 +6,25 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
+from normbench.data.base import Progress
 from normbench.errors import DataError
 from normbench.paths import broken_link, composed
+
+T = TypeVar("T")
 
 PARTS = ("train", "test")
 LAYOUT = "train/<class>/* and test/<class>/*"
 JUNK = {"thumbs.db", "desktop.ini"}  # files that Windows leaves in image folders
 CHUNK = 256  # files per task of a thread
+POLL_SECONDS = 0.2  # between two looks for an interrupt, which Windows does not answer while waiting
 SHOWN = 5  # files that an error names; it counts the others
 CACHE_FOLDER = "image_folder"  # below the data root
 
@@ -50,9 +55,9 @@ class Listing:
 
     def stamp(self) -> str:
         """Return a hash of the place, names, sizes and times; equal stamps mean unchanged files."""
-        digest = hashlib.blake2b(str(self.root.resolve()).encode(), digest_size=16)
+        digest = hashlib.blake2b(os.fsencode(self.root.resolve()), digest_size=16)
         for file in self.files:
-            digest.update(f"\0{file.path}\0{file.size_bytes}\0{file.mtime_ns}".encode())
+            digest.update(os.fsencode(f"\0{file.path}\0{file.size_bytes}\0{file.mtime_ns}"))
         return digest.hexdigest()
 
 
@@ -169,19 +174,15 @@ def fingerprint(listing: Listing, cache: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         pass  # missing or unreadable: compute it
 
-    def digest(files: tuple[ImageFile, ...]) -> bytes:
-        result = b""
-        for file in files:
-            content = (listing.root / file.path).read_bytes()
-            result += hashlib.blake2b(content, digest_size=16).digest() + file.path.encode() + b"\0"
-        return result
+    def digest(i: int) -> bytes:
+        file = listing.files[i]
+        content = (listing.root / file.path).read_bytes()
+        return hashlib.blake2b(content, digest_size=16).digest() + os.fsencode(file.path) + b"\0"
 
-    chunks = [listing.files[i : i + CHUNK] for i in range(0, len(listing.files), CHUNK)]
     whole = hashlib.blake2b(digest_size=16)
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for part in pool.map(digest, chunks):
-                whole.update(part)
+        for part in in_threads(digest, len(listing.files)):
+            whole.update(part)
     except OSError as error:
         raise DataError(f"data.root: {error.filename} cannot be read: {error.strerror}") from error
     result = whole.hexdigest()
@@ -190,10 +191,45 @@ def fingerprint(listing: Listing, cache: Path) -> str:
     return result
 
 
+def in_threads(work: Callable[[int], T], count: int, progress: Progress | None = None) -> list[T]:
+    """Return work(0), ..., work(count - 1), computed by threads.
+
+    An interrupt or an error takes effect at once; each thread ends after the item that it is at.
+
+    Args:
+        work: called in a thread with the number of an item.
+        count: of the items.
+        progress: called with (done, total) in this thread.
+
+    Returns:
+        The results, in order.
+    """
+    stopped = threading.Event()
+
+    def chunk(start: int) -> list[T]:
+        chosen = range(start, min(start + CHUNK, count))
+        return [work(i) for i in chosen if not stopped.is_set()]
+
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        tasks = [pool.submit(chunk, start) for start in range(0, count, CHUNK)]
+        pending, done = set(tasks), 0
+        while pending:
+            ended, pending = wait(pending, POLL_SECONDS, FIRST_COMPLETED)
+            for task in ended:
+                done += len(task.result())
+                if progress is not None:
+                    progress(done, count)
+        return [result for task in tasks for result in task.result()]
+    finally:
+        stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
 def cache_path(root: Path, cache: Path, suffix: str, *variant: object) -> Path:
     """Return the cache file of this folder and variant; a changed folder overwrites it."""
     text = "\0".join([str(root.resolve()), *map(str, variant)])
-    return cache / CACHE_FOLDER / f"{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}.{suffix}"
+    return cache / CACHE_FOLDER / f"{hashlib.blake2b(os.fsencode(text), digest_size=8).hexdigest()}.{suffix}"
 
 
 def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -6,14 +6,16 @@ registry is `plots.figures.FIGURES`. matplotlib is imported when something is dr
 
 from __future__ import annotations
 
+import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, cast
 
-from normbench.errors import NormbenchError, did_you_mean, one_of
+from normbench.errors import NormbenchError, RecordsError, did_you_mean, one_of
 from normbench.names import FORMATS
 from normbench.records.files import own_folder, write_file
 
@@ -52,6 +54,34 @@ def plot_results(
     Raises:
         NormbenchError: a name is unknown, or a figure makes no sense of this experiment.
     """
+    return list(plot_each(folder, figures, formats=formats, out=out, trains_below=trains_below, **wishes))
+
+
+def plot_each(
+    folder: Path | str,
+    figures: Sequence[str] | None = None,
+    *,
+    formats: Sequence[str] = ("png", "svg"),
+    out: Path | None = None,
+    trains_below: float | None = None,
+    **wishes: Any,
+) -> Iterator[Path]:
+    """Like `plot_results`, one file after the other.
+
+    Args:
+        folder: of the experiment.
+        figures: their names; None: those that the experiment's axes make sense of.
+        formats: of png, svg, pdf.
+        out: where the files go; None: `folder/plots/`.
+        trains_below: as `plot_results`.
+        wishes: as `compute`.
+
+    Yields:
+        Each file when it is written.
+
+    Raises:
+        NormbenchError: as `plot_results`.
+    """
     from normbench.analysis.tables import load_tables
 
     for name in formats:
@@ -61,13 +91,30 @@ def plot_results(
             )
     tables = load_tables(folder, trains_below)
     target_folder = Path(out) if out is not None else tables.folder / "plots"
-    written: list[Path] = []
     for stem, figure in draw(tables, figures, **wishes):
-        if out is None:
-            own_folder(target_folder)
-        target_folder.mkdir(parents=True, exist_ok=True)
-        written += [_save(figure, target_folder / f"{stem}.{name}") for name in formats]
-    return written
+        for name in formats:
+            path = target_folder / f"{stem}.{name}"
+            with _or_elsewhere(path, tables.folder):
+                if out is None:
+                    own_folder(target_folder)
+                target_folder.mkdir(parents=True, exist_ok=True)
+                _save(figure, path)
+            yield path
+
+
+@contextmanager
+def _or_elsewhere(path: Path, folder: Path) -> Iterator[None]:
+    """Turn an error of the operating system into a sentence that says how to draw into another folder."""
+    try:
+        yield
+    except (OSError, RecordsError) as error:
+        cause = error.__cause__ if isinstance(error, RecordsError) else error
+        if not isinstance(cause, OSError):  # a link, which has its own mend
+            raise
+        raise RecordsError(
+            f"{path}: the figure cannot be written: {cause.strerror or cause}; the records are as they were; "
+            f"draw into a folder that can be written: normbench plot {folder} --out DIR"
+        ) from error
 
 
 def draw(tables: Tables, figures: Sequence[str] | None = None, **wishes: Any) -> Iterator[tuple[str, Figure]]:
@@ -76,9 +123,9 @@ def draw(tables: Tables, figures: Sequence[str] | None = None, **wishes: Any) ->
     The arguments are those of `compute`.
     """
     for kind, chart in compute(tables, figures, **wishes):
-        from normbench.plots.page import draw_page
-
         with _style(f"{tables.config}"):
+            from normbench.plots.page import draw_page
+
             figure = draw_page(kind, chart)
         yield chart.stem, figure
 
@@ -185,6 +232,26 @@ def _keys(tables: Tables, wish: Keys, role: str) -> tuple[str, ...] | None:
     return tuple(known_key(tables, part.strip(), role) for part in parts if part.strip())
 
 
+def _matplotlib() -> Any:
+    """Import matplotlib, whatever backend MPLBACKEND names; the figures here are drawn into files without it.
+
+    A notebook's terminal names a backend that other environments lack, and with it the import fails. A
+    backend that is there is still the one of the caller's own figures.
+    """
+    if "matplotlib" in sys.modules:
+        return sys.modules["matplotlib"]
+    backend = os.environ.pop("MPLBACKEND", "")
+    try:
+        import matplotlib
+    finally:
+        if backend:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend
+    return matplotlib
+
+
 @contextmanager
 def _style(text: str = "") -> Iterator[None]:
     """Set matplotlib's defaults and the house style; the caller's settings are restored.
@@ -192,7 +259,7 @@ def _style(text: str = "") -> Iterator[None]:
     Args:
         text: whose characters the fonts have to have.
     """
-    import matplotlib
+    matplotlib = _matplotlib()
 
     from normbench.plots.fonts import families
     from normbench.plots.style import RC
@@ -205,7 +272,7 @@ def _style(text: str = "") -> Iterator[None]:
         yield
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def _save(figure: Figure, path: Path) -> None:
     """Write under another name first, so that readers never see half a file."""
     kind = path.suffix[1:]
     metadata: dict[str, None] = {
@@ -217,4 +284,3 @@ def _save(figure: Figure, path: Path) -> Path:
     with _style():
         figure.savefig(data, format=kind, dpi=150, metadata=metadata)
     write_file(path, data.getvalue())
-    return path

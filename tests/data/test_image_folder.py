@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -242,3 +243,42 @@ def test_real_cifar_jpegs(cache: Path, tmp_path: Path):
     assert dataset.train.x.shape == (200, 3, 32, 32)
     assert dataset.class_names[:2] == ("airplane", "automobile")
     assert dataset.train.x.mean().item() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="file names there are Unicode")
+@pytest.mark.parametrize(
+    "odd", [b"caf\xe9", b"\xff\xfe", b"\x82\xa0", "Ａé".encode("utf-16-le").replace(b"\0", b"")]
+)
+@pytest.mark.parametrize("place", ["file", "class", "root"])
+def test_names_of_any_bytes_train_and_are_named_in_errors(
+    root: Path, cache: Path, odd: bytes, place: str, monkeypatch: pytest.MonkeyPatch
+):
+    name = os.fsdecode(odd)
+    if place == "root":  # a config is Unicode, so that such a folder is named by a relative path
+        monkeypatch.chdir(root.rename(root.parent / name))
+        root = Path(".")
+    for part in ("train", "test"):
+        if place == "class":
+            (root / part / "cat").rename(root / part / name)
+        elif place == "file":
+            (root / part / "cat" / "0.png").rename(root / part / "cat" / f"{name}.png")
+    dataset = read(root, cache)
+    assert sorted(dataset.train.y.tolist()) == [0, 0, 0, 1, 1, 1]
+    options = ImageFolder(root=str(root))
+    first = options.identity(cache)["fingerprint"]
+    assert options.identity(cache)["fingerprint"] == first  # from the cache
+    damaged = next(path for path in sorted((root / "test").rglob("*.png")) if name in str(path.resolve()))
+    damaged.write_bytes(b"")
+    with pytest.raises(DataError, match="is empty") as error:
+        read(root, cache)
+    assert str(damaged) in str(error.value)
+
+
+def test_composed_and_decomposed_names_are_one_class_each(root: Path, cache: Path):
+    (root / "train" / "cat").rename(root / "train" / "caf\u00e9")
+    (root / "test" / "cat").rename(root / "test" / "cafe\u0301")
+    (root / "train" / "dog" / "0.png").rename(root / "train" / "dog" / "e\u0301.png")
+    shutil.copy(root / "train" / "dog" / "1.png", root / "train" / "dog" / "\u00e9.png")
+    assert len(read(root, cache).train) == 7
+    options = ImageFolder(root=str(root.parent) + "/images")
+    assert options.identity(cache)["fingerprint"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import torch
@@ -122,3 +123,13 @@ def test_a_launcher_needs_no_more_than_these_messages(tmp_path, monkeypatch):
     done = train(tmp_path / "elsewhere")
     assert (done.trained, done.crashed, done.interrupted) == (2 * RUNS, 0, False)
     assert records(tmp_path / "elsewhere") == records(tmp_path / "here")
+
+
+def test_nothing_between_processes_needs_shared_memory():
+    """torch sends tensors through /dev/shm, which containers keep small; messages hold none."""
+    given = assignment()
+    told = [given, *train_stack(given, never)]
+    assert len(told) > 3
+    for one in told:
+        assert b"torch.multiprocessing" not in bytes(ForkingPickler.dumps(one))
+    assert b"torch.multiprocessing" in bytes(ForkingPickler.dumps(torch.zeros(2)))

@@ -65,7 +65,7 @@ def plot(
     \b
     Example:  normbench plot results/quickstart --figure rate --color model.norm
     """
-    from normbench.plots import plot_results
+    from normbench.plots import plot_each
     from normbench.records import experiments_in
 
     load_named(plugin)
@@ -76,7 +76,7 @@ def plot(
     for folder in folders:
         place = out / folder.resolve().name if out is not None and len(folders) > 1 else out
         try:
-            for path in plot_results(
+            for path in plot_each(
                 folder,
                 figures=figure or None,
                 x=x,

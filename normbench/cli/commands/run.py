@@ -25,7 +25,7 @@ from normbench.cli.options import (
     Retry,
 )
 from normbench.cli.output import duration, print_json, print_rich, say, width
-from normbench.errors import ExitCode, NormbenchError
+from normbench.errors import ExitCode, NormbenchError, RecordsError
 
 if TYPE_CHECKING:
     from normbench.launch.session import Finished
@@ -116,6 +116,7 @@ def run(
             ]
         )
     answers = []
+    unwritten: list[str] = []
     code = ExitCode.DONE
     for place, config in enumerate(configs):
         with StopFlag(_say_stopping) as stop:
@@ -153,9 +154,11 @@ def run(
             )
             answers.append(_answer(finished, []))
             break
-        answers.append(_show(finished, as_json, figures_wanted=not no_figures))
+        answers.append(_show(finished, as_json, unwritten, figures_wanted=not no_figures))
     if as_json:
         print_json(answers)
+    if unwritten and code == ExitCode.DONE:
+        code = ExitCode.USAGE
     if code:
         raise typer.Exit(int(code))
 
@@ -190,8 +193,15 @@ def _say_trained(finished: Finished) -> None:
     say(f"{finished.folder}: " + "; ".join(parts))
 
 
-def _show(finished: Finished, as_json: bool, figures_wanted: bool) -> dict[str, Any]:
-    """Draw the figures if they are wanted, and print the table; return both for JSON."""
+def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wanted: bool) -> dict[str, Any]:
+    """Draw the figures if they are wanted, and print the table; return both for JSON.
+
+    Args:
+        finished: the session.
+        as_json: print no table.
+        unwritten: gets the reason if the figures cannot be written.
+        figures_wanted: draw them.
+    """
     from normbench.analysis.summary import lost_at_once, summary_rows, summary_table
     from normbench.analysis.tables import load_tables
     from normbench.plots import plot_results
@@ -207,6 +217,8 @@ def _show(finished: Finished, as_json: bool, figures_wanted: bool) -> dict[str, 
         figures = plot_results(finished.folder) if figures_wanted else []
     except NormbenchError as error:  # the training is done and kept even if its figures fail
         say(f"figures: {error}")
+        if isinstance(error, RecordsError):
+            unwritten.append(str(error))
         figures = []
     if not as_json:
         if figures:

@@ -42,18 +42,27 @@ def verify(
     \b
     Example:  normbench verify results/bn_larger_lr_mnist
     """
-    from normbench.analysis.verify import verdict_row
+    from normbench.analysis.verify import verdict_row, write_claims
     from normbench.analysis.verify import verify as judge
     from normbench.records import experiments_in
 
     load_named(plugin)
     done: list[Verified] = []
     failed: list[str] = []
+    unwritten: set[Path] = set()
     for folder in experiments_in(results):
         try:
-            done.append(judge(folder, correction.value))
+            one = judge(folder, correction.value, write=False)
         except NormbenchError as error:
             failed.append(str(error))  # the other experiments are still judged
+            continue
+        done.append(one)
+        try:
+            if one.verdicts:
+                write_claims(one)
+        except NormbenchError as error:
+            unwritten.add(one.folder)  # its verdicts are still shown
+            failed.append(_unwritten(one, error))
     for one in done:
         for sentence in one.missing:
             say(sentence)
@@ -61,14 +70,24 @@ def verify(
         print_json([{"experiment": one.name, **verdict_row(v)} for one in done for v in one.verdicts])
     else:
         for one in done:
-            _print(one)
+            _print(one, written=one.folder not in unwritten)
     if failed:
         raise NormbenchError("\n".join(failed))
     if any(one.refuted for one in done):
         raise typer.Exit(int(ExitCode.REFUTED))
 
 
-def _print(one: Verified) -> None:
+def _unwritten(one: Verified, error: NormbenchError) -> str:
+    """Return why claims.csv was not written, and how to get the verdicts into another file."""
+    if not isinstance(cause := error.__cause__, OSError):
+        return str(error)
+    return (
+        f"{one.folder / 'claims.csv'}: cannot be written: {cause.strerror or cause}; the verdicts shown are "
+        f"complete; write them elsewhere: normbench verify {one.folder} --json > FILE"
+    )
+
+
+def _print(one: Verified, written: bool) -> None:
     if not one.verdicts:
         say(f"{one.folder}: its config has no claims; write some (`normbench init claim`) and run it again")
         return
@@ -83,7 +102,8 @@ def _print(one: Verified) -> None:
         for verdict in one.verdicts
     ]
     heads = ["claim", "verdict", "estimate\n[95 % interval]", "n", "reason"]
-    print_table(f"{one.name}: {len(rows)} verdicts, written to {one.folder / 'claims.csv'}", heads, rows)
+    where = f"written to {one.folder / 'claims.csv'}" if written else "not written"
+    print_table(f"{one.name}: {len(rows)} verdicts, {where}", heads, rows)
 
 
 def _numbers(one: Verdict) -> str | None:
