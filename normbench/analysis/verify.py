@@ -11,6 +11,7 @@ from normbench.analysis.judge import Correction, Verdict, judge_all
 from normbench.analysis.tables import Tables, load_tables, seeds_of
 from normbench.analysis.variants import refining
 from normbench.errors import RecordsError
+from normbench.records.claim_notes import late_claims
 
 COLUMNS = (
     *("id", "statement", "verdict", "estimate", "ci_low", "ci_high", "n", "reason"),
@@ -48,7 +49,8 @@ def verify(folder: Path | str, correction: Correction = "holm", write: bool = Tr
     tables = load_tables(folder, without_damaged_metrics=True)
     verdicts = judge_all(tables, correction)
     notes = [f"{folder / 'runs.csv'}: {note}" for note in tables.notes]
-    verified = Verified(folder, tables.name, verdicts, [*tables.warnings, *notes, *_missing(tables)])
+    late = late_claims(folder, tables.config.get("claims"))
+    verified = Verified(folder, tables.name, verdicts, [*tables.warnings, *notes, *_missing(tables), *late])
     if write and verdicts:
         write_claims(verified)
     return verified

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from normbench.config import config_name
 from normbench.plugins import load_kept
+from normbench.records.environment import check_format
 from normbench.records.sources import FOLDER, kept
 
 
@@ -24,6 +25,7 @@ def load_kept_with(config: str | Path, overrides: Sequence[str], results: Path) 
     name = config_name(config, overrides)
     if name is None:
         return []
+    check_format(results / name)
     folder = results / name / FOLDER
     return [
         f"{plugin.name}: no --plugin names it; loaded as it is kept in {folder / plugin.folder}"

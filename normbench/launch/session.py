@@ -148,8 +148,10 @@ class Session:
         self.checkpoints.keep_only({stack.stack_id for stack in stacks})
         self._replayed = [run for stack in replays for run in stack.runs]
         if stacks:
-            self.folder.start_session(
-                self.plan.device, self.cores.threads, self.options.command, self._workers
+            self._say(
+                self.folder.start_session(
+                    self.plan.device, self.cores.threads, self.options.command, self._workers
+                )
             )
         if replays:
             self._say([f"{len(self._replayed):,} finished runs are trained again for layers.csv alone"])

@@ -11,6 +11,7 @@ sources       the code of plug-ins, kept with the results
 orphans       runs that the config no longer has: refused, or kept aside
 lock          one process at a time writes a folder
 environment   versions, hardware, times
+claim_notes   when each claim came into the config
 folder        the whole, for the process that trains
 frames        the whole as data frames: the only reader
 status        the whole as counts, without pandas

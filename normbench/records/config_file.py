@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from normbench.errors import RecordsError
+from normbench.records.environment import check_format
 from normbench.records.files import read_small, sentence
 
 MAX_CHARACTERS = 1 << 20
@@ -17,7 +18,12 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return the settings, none if the file is missing; RecordsError if normbench did not write it."""
+    """Return the settings, none if the file is missing.
+
+    Raises:
+        RecordsError: normbench did not write the file, or a newer version wrote the folder.
+    """
+    check_format(path.parent)
     try:
         return parse_config_text(read_small(path).decode("utf-8"))
     except FileNotFoundError:

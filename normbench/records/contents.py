@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
+from normbench.records.environment import check_format
 from normbench.records.files import explained
 from normbench.records.index import OpenFiles, RowIndex
 from normbench.records.lock import holder_of
@@ -297,7 +298,7 @@ def retried(root: Path, read: Callable[[Path], T]) -> T:
 
 
 def check_folder(root: Path) -> None:
-    """Raise RecordsError unless the path is a folder with records."""
+    """Raise RecordsError unless the path is a folder with records that this version can read."""
     if root.exists() and not root.is_dir():
         raise RecordsError(f"{root}: is a file; a results folder is needed, such as results/<name>")
     if not is_results(root):
@@ -305,6 +306,7 @@ def check_folder(root: Path) -> None:
             f"{root / 'runs.csv'}: not there, so the folder holds no records; name a folder that "
             "`normbench run` has written, such as results/<name>"
         )
+    check_format(root)
 
 
 def is_results(root: Path) -> bool:

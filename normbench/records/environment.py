@@ -1,8 +1,8 @@
-"""environment.json: the versions, the hardware and the times of the training.
+"""environment.json: the format of the folder, and the versions, hardware and times of the training.
 
 It has an entry for each session that trained, since a sweep may be interrupted and continued. At the top are
-the facts of the latest session with the start of the first one. Host names and folders of the machine are not
-written.
+the facts of the latest session with the start of the first one, and when each claim came into the config.
+Host names and folders of the machine are not written.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench._version import __version__
+from normbench.errors import RecordsError
 from normbench.records.files import read_small, write_file
 
 PACKAGES = (
@@ -34,6 +35,7 @@ PACKAGES = (
     "ray",
 )
 FILE = "environment.json"
+FORMAT = 3  # of a results folder; versions 0.1 and 0.2 wrote no number and count as 1 and 2
 
 
 def now() -> str:
@@ -74,9 +76,43 @@ def facts(
     }
 
 
-def start_session(root: Path, session: dict[str, Any]) -> None:
-    """Append a session to environment.json."""
-    _write(root, [*read_sessions(root), session])
+def start_session(root: Path, session: dict[str, Any]) -> list[str]:
+    """Append a session to environment.json; return a sentence if it differs from the one before."""
+    before = read_sessions(root)
+    _write(root, [*before, session])
+    return _differences(before[-1], session) if before else []
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return one sentence on what can change the last digits of results between two sessions."""
+    old, new = {}, {}
+    for facts_of, into in ((before, old), (now, new)):
+        versions = facts_of.get("versions")
+        for name in ("torch", "numpy"):
+            into[name] = versions.get(name) if isinstance(versions, dict) else None
+        into |= {name: facts_of.get(name) for name in ("platform", "cpu", "device", "threads")}
+    # None is unknown, or torch's own number of threads, which depends on the machine.
+    changed = [
+        f"{name} {old[name]} before, {new[name]} now"
+        for name in old
+        if old[name] != new[name] and None not in (old[name], new[name])
+    ]
+    if not changed:
+        return []
+    return [
+        f"the folder has runs of another environment ({'; '.join(changed)}): the last digits of results may "
+        f"differ between old and new runs; {FILE} has both"
+    ]
+
+
+def check_format(root: Path) -> None:
+    """Raise RecordsError if a newer version of normbench wrote the folder in a format unknown here."""
+    found = _read(root).get("format", 1)
+    if not isinstance(found, int) or found > FORMAT:
+        raise RecordsError(
+            f"{root / FILE}: the folder has format {found!r}; normbench {__version__} reads formats up to "
+            f"{FORMAT}. A newer version wrote it: read it with that version, or train into another folder"
+        )
 
 
 def end_session(root: Path, executors: Iterable[str] = (), made: Mapping[str, Any] | None = None) -> None:
@@ -91,13 +127,18 @@ def end_session(root: Path, executors: Iterable[str] = (), made: Mapping[str, An
 
 def read_sessions(root: Path) -> list[dict[str, Any]]:
     """Return the sessions so far; none if the file is missing or damaged, which starts a new one."""
-    try:
-        sessions = json.loads(read_small(root / FILE))["sessions"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return []
-    return (
-        [session for session in sessions if isinstance(session, dict)] if isinstance(sessions, list) else []
-    )
+    return _dicts(_read(root).get("sessions"))
+
+
+def read_claims(root: Path) -> list[dict[str, Any]] | None:
+    """Return when each claim came into the config: `claim`, `since`, `results`; None if nobody noted it."""
+    claims = _read(root).get("claims")
+    return None if claims is None else _dicts(claims)
+
+
+def write_claims(root: Path, claims: Sequence[Mapping[str, Any]]) -> None:
+    """Note when each claim came into the config."""
+    _write(root, read_sessions(root), claims)
 
 
 def workers_of(root: Path) -> int:
@@ -107,8 +148,25 @@ def workers_of(root: Path) -> int:
     return workers if isinstance(workers, int) and workers > 0 else 1
 
 
-def _write(root: Path, sessions: list[dict[str, Any]]) -> None:
-    data = {**sessions[-1], "start": sessions[0].get("start"), "sessions": sessions}
+def _read(root: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(read_small(root / FILE))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _dicts(found: Any) -> list[dict[str, Any]]:
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _write(
+    root: Path, sessions: Sequence[dict[str, Any]], claims: Sequence[Mapping[str, Any]] | None = None
+) -> None:
+    claims = read_claims(root) if claims is None else claims
+    latest = {**sessions[-1], "start": sessions[0].get("start")} if sessions else {}
+    noted = {} if claims is None else {"claims": claims}
+    data = {"format": FORMAT, **latest, **noted, "sessions": sessions}
     write_file(root / FILE, (json.dumps(data, indent=2) + "\n").encode())
 
 

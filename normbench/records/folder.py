@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
 from normbench.records import environment
+from normbench.records.claim_notes import note_claims
 from normbench.records.contents import END_CELLS, Contents
 from normbench.records.files import TEMPORARY, explained, refuse_links, remove
 from normbench.records.index import OpenFiles
@@ -78,6 +79,7 @@ class ResultsFolder:
         with explained(self.root, "written"):
             self.root.mkdir(parents=True, exist_ok=True)
         refuse_links(self.root)
+        environment.check_format(self.root)
         self._lock.acquire()
         try:
             with Contents(self.root) as contents:
@@ -100,6 +102,8 @@ class ResultsFolder:
                     self.warnings.append(
                         f"{len(orphans)} runs that the config no longer has are kept in {aside}"
                     )
+                results = sum(contents.choose(run.run_id).status in RESULTS for run in plan.runs)
+            note_claims(self.root, config_text, results)
             write_config(self.root, config_text)
             self._plan = plan
             self.merge()
@@ -258,7 +262,7 @@ class ResultsFolder:
 
     def start_session(
         self, device: str, threads: int | None, command: Sequence[str] | None = None, workers: int = 1
-    ) -> None:
+    ) -> list[str]:
         """Append this session to environment.json, and keep the sources of its plug-ins.
 
         Call it only if there is something to train.
@@ -268,11 +272,14 @@ class ResultsFolder:
             threads: the number of torch's threads in each worker, None for torch's default.
             command: the words of the command, by default `sys.argv`.
             workers: the number of processes that train.
+
+        Returns:
+            A sentence if torch or the machine is another one than in the session before.
         """
         from normbench.plugins import loaded  # imports torch, which readers of records do not need
 
         keep(self.root, loaded())
-        environment.start_session(self.root, environment.facts(device, threads, command, workers))
+        return environment.start_session(self.root, environment.facts(device, threads, command, workers))
 
     def end_session(self, executors: Iterable[str] = (), made: Mapping[str, Any] | None = None) -> None:
         """Write the end of the session, the executors it used, and what it `made`."""

@@ -1,7 +1,11 @@
-"""A results folder of version 0.1, interrupted in its second stack, is read and continued."""
+"""A results folder of each format, interrupted in its second stack, is read and continued.
+
+That of version 0.2 (format 2) is in `tests/plugins`.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -11,13 +15,18 @@ from helpers.cli import good
 from normbench import api
 from normbench.analysis.verify import verify
 from normbench.records import folder_status
+from normbench.records.environment import FORMAT
 
-FROZEN = Path(__file__).parent / "frozen_0_1"
+HERE = Path(__file__).parent
+CONFIG = HERE / "frozen_0_1" / "frozen.yaml"
+FORMATS = {"frozen_0_1": None, "frozen_0_3": FORMAT}
 
 
-@pytest.fixture
-def folder(tmp_path):
-    shutil.copytree(FROZEN / "frozen", tmp_path / "frozen")
+@pytest.fixture(params=FORMATS)
+def folder(request, tmp_path):
+    shutil.copytree(HERE / request.param / "frozen", tmp_path / "frozen")
+    written = json.loads((tmp_path / "frozen" / "environment.json").read_text())
+    assert written.get("format") == FORMATS[request.param], "freeze a folder of the new format, too"
     return tmp_path / "frozen"
 
 
@@ -45,7 +54,7 @@ def test_its_records_are_read(folder):
 
 
 def test_it_is_drawn(folder):
-    good("plot", folder)
+    good("plot", folder, "--figure", "rate", "--format", "png")
     assert (folder / "plots" / "rate.png").stat().st_size > 0
 
 
@@ -58,7 +67,7 @@ def test_its_claim_is_judged(folder):
 def test_it_goes_on(folder):
     """From the checkpoint, or with the second stack from its beginning if torch is another version."""
     before = {name: lines(folder, name) for name in ("metrics.csv", "layers.csv", "runs.csv")}
-    done = api.run(FROZEN / "frozen.yaml", results=folder.parent, device="cpu", threads=1)
+    done = api.run(CONFIG, results=folder.parent, device="cpu", threads=1)
     assert (done.trained, done.skipped, done.interrupted) == (4, 4, False)
     after = {name: lines(folder, name) for name in before}
     for name, old in before.items():
@@ -73,5 +82,5 @@ def test_it_goes_on(folder):
     assert not (folder / "checkpoints").exists()
     (verdict,) = verify(folder).verdicts
     assert verdict.n == 2
-    again = api.run(FROZEN / "frozen.yaml", results=folder.parent, device="cpu", threads=1)
+    again = api.run(CONFIG, results=folder.parent, device="cpu", threads=1)
     assert (again.trained, again.skipped) == (0, 8)
