@@ -85,7 +85,8 @@ def start_session(root: Path, session: dict[str, Any]) -> list[str]:
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return one sentence on what can change the last digits of results between two sessions."""
-    old, new = {}, {}
+    old: dict[str, Any] = {}
+    new: dict[str, Any] = {}
     for facts_of, into in ((before, old), (now, new)):
         versions = facts_of.get("versions")
         for name in ("torch", "numpy"):
