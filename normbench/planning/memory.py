@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,23 +43,15 @@ def _optimizer_states(settings: Settings) -> int:
 
 
 def free_memory(device: str) -> float:
-    """Return the bytes that a process could take on this device now; inf if the system does not tell.
+    """Return the bytes that a process could take on this device now, without swapping.
 
-    Linux tells it in files. psutil asks the other systems, where mps shares the memory of the CPU.
+    mps shares the memory of the CPU.
     """
     if device == "cuda":
         return float(torch.cuda.mem_get_info()[0])
-    limits = [math.inf]
-    with contextlib.suppress(OSError, ValueError, StopIteration):  # Linux: available without swapping
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        limits.append(
-            1024.0 * int(next(text for text in lines if text.startswith("MemAvailable")).split()[1])
-        )
-    if sys.platform != "linux":
-        with contextlib.suppress(ImportError):
-            import psutil
+    import psutil  # lazily: a worker is told its room and asks nothing
 
-            limits.append(float(psutil.virtual_memory().available))
+    limits = [float(psutil.virtual_memory().available)]
     with contextlib.suppress(OSError, ValueError):  # a container's own limit; "max" means none
         limits.append(float(int(Path("/sys/fs/cgroup/memory.max").read_text())))
     return min(limits)

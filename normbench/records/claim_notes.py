@@ -58,18 +58,15 @@ def late_claims(root: Path, claims: Any) -> list[str]:
     for claim in _claims({"claims": claims}):
         note = next((one for one in noted if one.get("claim") == _content(claim)), None)
         if note is None:
-            text = (
-                f"no run has noted {{}} in environment.json: added to {root / 'config.yaml'} after training"
-            )
+            text = f"no run has noted {{}}: written into {root / 'config.yaml'} after training"
         elif note.get("results"):
-            text = (
-                f"{{}} came into the config on {note.get('since')}, when {note['results']} runs had a result"
-            )
+            since, results = note.get("since"), note["results"]
+            text = f"{{}} came into the config on {since}, when {results} runs had a result"
         else:
             continue
         groups.setdefault(text, []).append(str(claim.get("id")))
     return [
-        text.replace("{}", f"claim{'' if len(ids) == 1 else 's'} {', '.join(ids)}")
+        text.replace("{}", f"{'claim' if len(ids) == 1 else 'claims'} {', '.join(ids)}")
         + ": not stated beforehand"
         for text, ids in groups.items()
     ]

@@ -1,9 +1,9 @@
 """Devices and memory of systems that cannot be run here, faked where normbench asks for them."""
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from helpers.cli import config_file
@@ -48,18 +48,21 @@ def test_no_mps_is_said(tmp_path, monkeypatch):
         api.plan(config_file(tmp_path), device="mps")
 
 
-@pytest.mark.parametrize("system", ["win32", "darwin"])
-def test_other_systems_tell_their_memory_through_psutil(monkeypatch, system):
-    def absent(path, *args, **options):
-        raise FileNotFoundError(path)
+@pytest.mark.parametrize(
+    ("container", "free"),
+    [(None, 3e9), ("max\n", 3e9), ("2000000000\n", 2e9), ("9000000000\n", 3e9)],
+    ids=str,
+)
+def test_free_memory_is_what_the_system_and_a_container_allow(monkeypatch, container, free):
+    def read_text(path, *args, **options):
+        assert str(path).startswith("/sys/fs/cgroup")
+        if container is None:  # Windows, macOS
+            raise FileNotFoundError(path)
+        return container
 
-    monkeypatch.setattr(Path, "read_text", absent)
-    monkeypatch.setattr(memory.sys, "platform", system)
-    fake = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=3_000_000_000))
-    monkeypatch.setitem(sys.modules, "psutil", fake)
-    assert memory.free_memory("cpu") == memory.free_memory("mps") == 3e9
-    monkeypatch.setitem(sys.modules, "psutil", None)
-    assert memory.free_memory("cpu") == float("inf")
+    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=3_000_000_000))
+    assert memory.free_memory("cpu") == memory.free_memory("mps") == free
 
 
 def test_cuda_trains_without_tf32_and_gives_the_settings_back():

@@ -137,7 +137,7 @@ def test_a_claim_written_into_the_results_by_hand_is_marked(copy):
     text = file.read_text()
     file.write_text(text.replace("difference_at_least: 0", "difference_at_least: 0.3"))
     assert file.read_text() != text
-    assert "no run has noted claim higher in environment.json" in call("verify", copy / "tiny").stderr
+    assert "no run has noted claim higher: written into" in call("verify", copy / "tiny").stderr
 
 
 def test_claims_of_a_folder_of_version_0_2_have_no_known_date(copy):
