@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+OLDEST := build/oldest
 
-.PHONY: help quickstart test fuzz pairs check lint format types schema schema-check check-quickstart pages benchmark-peers benchmarks clean
+.PHONY: help quickstart test test-oldest wheel-check fuzz pairs check lint format types schema schema-check check-quickstart pages benchmark-peers benchmarks clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -24,7 +25,29 @@ fuzz: $(VENV)/.installed-test  ## the property tests with 1,500 inputs for each 
 pairs: $(VENV)/.installed-test  ## train every pair of architecture and normalization, about 4 minutes
 	$(BIN)/python -m pytest tests/engine/test_architectures.py -m "pairs or not pairs"
 
-check: lint types schema-check test check-quickstart  ## all that .ci/run checks
+test-oldest: $(OLDEST)/.installed  ## part of the tests with the oldest versions that pyproject.toml allows
+	$(OLDEST)/bin/python -m pytest -o filterwarnings=default tests/nn tests/engine/test_bits.py tests/config \
+	  tests/records tests/cli/test_commands.py tests/cli/test_words.py
+
+# The wheel's own environment borrows the installed dependencies through a .pth file, but not normbench: Python
+# reads no .pth file of a borrowed folder, and an editable install is one.
+wheel-check: $(VENV)/.installed  ## build the wheel, and use it outside the clone
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; mkdir "$$folder/source" "$$folder/empty"; \
+	packages() { "$$1" -c "import sysconfig; print(sysconfig.get_path('purelib'))"; }; \
+	cp -r normbench pyproject.toml README.md LICENSE "$$folder/source"; \
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir "$$folder" "$$folder/source"; \
+	$(BIN)/python -m venv --without-pip "$$folder/venv"; \
+	packages $(BIN)/python > "$$(packages "$$folder/venv/bin/python")/borrowed.pth"; \
+	$(PIP) --no-deps --prefix "$$folder/venv" --ignore-installed "$$folder"/*.whl; \
+	cd "$$folder/empty"; unset PYTHONPATH; PATH="$$folder/venv/bin:$$PATH"; \
+	python -c "import normbench; assert '$$folder/venv' in normbench.__file__, normbench.__file__"; \
+	normbench init claim; \
+	normbench run claim.yaml --no-figures --threads 1 --set seeds=3 --set train.steps=20; \
+	normbench plot results --figure rate --format png; \
+	normbench verify results; \
+	test -s results/*/plots/rate.png; test -s results/*/claims.csv
+
+check: lint types schema-check test check-quickstart wheel-check  ## all that .ci/run checks
 
 lint: $(VENV)/.installed-dev  ## style and format, nothing is changed
 	$(BIN)/ruff check .
@@ -67,6 +90,11 @@ clean:  ## remove the virtual environment and the tools' caches; results stay
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-oldest.txt -e '.[test]'
+	@touch $@
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@echo "installing normbench into $(VENV) (torch is large: this takes minutes the first time)"
