@@ -127,6 +127,8 @@ def run(
     for sentence in load_kept_with(config, overrides, results):
         reporter.message(sentence)
     whole = plan(config, overrides, data_dir=data_dir, device=device, executor=executor, reporter=reporter)
+    for sentence in whole.remarks:
+        reporter.message(sentence)
     options = SessionOptions(
         results=results,
         launcher=launcher,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from normbench.analysis.pairing import Group, Readings, matching, mean
 from normbench.analysis.tables import Tables, seeds_of
 from normbench.analysis.variants import crashes, is_log_axis, number, score
 from normbench.measures import Measure
+from normbench.measures.base import RateMeasure
 from normbench.measures.claim import Claim
 from normbench.names import RATE
 from normbench.stats.intervals import LEVEL, Interval, Span, share_contrast, span_interval, unlog, weighted
@@ -132,7 +134,23 @@ class Comparison:
             return f"{text}, but it moves the other way {where}"
         if word != "inconclusive":
             return text
+        if self._only_the_grid_is_open():
+            return (
+                f"the grid of learning rates alone is too coarse ({text}); a finer grid decides, or a "
+                f"search: `{RATE}: {{edge: {{from: ..., to: ...}}}}`"
+            )
         return f"the interval reaches beyond what is expected ({text})"
+
+    def _only_the_grid_is_open(self) -> bool:
+        """Return whether the estimates would decide if each seed's value had no width of its own."""
+        spans = [span for one in self.readings for cell in one.cells.values() for span in cell.values()]
+        # Other widths are no grid's, and a grid that ends too early needs more rates, not finer ones.
+        finite = all(span is not None and span.high < math.inf for span in spans)
+        if not isinstance(self.measure, RateMeasure) or not finite:
+            return False
+        exact = copy(self)
+        exact.readings = [_mapped(one, _without_width) for one in self.readings]
+        return exact.word(LEVEL) != "inconclusive"
 
     def remarks(self, tables: Tables) -> list[str]:
         """Return what a reader should know in addition to the verdict."""
@@ -188,6 +206,10 @@ def _mapped(readings: Readings, how: Callable[[Span], Span]) -> Readings:
         for cell, seeds in readings.cells.items()
     }
     return replace(readings, cells=cells)
+
+
+def _without_width(span: Span) -> Span:
+    return Span(span.estimate, span.estimate, span.estimate)
 
 
 def _unlog(span: Span) -> Span:

@@ -86,6 +86,7 @@ def _checked_forward(net: nn.Module, batch: Batch, case: Case) -> Tensor:
         try:
             with noise(batch.noise), NoHiddenRandomness(), traceable():
                 logits = net(images)
+            _check_outputs(watch, net)
             _check_logits(logits, batch.y, case.info.classes, net)
         except FaultError:
             raise
@@ -101,7 +102,6 @@ def _checked_forward(net: nn.Module, batch: Batch, case: Case) -> Tensor:
                 f"{place_in(net, net.get_submodule(owner), attribute)}: `forward` replaces '{name}', which a "
                 "recorded step does not; make it in `__init__`, and keep what changes in buffers"
             )
-    _check_outputs(watch, net)
     for module, library in watch.draws:
         owner = own_or_parent(module, net)
         inner = "" if owner is module else f", in {type(module).__name__},"
@@ -177,7 +177,12 @@ def _refuse_infinite(watch: Watch, net: nn.Module) -> None:
 
 
 def _failed(error: BaseException, watch: Watch, net: nn.Module) -> str:
-    """Return the sentence for a forward pass that raised."""
+    """Return the sentence for a forward pass that raised.
+
+    Raises:
+        FaultError: a normalization returned another shape before; the part that then fails is not to blame.
+    """
+    _check_outputs(watch, net)
     last = watch.outputs[-1] if watch.outputs else None
     if last is not None:
         got, returned = last.got, last.returned

@@ -18,6 +18,7 @@ class MaxStableLr(RateMeasure):
 
     name: Literal["max_stable_lr"] = "max_stable_lr"
 
+    short_names: ClassVar[tuple[str, ...]] = ("largest_rate",)  # the name of its figure
     paper: ClassVar[str] = "Bjorck et al. 2018, arXiv:1806.02375"
     scale: ClassVar[Scale] = "log"
     compares: ClassVar[tuple[Comparison, ...]] = ("ratio",)

@@ -85,6 +85,22 @@ def test_the_ratio_of_stable_rates(tmp_path, of, against, least, word, expected)
     assert "largest rate that trains" in one.reason
 
 
+@pytest.mark.parametrize(
+    ("of", "against", "alone"),
+    [
+        ("TTSSS", "TSSSS", True),
+        ("TTTSS", "TTSSS", True),
+        ("TTTTT", "TTTTS", False),  # the grid ends too early
+        (["TTTTS", "TSSSS", "TTTTS", "TSSSS", "TTTSS"], "TSSSS", False),  # the seeds differ
+    ],
+)
+def test_a_grid_that_alone_is_too_coarse_is_named(tmp_path, of, against, alone):
+    one = verdict(tmp_path, edges(of, against), "max_stable_lr", {"ratio_at_least": 3})
+    assert one.verdict == "inconclusive"
+    assert ("the grid of learning rates alone is too coarse" in one.reason) == alone
+    assert ("`optimizer.lr: {edge: {from: ..., to: ...}}`" in one.reason) == alone
+
+
 def test_seeds_that_train_at_no_rate_are_left_out_and_named(tmp_path):
     runs = edges("TTTTS", ["SSSSS", "TSSSS", "TSSSS", "TSSSS", "DDDDD"])
     one = verdict(tmp_path, runs, "max_stable_lr", {"ratio_at_least": 3})

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from helpers.config import BASE, CLAIM, experiment
 from helpers.results import rate_runs, run, write
 
 from normbench.analysis.pairing import Records
@@ -231,3 +232,13 @@ def test_probe_needs_a_step_or_an_aggregate():
         MEASURES["probe"](probe="weights", quantity="weights.norm")
     with pytest.raises(ValueError, match=r"its quantities begin with 'weights\.'"):
         MEASURES["probe"](probe="weights", quantity="norm", step=0)
+
+
+def test_the_name_of_the_figure_is_a_short_name_of_the_measure():
+    found = experiment(
+        CLAIM.replace("max_stable_lr", "largest_rate").partition("  - {id: C3")[0],
+        base=BASE
+        + "sweep: {model.norm: [none, batchnorm, selu], model.depth: [1, 2], optimizer.lr: [0.1, 1]}\n",
+    )
+    assert found.claims[0].measure.name == "max_stable_lr"
+    assert found.raw["claims"][0]["measure"] in ("max_stable_lr", {"name": "max_stable_lr"})

@@ -38,3 +38,23 @@ def test_more_runs_cost_more_time_but_a_stack_keeps_its_memory():
     assert many.memory_bytes < 3 * few.memory_bytes
     stack = few.stacks[0]
     assert stack.flops == stack.runs * (1000 * 26_376_000 + 11 * 10_000 * 2 * 99_400)
+
+
+@pytest.mark.parametrize(
+    ("depth", "norm", "measured"),
+    [(1, "none", 0.6), (5, "none", 1.5), (5, "batchnorm", 2.4), (10, "batchnorm", 4.0)],
+)
+def test_the_time_of_small_nets_is_that_of_their_fixed_costs(depth, norm, measured):
+    """4 runs, 1,020 steps, on one core; without the start of the program."""
+    found = planned(
+        f"""
+name: a
+seeds: 4
+data: {{name: digits, train_size: 1000, test_size: 300, batch_size: 20}}
+model: {{name: mlp, depth: {depth}, width: 9, norm: {norm}}}
+train: {{steps: 1020, eval_every: 1020}}
+"""
+    )
+    (stack,) = estimate(found).stacks
+    assert measured / 2 < stack.seconds < measured * 2
+    assert estimate(found).seconds > stack.seconds

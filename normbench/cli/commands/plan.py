@@ -209,5 +209,6 @@ def _print_totals(costs: Estimate) -> None:
     typer.echo(
         f"In all {amount(costs.flops, 'FLOP')}; an estimate, not a measurement: about "
         f"{duration(costs.seconds)} and {amount(costs.memory_bytes, 'B')} of memory\n"
-        f"(assumes {costs.gflops:g} GFLOP/s in matrix products and a fixed cost for each layer and step)."
+        f"(assumes {costs.gflops:g} GFLOP/s in matrix products and fixed costs for each stack, layer, step "
+        "and evaluation)."
     )

@@ -70,7 +70,9 @@ def run(
     ] = False,
     retry: Annotated[
         Optional[list[Retry]],
-        typer.Option(help="Train the crashed runs again. Default: leave them as they are."),
+        typer.Option(
+            metavar="crashed", help="Train the crashed runs again. Default: leave them as they are."
+        ),
     ] = None,
     fail_fast: Annotated[
         bool,
