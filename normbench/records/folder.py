@@ -100,6 +100,7 @@ class ResultsFolder:
                     self.warnings.append(
                         f"{len(orphans)} runs that the config no longer has are kept in {aside}"
                     )
+            self.check()
             write_config(self.root, config_text)
             self._plan = plan
             self.merge()
@@ -218,21 +219,21 @@ class ResultsFolder:
         plan = self._opened()
         if stack.stack_id in self._in_use():
             raise RecordsError(f"{self.root}: the stack {stack.stack_id} is already being written")
+        self.check()
         there = stack_ids(self.root)
         if stack.stack_id in there:
-            self.warnings += merge(
-                self.root, plan, {*self._in_use(), stack.stack_id}, self._wanted, self._others
-            )
+            self._merge(plan, {*self._in_use(), stack.stack_id})
         manifests = [read_manifest(self.root / FOLDER, stack_id) for stack_id in there]
         order = 1 + max((manifest.order for manifest in manifests if manifest), default=0)
         if dtype is None:
             dtype = stack.runs[0].settings.train.dtype
-        writer = StackWriter(self.root, stack, order, lengths, dtype)
+        writer = StackWriter(self.root, stack, order, lengths, dtype, self.check)
         self._writers[stack.stack_id] = writer
         return writer
 
     def drop(self, stack_id: str) -> None:
         """Remove the part files of a stack that is trained no more; results in them are merged before."""
+        self.check()
         files = OpenFiles()
         try:
             has_results = bool(Part(self.root / FOLDER, stack_id, files).results)
@@ -251,7 +252,14 @@ class ResultsFolder:
         """Merge what is measured so far into the merged files; parts that are being written stay."""
         for writer in self._writers.values():
             writer.flush()
-        self.warnings += merge(self.root, plan or self._opened(), self._in_use(), self._wanted, self._others)
+        self._merge(plan or self._opened(), self._in_use())
+
+    def _merge(self, plan: Plan, in_use: set[str]) -> None:
+        self.warnings += merge(self.root, plan, self.check, in_use, self._wanted, self._others)
+
+    def check(self) -> None:
+        """Raise RecordsError if the path leads to another folder than the one that this process holds."""
+        self._lock.check()
 
     def _in_use(self) -> set[str]:
         return {stack_id for stack_id, writer in self._writers.items() if not writer.closed}
@@ -271,11 +279,13 @@ class ResultsFolder:
         """
         from normbench.plugins import loaded  # imports torch, which readers of records do not need
 
+        self.check()
         keep(self.root, loaded())
         environment.start_session(self.root, environment.facts(device, threads, command, workers))
 
     def end_session(self, executors: Iterable[str] = (), made: Mapping[str, Any] | None = None) -> None:
         """Write the end of the session, the executors it used, and what it `made`."""
+        self.check()
         environment.end_session(self.root, executors, made)
 
     def close(self) -> None:
