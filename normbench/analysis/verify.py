@@ -11,6 +11,7 @@ from normbench.analysis.judge import Correction, Verdict, judge_all
 from normbench.analysis.tables import Tables, load_tables, seeds_of
 from normbench.analysis.variants import refining
 from normbench.errors import RecordsError
+from normbench.records.gaps import gaps_of
 
 COLUMNS = (
     *("id", "statement", "verdict", "estimate", "ci_low", "ci_high", "n", "reason"),
@@ -47,8 +48,9 @@ def verify(folder: Path | str, correction: Correction = "holm", write: bool = Tr
         )
     tables = load_tables(folder, without_damaged_metrics=True)
     verdicts = judge_all(tables, correction)
+    gaps = gaps_of(folder) if not tables.metrics.empty else []
     notes = [f"{folder / 'runs.csv'}: {note}" for note in tables.notes]
-    verified = Verified(folder, tables.name, verdicts, [*tables.warnings, *notes, *_missing(tables)])
+    verified = Verified(folder, tables.name, verdicts, [*tables.warnings, *gaps, *notes, *_missing(tables)])
     if write and verdicts:
         write_claims(verified)
     return verified

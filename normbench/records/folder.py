@@ -12,6 +12,7 @@ from normbench.names import ENDED, RESULTS
 from normbench.records import environment
 from normbench.records.contents import END_CELLS, Contents
 from normbench.records.files import TEMPORARY, explained, refuse_links, remove
+from normbench.records.gaps import evaluations_lost, incomplete, metrics_sentence, rows_by_step
 from normbench.records.index import OpenFiles
 from normbench.records.lock import FolderLock
 from normbench.records.merge import merge
@@ -159,7 +160,9 @@ class ResultsFolder:
                 if end:
                     wanted = {(probe, step) for probe, step in wanted if step < count(end)}
                 rows = contents.rows("layers", run.run_id, choice)
-                if wanted - {(row[3].partition(".")[0], int(row[1])) for row in rows}:
+                counts = rows_by_step(rows)
+                there = {(probe, step) for probe, by_step in counts.items() for step in by_step}
+                if wanted - (there - incomplete(counts)):
                     lacking[run.run_id] = choice.cells.get("executor", "")
         return lacking
 
@@ -310,20 +313,8 @@ class ResultsFolder:
 
 
 def _refuse_missing_rows(contents: Contents, plan: Plan) -> None:
-    """Raise RecordsError if rows before the last one of a finished run are gone from metrics.csv."""
-    metrics = contents.tables["metrics"]
-    for run in plan.runs:
-        choice = contents.choose(run.run_id)
-        if choice.status != "finished" or choice.part is not None or run.run_id not in metrics:
-            continue
-        expected = run.settings.train.evaluation_steps
-        if metrics.counts[run.run_id] >= len(expected):
-            continue
-        there = {int(row[1]) for row in metrics.rows(run.run_id)}
-        gone = [step for step in expected if step not in there]
-        if gone:
-            shown = ", ".join(map(str, gone[:5])) + (", ..." if len(gone) > 5 else "")
-            raise RecordsError(
-                f"{metrics.path}: {len(gone)} rows of the finished run {run.run_id} are missing "
-                f"(step {shown}). Restore the file; or delete the run's line in runs.csv to train it again"
-            )
+    """Raise RecordsError if rows of a finished run are gone from metrics.csv, but not its last one."""
+    planned = {run.run_id: run.settings.train.evaluation_steps for run in plan.runs}
+    runs = (contents.runs.cells(run_id) for run_id in contents.runs.run_ids())
+    if lost := evaluations_lost(contents, runs, lambda cells: planned.get(cells["run_id"])):
+        raise RecordsError(metrics_sentence(contents, lost))

@@ -91,14 +91,12 @@ class FolderLock:
     def check(self) -> None:
         """Raise RecordsError if the folder is held no more, or its path leads to another one by now."""
         if not self._held:
-            raise RecordsError(
-                f"{self.root}: this process does not hold the folder, so it writes nothing there"
-            )
+            raise RecordsError(f"{self.root}: this process does not hold the folder, so it writes nothing")
         if not self.is_ours():
             raise RecordsError(
-                f"{self.root}: was moved, removed or replaced, or its {_LOCKED} was, while this process trained; "
-                "the training ends, and what is there now is left alone. If the folder was moved, its finished "
-                "runs are in it: move it back, or name the config like it, and run again"
+                f"{self.root}: was moved, removed or replaced, or its {_LOCKED} was, while this process "
+                "trained; the training ends, and what is there now is left alone. If it was moved, its "
+                "finished runs are in it: move it back, or name the config like it, and run again"
             )
 
     def _acquire(self) -> bool:

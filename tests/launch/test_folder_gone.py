@@ -83,8 +83,8 @@ def test_the_runs_that_another_session_finished_there_stay(tmp_path, way):
 
 def test_what_was_trained_in_a_folder_that_was_moved_goes_on_there(tmp_path):
     train(tmp_path, LONG.replace("name: tiny", "name: whole", 1))
+    swap = meanwhile(lambda: moved(tmp_path / "tiny"))
     with pytest.raises(NormbenchError, match="was moved"):
-        swap = meanwhile(lambda: moved(tmp_path / "tiny"))
         train(tmp_path, LONG, should_stop=swap, checkpoint_every=0)
     assert not (tmp_path / "tiny").exists()
     done = train(tmp_path, LONG.replace("name: tiny", "name: moved", 1))
