@@ -51,7 +51,7 @@ def of_other_seeds(contents: Contents, orphans: Iterable[str], plan: Plan) -> tu
     seeds = {int(cells["seed"]) for run_id in ended if (cells := contents.runs.cells(run_id))}
     found = []
     for run in plan.runs_of_seeds(sorted(seeds)) if seeds else ():
-        there = next((run_id for run_id in (run.run_id, run.older) if run_id in ended), None)
+        there = next((run_id for run_id in run.ids if run_id in ended), None)
         if there is not None:
             found.append(replace(run, run_id=there))
     return tuple(found)
