@@ -16,7 +16,15 @@ from normbench.records.gaps import evaluations_lost, incomplete, metrics_sentenc
 from normbench.records.index import OpenFiles
 from normbench.records.lock import FolderLock
 from normbench.records.merge import merge
-from normbench.records.orphans import find_orphans, of_other_seeds, refuse, set_aside, write_config
+from normbench.records.orphans import (
+    aside,
+    find_orphans,
+    of_other_seeds,
+    refuse,
+    set_aside,
+    take_back,
+    write_config,
+)
 from normbench.records.parts import (
     FOLDER,
     Part,
@@ -102,12 +110,20 @@ class ResultsFolder:
                         f"{len(orphans)} runs that the config no longer has are kept in {aside}"
                     )
             self.check()
+            self._take_back(plan)
             write_config(self.root, config_text)
             self._plan = plan
             self.merge()
         except BaseException:
             self.close()
             raise
+
+    def _take_back(self, plan: Plan) -> None:
+        """Take back the runs that an earlier session set aside and the plan has again."""
+        with Contents(self.root) as contents:
+            taken = take_back(contents, plan)
+        for folder, number in taken.items():
+            self.warnings.append(f"{number} runs that the config has again are taken back from {folder}")
 
     def _remove_leftovers(self) -> None:
         """Remove temporary files that a killed process did not rename."""
@@ -117,11 +133,12 @@ class ResultsFolder:
                     remove(path)
 
     def run_ids(self) -> set[str]:
-        """Return the runs that the folder has, before it is opened."""
-        if not self.root.is_dir():
-            return set()
-        with Contents(self.root) as contents:
-            return {*contents.runs.run_ids(), *(run for part in contents.parts for run in part.members)}
+        """Return the runs that the folder has, those set aside included, before it is opened."""
+        found: set[str] = set()
+        for root in (self.root, *aside(self.root)) if self.root.is_dir() else ():
+            with Contents(root) as contents:
+                found.update(contents.runs.run_ids(), *(part.members for part in contents.parts))
+        return found
 
     def statuses(self) -> dict[str, str]:
         """Return the status of each run of the plan."""
