@@ -113,11 +113,11 @@ def evaluations_lost(
     """
     lost = {}
     for cells in runs:
-        run_id, end = cells["run_id"], cells["diverged_at_step"]
+        run_id = cells["run_id"]
         choice = contents.choose(run_id)
         if choice.status not in RESULTS or (steps := planned(cells)) is None:
             continue
-        index = contents.source("metrics", run_id, choice)
+        index, end = contents.source("metrics", run_id, choice), choice.cells["diverged_at_step"]
         wanted = [step for step in steps if not end or step < count(end)]
         if index is not None and index.counts[run_id] == len(wanted):
             continue

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from helpers.cli import call, config_file, good
+from helpers.records_folder import make_plan, stacks_of, train
 
-from normbench.records import folder_status
+from normbench.records import ResultsFolder, folder_status
 from normbench.records.gaps import gaps_of
 from normbench.stats.evaluations import evaluation_steps
 
+WRITTEN = "name: x\ntrain: {steps: 30, eval_every: 10}\n"
 RESULTS = Path(__file__).parents[2] / "results"
 CONFIG = """\
 name: tiny
@@ -123,6 +125,18 @@ def test_rows_missing_in_layers_are_noticed_and_measured_again(folder, trained, 
     good("run", folder.parent / "tiny.yaml", "--results", folder.parent, "--device", "cpu", "--no-figures")
     for name in ("layers.csv", "metrics.csv"):
         assert (folder / name).read_bytes() == (trained / "tiny" / name).read_bytes()
+
+
+def test_a_diverged_run_that_is_not_merged_yet_lacks_no_rows(tmp_path):
+    plan = make_plan()
+    with ResultsFolder(tmp_path) as results:
+        results.open_for_run(plan, WRITTEN)
+        train(results, stacks_of(plan)[1], upto=11)  # two of its runs diverge at step 15, two go on
+        assert len(results.finished_ids()) == 2
+        assert gaps_of(tmp_path) == []
+    with ResultsFolder(tmp_path) as results:
+        results.open_for_run(plan, WRITTEN)
+    assert gaps_of(tmp_path) == []
 
 
 def test_the_last_row_missing_names_the_run(folder):
