@@ -37,12 +37,12 @@ def counted(what: str, number: int, first: int, do_one: Callable[[int], str]) ->
     counts: Counter[str] = Counter()
     for one in range(first, first + number):
         try:
-            counts[do_one(one)] += 1
+            came = do_one(one)
+            counts[came] += 1
+            print(f"{what} {one}: {came}", flush=True)
         except Exception as error:
             counts["FAILED"] += 1
             print(f"{what} {one}: {''.join(traceback.format_exception(error))}", flush=True)
-        if (one + 1) % 10 == 0:
-            print(f"{what} {one + 1} of {number}", flush=True)
     for name, times in sorted(counts.items()):
         print(f"{what}: {times:4} {name}", flush=True)
     return counts["FAILED"]
@@ -54,7 +54,10 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--damages", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0, help="of the first damage")
+    parser.add_argument("--of", type=int, default=100, help="the kills of a whole series, evenly spread")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first kill, seed of the first damage"
+    )
     options = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as place:
@@ -75,18 +78,18 @@ def main() -> int:
                 torture.Scenario(name, root, config, before, *more)
                 for name, config, before, *more in every[: options.kills]
             ]
-            each = -(-options.kills // len(scenarios))
+            each = -(-max(options.kills, options.of) // len(scenarios))
 
             def kill(number: int) -> str:
                 scenario = scenarios[number % len(scenarios)]
                 doing = scenario.kill((number // len(scenarios) + 0.5) / each, number)
                 return f"{scenario.name}: {doing or 'ended before the kill'}"
 
-            failed += counted("kills", options.kills, 0, kill)
+            failed += counted("kills", options.kills, options.first, kill)
         if options.damages:
             damages = torture.Damages(root)
             failed += counted(
-                "damages", options.damages, options.seed, lambda seed: ": ".join(damages.try_one(seed))
+                "damages", options.damages, options.first, lambda seed: ": ".join(damages.try_one(seed))
             )
     return 1 if failed else 0
 

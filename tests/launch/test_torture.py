@@ -29,7 +29,7 @@ def test_a_damaged_folder_loses_nothing_and_touches_nothing(damages, seed):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_a_killed_command_goes_on_with_the_same_records():
     """In an own process, because a process that has trained must not be forked."""
-    command = [sys.executable, str(SCRIPT), "--kills", "3", "--damages", "0"]
+    command = [sys.executable, str(SCRIPT), "--kills", "3", "--of", "3", "--damages", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FAILED" not in done.stdout
