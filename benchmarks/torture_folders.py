@@ -27,6 +27,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import helpers.torture as torture
@@ -63,11 +65,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         if options.kills:
-            import matplotlib.pyplot  # noqa: F401  # children of a fork need not import it again
-            import pandas  # noqa: F401
-
-            import normbench.plots.figures  # noqa: F401
-
+            torch.set_num_threads(1)  # with more, a process that has trained cannot be forked
+            torture.command(root / "warm", torture.EDGE)  # the children of a fork have all modules then
             every = [
                 ("training", torture.CONFIG, None, "--no-figures"),
                 ("drawing", torture.CONFIG, torture.CONFIG),
