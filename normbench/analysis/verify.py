@@ -12,6 +12,7 @@ from normbench.analysis.tables import Tables, load_tables, seeds_of
 from normbench.analysis.variants import refining
 from normbench.errors import RecordsError
 from normbench.records.claim_notes import late_claims
+from normbench.records.gaps import gaps_of
 
 COLUMNS = (
     *("id", "statement", "verdict", "estimate", "ci_low", "ci_high", "n", "reason"),
@@ -48,9 +49,11 @@ def verify(folder: Path | str, correction: Correction = "holm", write: bool = Tr
         )
     tables = load_tables(folder, without_damaged_metrics=True)
     verdicts = judge_all(tables, correction)
+    gaps = gaps_of(folder) if not tables.metrics.empty else []
     notes = [f"{folder / 'runs.csv'}: {note}" for note in tables.notes]
     late = late_claims(folder, tables.config.get("claims"))
-    verified = Verified(folder, tables.name, verdicts, [*tables.warnings, *notes, *_missing(tables), *late])
+    said = [*tables.warnings, *gaps, *notes, *_missing(tables), *late]
+    verified = Verified(folder, tables.name, verdicts, said)
     if write and verdicts:
         write_claims(verified)
     return verified

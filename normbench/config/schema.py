@@ -14,6 +14,7 @@ from normbench.optimizers import OPTIMIZERS, Optimizer
 from normbench.probes import PROBES, Probe
 from normbench.registry import Options
 from normbench.stats.edge_search import PRECISION
+from normbench.stats.evaluations import evaluation_steps
 
 if TYPE_CHECKING:
     import torch
@@ -51,14 +52,12 @@ class Train(Options):
     @property
     def evaluation_steps(self) -> list[int]:
         """Return the steps at which a run is evaluated: 0, then as `eval_every` says, and the last."""
-        steps, every = self.steps, self.eval_every
+        every = self.eval_every
         if isinstance(every, int):
-            chosen = set(range(every, steps, every))
-        elif isinstance(every, list):
-            chosen = {step for step in every if step < steps}
-        else:
-            chosen = {round(steps ** (i / (every.log - 1))) for i in range(every.log - 1)}
-        return sorted({0, steps} | chosen)
+            return evaluation_steps(self.steps, every=every)
+        if isinstance(every, list):
+            return evaluation_steps(self.steps, at=every)
+        return evaluation_steps(self.steps, log=every.log)
 
     @property
     def tail_start(self) -> int:

@@ -58,6 +58,7 @@ class Checkpoints:
     def save(self, stack: Stack, state: bytes, writer: StackWriter) -> None:
         """Put the rows of a stack on disk, then its state (`engine.checkpoint.dump_state`)."""
         lengths = writer.length()
+        self.folder.check()
         own_folder(self.root)
         write_file(self._path(stack.stack_id), seal(state, lengths))
 
@@ -90,6 +91,7 @@ class Checkpoints:
 
     def remove(self, stack_id: str) -> None:
         """Remove a stack's checkpoint, and the folder together with the last one."""
+        self.folder.check()
         refuse_link(self.root)
         remove(self._path(stack_id))
         with contextlib.suppress(OSError):
@@ -97,6 +99,7 @@ class Checkpoints:
 
     def keep_only(self, stack_ids: Collection[str]) -> None:
         """Remove the checkpoints of other stacks, and files that were not completed; no other files."""
+        self.folder.check()
         refuse_link(self.root)
         if self.root.is_dir():
             for path in list(self.root.iterdir()):

@@ -124,6 +124,7 @@ class Recorder:
                             event = replace(event, error=None)
                     writer.write(event)
                 writer.flush()  # the rows are with the operating system before the next steps
+                self.folder.check()  # a training whose folder is gone ends now, not hours later
                 self.tally.run_steps[stack.stack_id] += made
                 self.reporter.advance(settled)
             case Checkpoint(state):

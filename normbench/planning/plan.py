@@ -20,7 +20,7 @@ from normbench.names import DEVICES, EXECUTORS
 from normbench.planning.memo import Memo
 from normbench.planning.memory import PROCESS_BYTES, divide_to_fit
 from normbench.planning.refusals import refuse_impossible, unserved
-from normbench.planning.run_id import canonical, data_identity, digest, written
+from normbench.planning.run_id import canonical, data_identity, digest, spelled, written
 from normbench.planning.runs import RunSpec, Stack
 from normbench.planning.stacks import form_stacks
 from normbench.plugins import used_by
@@ -115,14 +115,15 @@ class Plan:
         return [run.run_id for run in self.runs if run.run_id in asked]
 
     def with_older_ids(self, there: Collection[str]) -> Plan:
-        """Return the plan with the ids that version 0.2 gave to runs with a plug-in, where `there` has them.
+        """Return the plan with the ids that older versions gave to its runs, where `there` has them.
 
-        So a results folder of that version goes on under its own ids.
+        So a results folder of such a version goes on under its own ids.
         """
         older = {
-            run.run_id: run.older
+            run.run_id: found
             for run in self.runs
-            if run.older is not None and run.older in there and run.run_id not in there
+            if run.older
+            and (found := next((id_ for id_ in run.ids if id_ in there), run.run_id)) != run.run_id
         }
         if not older:
             return self
@@ -202,26 +203,15 @@ def _runs(experiment: Experiment, seeds: Sequence[int], text_of: _Content) -> li
     content = Memo(text_of)
     runs = []
     for cell in experiment.cells:
-        text, older = content(cell.settings), None
+        texts = [content(cell.settings)]
         if used_by(cell.settings):
-            older = text_of(cell.settings, older=True)
-        runs += [
-            RunSpec(
-                _run_id(text, seed),
-                seed,
-                cell.settings,
-                cell.values,
-                cell.refining,
-                cell.decided,
-                _run_id(older, seed) if older else None,
-            )
-            for seed in seeds
-        ]
+            texts.append(text_of(cell.settings, older=True))
+        for seed in seeds:
+            hashes = [digest(f"{text}/{seed}", 12) for text in texts]
+            run_id = spelled(hashes[0])
+            older = tuple(hashed for hashed in hashes if hashed != run_id)
+            runs.append(RunSpec(run_id, seed, cell.settings, cell.values, cell.refining, cell.decided, older))
     return runs
-
-
-def _run_id(content: str, seed: int) -> str:
-    return digest(f"{content}/{seed}", 12)
 
 
 def _searches(

@@ -1,9 +1,16 @@
-"""The id of a run: a hash of everything that can change its numbers."""
+"""The id of a run: a hash of everything that can change its numbers.
+
+Version 0.2 and older wrote the hash as it is. A hash of digits, or of digits and one `e`, is a number to a
+spreadsheet, which saves 001234567890 as 1.23E+09. Such a hash now gets an `r` in front (`spelled`); the
+others stay as they are. A results folder that has a run under its older spelling goes on under it
+(`Plan.with_older_ids`).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +20,7 @@ from normbench.data.base import DataOptions
 from normbench.plugins import used_by
 from normbench.registry import Options
 
+_NUMBER = re.compile(r"[0-9]*e?[0-9]*")  # a spreadsheet takes it for a number
 ID_VERSION = 1  # increase it when the same settings come to give other numbers
 
 
@@ -56,3 +64,8 @@ def canonical(
 def digest(text: str, length: int) -> str:
     """Return the first characters of a text's SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def spelled(hashed: str) -> str:
+    """Return the id with this hash: one with a letter that is no exponent."""
+    return f"r{hashed}" if _NUMBER.fullmatch(hashed) else hashed

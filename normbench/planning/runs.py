@@ -20,7 +20,7 @@ class RunSpec:
         values: the value of each swept column.
         refining: whether it is trained only if the search for the edge of the rates asks for it.
         decided: the swept columns that the run's own settings decide, such as the activation of SELU.
-        older: the id that version 0.2 gave to a run with a plug-in; None for a run without one.
+        older: the ids that versions up to 0.2 gave to the run, where they are others.
     """
 
     run_id: str
@@ -29,7 +29,12 @@ class RunSpec:
     values: Mapping[str, Any]
     refining: bool = False
     decided: tuple[str, ...] = ()
-    older: str | None = None
+    older: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Return all ids under which results may have the run."""
+        return (self.run_id, *self.older)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from normbench.records.summary import final_cells, run_cells
 
 T = TypeVar("T")
 END_CELLS = [column.name for column in (*END, *COST)]
+_SHOWN = 3  # runs in a sentence
 _ATTEMPTS = 5  # a merge in another process may remove a part between listing and reading it
 
 
@@ -173,7 +174,8 @@ class Contents:
         ]
         if lost:
             self.warnings.append(
-                f"{metrics.path}: rows of {len(lost)} finished runs are missing; these runs are trained again"
+                f"{metrics.path}: rows of {len(lost)} finished runs are missing; these are trained again: "
+                f"{', '.join(lost[:_SHOWN])}{', ...' if len(lost) > _SHOWN else ''}"
             )
         return damaged
 

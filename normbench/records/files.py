@@ -151,12 +151,13 @@ class Replacement:
             else:
                 os.replace(self.aside, self.path)
 
-    def drop(self) -> None:
-        """Discard the new version; the old one stays."""
+    def drop(self, remove: bool = True) -> None:
+        """Discard the new version; the old one stays. `remove` is false if its path is another's by now."""
         with contextlib.suppress(OSError):
             self._file.close()
         with contextlib.suppress(OSError):
-            self.aside.unlink()
+            if remove:
+                self.aside.unlink()
 
 
 def write_file(path: Path, data: bytes) -> None:

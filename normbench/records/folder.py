@@ -13,10 +13,19 @@ from normbench.records import environment
 from normbench.records.claim_notes import note_claims
 from normbench.records.contents import END_CELLS, Contents
 from normbench.records.files import TEMPORARY, explained, refuse_links, remove
+from normbench.records.gaps import evaluations_lost, incomplete, metrics_sentence, rows_by_step
 from normbench.records.index import OpenFiles
 from normbench.records.lock import FolderLock
 from normbench.records.merge import merge
-from normbench.records.orphans import find_orphans, of_other_seeds, refuse, set_aside, write_config
+from normbench.records.orphans import (
+    aside,
+    find_orphans,
+    of_other_seeds,
+    refuse,
+    set_aside,
+    take_back,
+    write_config,
+)
 from normbench.records.parts import (
     FOLDER,
     Part,
@@ -103,6 +112,8 @@ class ResultsFolder:
                         f"{len(orphans)} runs that the config no longer has are kept in {aside}"
                     )
                 results = sum(contents.choose(run.run_id).status in RESULTS for run in plan.runs)
+            self.check()
+            self._take_back(plan)
             note_claims(self.root, config_text, results)
             write_config(self.root, config_text)
             self._plan = plan
@@ -110,6 +121,13 @@ class ResultsFolder:
         except BaseException:
             self.close()
             raise
+
+    def _take_back(self, plan: Plan) -> None:
+        """Take back the runs that an earlier session set aside and the plan has again."""
+        with Contents(self.root) as contents:
+            taken = take_back(contents, plan)
+        for folder, number in taken.items():
+            self.warnings.append(f"{number} runs that the config has again are taken back from {folder}")
 
     def _remove_leftovers(self) -> None:
         """Remove temporary files that a killed process did not rename."""
@@ -119,11 +137,12 @@ class ResultsFolder:
                     remove(path)
 
     def run_ids(self) -> set[str]:
-        """Return the runs that the folder has, before it is opened."""
-        if not self.root.is_dir():
-            return set()
-        with Contents(self.root) as contents:
-            return {*contents.runs.run_ids(), *(run for part in contents.parts for run in part.members)}
+        """Return the runs that the folder has, those set aside included, before it is opened."""
+        found: set[str] = set()
+        for root in (self.root, *aside(self.root)) if self.root.is_dir() else ():
+            with Contents(root) as contents:
+                found.update(contents.runs.run_ids(), *(part.members for part in contents.parts))
+        return found
 
     def statuses(self) -> dict[str, str]:
         """Return the status of each run of the plan."""
@@ -162,7 +181,9 @@ class ResultsFolder:
                 if end:
                     wanted = {(probe, step) for probe, step in wanted if step < count(end)}
                 rows = contents.rows("layers", run.run_id, choice)
-                if wanted - {(row[3].partition(".")[0], int(row[1])) for row in rows}:
+                counts = rows_by_step(rows)
+                there = {(probe, step) for probe, by_step in counts.items() for step in by_step}
+                if wanted - (there - incomplete(counts)):
                     lacking[run.run_id] = choice.cells.get("executor", "")
         return lacking
 
@@ -222,21 +243,21 @@ class ResultsFolder:
         plan = self._opened()
         if stack.stack_id in self._in_use():
             raise RecordsError(f"{self.root}: the stack {stack.stack_id} is already being written")
+        self.check()
         there = stack_ids(self.root)
         if stack.stack_id in there:
-            self.warnings += merge(
-                self.root, plan, {*self._in_use(), stack.stack_id}, self._wanted, self._others
-            )
+            self._merge(plan, {*self._in_use(), stack.stack_id})
         manifests = [read_manifest(self.root / FOLDER, stack_id) for stack_id in there]
         order = 1 + max((manifest.order for manifest in manifests if manifest), default=0)
         if dtype is None:
             dtype = stack.runs[0].settings.train.dtype
-        writer = StackWriter(self.root, stack, order, lengths, dtype)
+        writer = StackWriter(self.root, stack, order, lengths, dtype, self.check)
         self._writers[stack.stack_id] = writer
         return writer
 
     def drop(self, stack_id: str) -> None:
         """Remove the part files of a stack that is trained no more; results in them are merged before."""
+        self.check()
         files = OpenFiles()
         try:
             has_results = bool(Part(self.root / FOLDER, stack_id, files).results)
@@ -255,7 +276,14 @@ class ResultsFolder:
         """Merge what is measured so far into the merged files; parts that are being written stay."""
         for writer in self._writers.values():
             writer.flush()
-        self.warnings += merge(self.root, plan or self._opened(), self._in_use(), self._wanted, self._others)
+        self._merge(plan or self._opened(), self._in_use())
+
+    def _merge(self, plan: Plan, in_use: set[str]) -> None:
+        self.warnings += merge(self.root, plan, self.check, in_use, self._wanted, self._others)
+
+    def check(self) -> None:
+        """Raise RecordsError if the path leads to another folder than the one that this process holds."""
+        self._lock.check()
 
     def _in_use(self) -> set[str]:
         return {stack_id for stack_id, writer in self._writers.items() if not writer.closed}
@@ -278,11 +306,13 @@ class ResultsFolder:
         """
         from normbench.plugins import loaded  # imports torch, which readers of records do not need
 
+        self.check()
         keep(self.root, loaded())
         return environment.start_session(self.root, environment.facts(device, threads, command, workers))
 
     def end_session(self, executors: Iterable[str] = (), made: Mapping[str, Any] | None = None) -> None:
         """Write the end of the session, the executors it used, and what it `made`."""
+        self.check()
         environment.end_session(self.root, executors, made)
 
     def close(self) -> None:
@@ -307,20 +337,8 @@ class ResultsFolder:
 
 
 def _refuse_missing_rows(contents: Contents, plan: Plan) -> None:
-    """Raise RecordsError if rows before the last one of a finished run are gone from metrics.csv."""
-    metrics = contents.tables["metrics"]
-    for run in plan.runs:
-        choice = contents.choose(run.run_id)
-        if choice.status != "finished" or choice.part is not None or run.run_id not in metrics:
-            continue
-        expected = run.settings.train.evaluation_steps
-        if metrics.counts[run.run_id] >= len(expected):
-            continue
-        there = {int(row[1]) for row in metrics.rows(run.run_id)}
-        gone = [step for step in expected if step not in there]
-        if gone:
-            shown = ", ".join(map(str, gone[:5])) + (", ..." if len(gone) > 5 else "")
-            raise RecordsError(
-                f"{metrics.path}: {len(gone)} rows of the finished run {run.run_id} are missing "
-                f"(step {shown}). Restore the file; or delete the run's line in runs.csv to train it again"
-            )
+    """Raise RecordsError if rows of a finished run are gone from metrics.csv, but not its last one."""
+    planned = {run.run_id: run.settings.train.evaluation_steps for run in plan.runs}
+    runs = (contents.runs.cells(run_id) for run_id in contents.runs.run_ids())
+    if lost := evaluations_lost(contents, runs, lambda cells: planned.get(cells["run_id"])):
+        raise RecordsError(metrics_sentence(contents, lost))

@@ -4,6 +4,10 @@ The holder keeps a lock of the operating system on `.lock` (through `filelock`).
 the process ends in any way, so the lock of a dead process is free on every platform. `run.lock` says who
 holds the folder: process, host and start. Readers look at it without touching the lock. It also protects a
 folder that several machines share, on a file system that does not lock across machines.
+
+A path is no folder: while a process trains, its folder may be moved or removed, and another process may train
+under the same path. So the holder keeps `.lock` open and asks (`check`) before each change whether the path
+still leads to this very file. The system gives its number to no other file as long as it is open.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from normbench.errors import RecordsError
-from normbench.records.files import explained, read_small, refuse_link, remove, write_file
+from normbench.records.files import explained, open_own, read_small, refuse_link, remove, write_file
 
 NAME = "run.lock"
 _LOCKED = ".lock"  # stays in the folder: another process may be about to lock it
@@ -48,6 +52,7 @@ class FolderLock:
         # Not per thread: the thread that closes the folder need not be the one that opened it.
         self._lock = FileLock(root / _LOCKED, timeout=0, thread_local=False)
         self._held = False
+        self._file = -1  # `.lock`, open while the lock is held
 
     def acquire(self) -> None:
         """Take the lock.
@@ -66,11 +71,33 @@ class FolderLock:
                 )
             if holder is not None and _is_alive(holder) and not (is_locked and _is_stale(holder)):
                 raise self._refusal()
+            self._file = open_own(self.root / _LOCKED)
             write_file(self.path, json.dumps(asdict(_this_process())).encode())
         except BaseException:
-            self._lock.release()
+            self._let_go()
             raise
         self._held = True
+
+    def is_ours(self) -> bool:
+        """Return whether the path still leads to the folder that this object holds."""
+        if not self._held:
+            return False
+        try:
+            there = os.stat(self.root / _LOCKED, follow_symlinks=False)
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._file))
+
+    def check(self) -> None:
+        """Raise RecordsError if the folder is held no more, or its path leads to another one by now."""
+        if not self._held:
+            raise RecordsError(f"{self.root}: this process does not hold the folder, so it writes nothing")
+        if not self.is_ours():
+            raise RecordsError(
+                f"{self.root}: was moved, removed or replaced, or its {_LOCKED} was, while this process "
+                "trained; the training ends, and what is there now is left alone. If it was moved, its "
+                "finished runs are in it: move it back, or name the config like it, and run again"
+            )
 
     def _acquire(self) -> bool:
         """Take the lock of the operating system; return whether this file system has locks."""
@@ -101,9 +128,16 @@ class FolderLock:
         """Release the lock if this object holds it."""
         if self._held:
             with contextlib.suppress(RecordsError):
-                remove(self.path)
-            self._lock.release()
-            self._held = False
+                if self.is_ours():  # otherwise run.lock is that of another process
+                    remove(self.path)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._held = False
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        self._lock.release()
 
 
 def holder_of(root: Path) -> str | None:

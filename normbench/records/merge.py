@@ -8,10 +8,11 @@ merge gives the same files.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from normbench.errors import RecordsError
 from normbench.names import ENDED
 from normbench.records.contents import Choice, Contents
 from normbench.records.files import Replacement, explained, sync_folder
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 def merge(
     root: Path,
     plan: Plan,
+    check: Callable[[], None],
     in_use: Collection[str] = (),
     wanted: Collection[str] = (),
     others: Sequence[RunSpec] = (),
@@ -37,6 +39,7 @@ def merge(
         root: the results folder.
         plan: its runs are in the merged files, in its order. Other runs are dropped; `set_aside` keeps them
             before the merge.
+        check: raises if the path leads to another folder by now; asked before each change of it.
         in_use: stacks that are still being written; their parts stay.
         wanted: runs of a search for the edge that are listed although they have not begun.
         others: runs with other seeds than the plan's, which stay behind its runs.
@@ -49,6 +52,7 @@ def merge(
     """
     with Contents(root) as contents:
         new: dict[str, Replacement] = {}
+        check()
         try:
             for name in (*ROWS, "runs"):
                 new[name] = Replacement(root / f"{name}.csv")
@@ -59,14 +63,24 @@ def merge(
                 file.seal()
             for name in ("layers", "metrics", "runs"):
                 if name in new:
+                    check()
                     new[name].commit()
         except BaseException:
+            is_ours = _passes(check)
             for file in new.values():
-                file.drop()
+                file.drop(remove=is_ours)
             raise
         sync_folder(root)
-    remove_used_parts(root, plan, in_use)
+    _remove_used_parts(root, plan, check, in_use)
     return contents.warnings
+
+
+def _passes(check: Callable[[], None]) -> bool:
+    try:
+        check()
+    except RecordsError:
+        return False
+    return True
 
 
 def _write_all(
@@ -111,7 +125,7 @@ def _merge_run(
     return bool(layers)
 
 
-def remove_used_parts(root: Path, plan: Plan, in_use: Collection[str]) -> None:
+def _remove_used_parts(root: Path, plan: Plan, check: Callable[[], None], in_use: Collection[str]) -> None:
     """Remove the parts of which every run is merged, not in the plan, or in a newer stack."""
     if not (root / FOLDER).is_dir():
         return
@@ -119,6 +133,7 @@ def remove_used_parts(root: Path, plan: Plan, in_use: Collection[str]) -> None:
     with Contents(root) as contents:
         for part in contents.parts:
             if part.stack_id not in in_use and not (part.members & known and contents.unfinished(part)):
+                check()
                 remove_part(root / FOLDER, part.stack_id)
     folder = root / FOLDER
     if folder.is_dir() and not any(folder.iterdir()):

@@ -1,4 +1,7 @@
-"""Runs that a folder holds and the config no longer describes: refused, or kept aside on request."""
+"""Runs that a folder holds and the config no longer describes: refused, or kept aside on request.
+
+A config that wants them again takes them back from there.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,19 @@ from typing import TYPE_CHECKING, Any
 from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
 from normbench.records.config_file import parse_config_text, read_config
-from normbench.records.contents import Contents, below_in
-from normbench.records.files import TEMPORARY, Replacement, explained, own_folder, sync_folder, write_file
-from normbench.records.parts import FOLDER, Manifest
-from normbench.records.schema import ROWS, format_cell, line, safe_text
+from normbench.records.contents import Choice, Contents, below_in, is_results
+from normbench.records.files import (
+    TEMPORARY,
+    Replacement,
+    explained,
+    own_folder,
+    refuse_link,
+    sync_folder,
+    write_file,
+)
+from normbench.records.gaps import evaluations_lost, metrics_sentence
+from normbench.records.parts import FOLDER, Manifest, part_file
+from normbench.records.schema import PART_TABLES, ROWS, format_cell, line, safe_text
 from normbench.records.sources import plugin_differences
 from normbench.records.summary import run_cells
 
@@ -51,7 +63,7 @@ def of_other_seeds(contents: Contents, orphans: Iterable[str], plan: Plan) -> tu
     seeds = {int(cells["seed"]) for run_id in ended if (cells := contents.runs.cells(run_id))}
     found = []
     for run in plan.runs_of_seeds(sorted(seeds)) if seeds else ():
-        there = next((run_id for run_id in (run.run_id, run.older) if run_id in ended), None)
+        there = next((run_id for run_id in run.ids if run_id in ended), None)
         if there is not None:
             found.append(replace(run, run_id=there))
     return tuple(found)
@@ -178,6 +190,64 @@ def set_aside(contents: Contents, orphans: list[str]) -> Path:
                 contents.root / FOLDER
             )
     return folder / str(number)
+
+
+def aside(root: Path) -> list[Path]:
+    """Return the folders of runs that were set aside, newest first."""
+    folder = root / OLD
+    refuse_link(folder)
+    if not folder.is_dir():
+        return []
+    with explained(folder, "read"):
+        found = [path for path in folder.iterdir() if path.name.isdecimal() and is_results(path)]
+    return sorted(found, key=lambda path: int(path.name), reverse=True)
+
+
+def take_back(contents: Contents, plan: Plan) -> dict[Path, int]:
+    """Copy runs that were set aside and are wanted again into parts, which the next merge takes.
+
+    The copies in `old/` stay: if the process is killed here, the next session takes the same runs.
+
+    Args:
+        contents: the folder.
+        plan: the runs of the config.
+
+    Returns:
+        The number of runs that were taken, by the folder in `old/`.
+
+    Raises:
+        RecordsError: rows of such a run are missing, or a file in `old/` is damaged.
+    """
+    missing = {run.run_id for run in plan.runs if contents.choose(run.run_id).status not in ENDED}
+    planned = {run.run_id: run.settings.train.evaluation_steps for run in plan.runs if run.run_id in missing}
+    taken: dict[Path, int] = {}
+    for folder in aside(contents.root) if missing else ():
+        with Contents(folder) as old:
+            found = [run_id for run_id in old.runs.run_ids() if run_id in missing]
+            choices = {run_id: old.choose(run_id) for run_id in found}
+            ended = {run_id: one for run_id, one in choices.items() if one.status in ENDED}
+            if lost := evaluations_lost(old, map(old.runs.cells, ended), lambda row: planned[row["run_id"]]):
+                raise RecordsError(metrics_sentence(old, lost))
+            if ended:
+                _write_part(contents.root, f"old{int(folder.name):05}", old, ended)
+                taken[folder] = len(ended)
+                missing -= set(ended)
+    return taken
+
+
+def _write_part(root: Path, stack_id: str, old: Contents, choices: Mapping[str, Choice]) -> None:
+    """Write the records of runs as the part of a stack that is never continued."""
+    folder = own_folder(root / FOLDER)
+    lines = {name: [line(table.names)] for name, table in PART_TABLES.items()}
+    for run_id, choice in choices.items():
+        rows = {name: old.rows(name, run_id, choice) for name in ROWS}
+        for name in ROWS:
+            lines[name] += map(line, rows[name])
+        cells = {**choice.cells, "run_id": run_id, "trains_below": "", "rows": str(len(rows["metrics"]))}
+        lines["runs"].append(line([cells[name] for name in PART_TABLES["runs"].names]))
+    for name, text in lines.items():  # the ends of runs last
+        write_file(part_file(folder, stack_id, name), b"".join(text))
+    Manifest(stack_id, "", 0, tuple(choices), resumable=False).write(folder)
 
 
 def write_config(root: Path, text: str) -> None:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,13 +158,20 @@ class StackWriter:
         lengths: the lengths of the part files in bytes at the checkpoint from which the stack continues; None
             if the stack starts from its beginning.
         dtype: the training dtype; floats are written with its digits.
+        check: raises if the path leads to another folder by now; asked before a file is opened or removed.
     """
 
     def __init__(
-        self, root: Path, stack: Stack, order: int, lengths: Mapping[str, int] | None, dtype: str
+        self,
+        root: Path,
+        stack: Stack,
+        order: int,
+        lengths: Mapping[str, int] | None,
+        dtype: str,
+        check: Callable[[], None],
     ) -> None:
         self.root, self.folder, self.stack_id = root, root / FOLDER, stack.stack_id
-        self.dtype = dtype
+        self.dtype, self._check = dtype, check
         self._trains_below = {run.run_id: run.settings.train.trains_below for run in stack.runs}
         self._buffers: dict[str, list[bytes]] = {}
         self._sizes: dict[str, int] = {}
@@ -203,6 +210,7 @@ class StackWriter:
     def end(self, event: RunEnd) -> None:
         """Append how a run ended, after its rows. The traceback of a crash goes into a separate file."""
         self.flush()
+        self._check()
         crash = self.root / CRASHES / f"{event.run_id}.txt"
         if event.error:
             own_folder(crash.parent)
@@ -258,6 +266,7 @@ class StackWriter:
         path = part_file(self.folder, self.stack_id, table)
         with explained(path, "written"):
             if table not in self._descriptors:
+                self._check()
                 self._descriptors[table] = open_own(path)
             descriptor, size = self._descriptors[table], self._sizes.get(table, 0)
             if size == 0:

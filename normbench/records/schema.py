@@ -213,6 +213,10 @@ def problem(table: Table, raw: bytes) -> str | None:
             if column.kind == "int?":
                 count(cell)
         except ValueError:
+            if column.kind == "id" and _NUMBER.fullmatch(cell.replace("+", "")):
+                return (
+                    f"{column.name}: {_short(cell)!r} is a number, as a spreadsheet saves one, not a run id"
+                )
             what = {"id": "a run id", "float": "a number"}.get(column.kind, "a whole number")
             return f"{column.name}: {_short(cell)!r} is not {what}"
         if column.name == "status" and cell not in STATUSES:

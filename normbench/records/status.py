@@ -12,6 +12,7 @@ from normbench.paths import broken_link, expanded
 from normbench.records.contents import Contents, is_results, retried
 from normbench.records.environment import workers_of
 from normbench.records.files import explained
+from normbench.records.gaps import gaps_in
 from normbench.records.lock import holder_of
 from normbench.records.time_left import seconds_left
 
@@ -56,7 +57,7 @@ def _status(root: Path) -> FolderStatus:
             outcomes={name: outcomes[name] for name in OUTCOMES},
             seconds_left=seconds_left(rows, contents.runs.swept, workers_of(root)),
             holder=holder_of(root),
-            warnings=contents.warnings,
+            warnings=[*contents.warnings, *gaps_in(contents)],
         )
 
 

@@ -279,7 +279,7 @@ def test_a_search_of_version_0_2_goes_on_under_its_own_ids(tmp_path):
     )
     plugins.load_plugins([write(tmp_path, own=NORM)])
     plan = make_plan(load_config(config), device="cpu")
-    older = plan.with_older_ids({run.older for run in plan.runs if run.older})
+    older = plan.with_older_ids({run_id for run in plan.runs for run_id in run.older})
     assert not {run.run_id for run in older.runs} & {run.run_id for run in plan.runs}
     assert {id_ for one in older.searches for id_ in one.ids} == {run.run_id for run in older.runs}
     stopped = Session(older, SessionOptions(tmp_path), should_stop=lambda: True).run()

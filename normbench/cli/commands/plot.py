@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from normbench.cli.options import Plugins, Results
+from normbench.cli.output import say
 from normbench.cli.plugins import load_named
 from normbench.errors import NormbenchError
 from normbench.paths import expanded
@@ -67,6 +68,7 @@ def plot(
     """
     from normbench.plots import plot_each
     from normbench.records import experiments_in
+    from normbench.records.gaps import gaps_of
 
     load_named(plugin)
     folders = experiments_in(results)
@@ -76,6 +78,8 @@ def plot(
     for folder in folders:
         place = out / folder.resolve().name if out is not None and len(folders) > 1 else out
         try:
+            for sentence in gaps_of(folder):
+                say(sentence)
             for path in plot_each(
                 folder,
                 figures=figure or None,
