@@ -21,7 +21,8 @@ class Schedule(Options):
 
     The factor is 1 (`constant`), falls linearly to `final` (`linear`), follows half a cosine to `final`
     (`cosine`; Loshchilov & Hutter 2017, arXiv:1608.03983), or is multiplied by `gamma` at each of the
-    `milestones` (`step`). Before that, `warmup` steps raise it from 1/warmup to 1.
+    `milestones` (`step`). Before that, `warmup` steps raise it from 1/warmup to 1. `linear` and `cosine` are
+    at 1 in the first update after the warmup, and at `final` in the last update of the training.
     """
 
     name: Literal["constant", "step", "linear", "cosine"] = "constant"
@@ -34,7 +35,8 @@ class Schedule(Options):
         """Return the factor of lr for update number `step` (from 0) of `steps`."""
         if step < self.warmup:
             return (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, steps - self.warmup)
+        left = steps - 1 - self.warmup  # updates after the first one
+        progress = min(1.0, (step - self.warmup) / left) if left > 0 else 1.0
         if self.name == "linear":
             return 1 + (self.final - 1) * progress
         if self.name == "cosine":
@@ -42,6 +44,15 @@ class Schedule(Options):
         if self.name == "step":
             return self.gamma ** sum(step >= milestone for milestone in self.milestones)
         return 1.0
+
+    def hashed(self) -> dict[str, Any]:
+        """Return the options as a run's id hashes them.
+
+        In version 0.2, `linear` and `cosine` reached `final` one update after the last. Their runs have
+        other numbers now, and therefore other ids.
+        """
+        ends = {"reaches_final": "last update"} if self.name in ("linear", "cosine") else {}
+        return super().hashed() | ends
 
 
 class Optimizer(Named):

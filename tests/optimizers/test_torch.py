@@ -123,8 +123,8 @@ def test_a_gradient_below_the_bound_is_not_changed():
 S = torch.optim.lr_scheduler
 SCHEDULES = {
     "constant": (Schedule(), lambda o: S.ConstantLR(o, factor=1.0)),
-    "linear": (Schedule(name="linear", final=0.1), lambda o: S.LinearLR(o, 1.0, 0.1, STEPS)),
-    "cosine": (Schedule(name="cosine"), lambda o: S.CosineAnnealingLR(o, STEPS)),
+    "linear": (Schedule(name="linear", final=0.1), lambda o: S.LinearLR(o, 1.0, 0.1, STEPS - 1)),
+    "cosine": (Schedule(name="cosine"), lambda o: S.CosineAnnealingLR(o, STEPS - 1)),
     "step": (
         Schedule(name="step", milestones=[20, 50], gamma=0.3),
         lambda o: S.MultiStepLR(o, [20, 50], gamma=0.3),
@@ -132,7 +132,7 @@ SCHEDULES = {
     "warm-up": (Schedule(warmup=10), lambda o: S.LinearLR(o, 0.1, 1.0, 9)),
     "warm-up and cosine": (
         Schedule(name="cosine", warmup=10),
-        lambda o: S.SequentialLR(o, [S.LinearLR(o, 0.1, 1.0, 9), S.CosineAnnealingLR(o, STEPS - 10)], [10]),
+        lambda o: S.SequentialLR(o, [S.LinearLR(o, 0.1, 1.0, 9), S.CosineAnnealingLR(o, STEPS - 11)], [10]),
     ),
 }
 
@@ -143,3 +143,23 @@ SCHEDULES = {
 def test_schedules_equal_torchs(case, name):
     schedule, scheduler = SCHEDULES[case]
     compare(name, lanes(lr=LR[:2]), schedule, scheduler)
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(10, 0), (10, 4), (2, 0), (1, 0), (10, 9)])
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_the_last_update_has_the_final_rate(name, steps, warmup):
+    schedule = Schedule(name=name, warmup=warmup, final=0.1)
+    factors = [schedule.factor(step, steps) for step in range(steps)]
+    assert factors[-1] == pytest.approx(0.1)
+    if steps - warmup > 1:
+        assert factors[warmup] == 1
+    assert factors[warmup:] == sorted(factors[warmup:], reverse=True)
+
+
+def test_only_schedules_whose_numbers_changed_have_another_id():
+    assert Schedule().hashed() == Schedule().model_dump(mode="json")
+    assert Schedule(name="step", milestones=[3]).hashed() == Schedule(name="step", milestones=[3]).model_dump()
+    for name in ("linear", "cosine"):
+        schedule = Schedule(name=name)
+        assert schedule.hashed() == {**schedule.model_dump(), "reaches_final": "last update"}
+        assert OPTIMIZERS["sgd"](name="sgd", schedule=schedule).hashed()["schedule"] == schedule.hashed()
