@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +17,25 @@ from normbench.measures import Measure
 from normbench.measures.base import RateMeasure
 from normbench.measures.claim import Claim
 from normbench.names import RATE
-from normbench.stats.intervals import LEVEL, Interval, Span, share_contrast, span_interval, unlog, weighted
+from normbench.stats.decide import Decision, Word, decide
+from normbench.stats.intervals import (
+    LEVEL,
+    Estimator,
+    Span,
+    SpanInterval,
+    exactly,
+    span_interval,
+    unlog,
+    weighted,
+)
 
-Word = Literal["supported", "refuted", "inconclusive"]
 FEWEST_SEEDS = 3
+FEWEST_FOR_MEDIANS = 6  # with fewer, even the whole range covers a median with less than 95 %
+METHODS: dict[Estimator, str] = {
+    "t": "Student-t",
+    "median": "median by order statistics",
+    "signed_rank": "Wilcoxon's signed rank",
+}
 
 
 class Comparison:
@@ -33,6 +48,7 @@ class Comparison:
         seeds: that all groups have.
 
     Attributes:
+        estimator: by which seeds are averaged. A mean of infinite numbers is not known: the median is taken.
         shown: the interval at `LEVEL`.
 
     Raises:
@@ -45,64 +61,102 @@ class Comparison:
         self.claim, self.measure, self.seeds = claim, measure, seeds
         self.groups, self.cells = [one.group for one in readings], matching(readings)
         self.strict = claim.expect.kind in ("increases", "decreases")
+        self.ratio = claim.comparison == "ratio"
         log = measure.scale == "log"
-        if claim.over is None:
-            self.weights: list[float] = [1.0, -1.0]
-        else:
+        self.constant: list[Span] = []
+        if claim.over is not None:
             values = [group.runs[claim.over].iloc[0] for group in self.groups]
             self.weights = _slope_weights(claim.over, values)
+        elif claim.constant is not None:
+            self.weights = [1.0]
+            self.constant = [exactly(claim.constant).log() if self.ratio else exactly(claim.constant)]
+        else:
+            self.weights = [1.0, -1.0] if claim.contrast is None else [1.0, -1.0, -1.0, 1.0]
         if claim.comparison == "slope" and log:
             self.weights = [w / math.log(10) for w in self.weights]  # readings are natural logarithms
-        if claim.comparison == "ratio" and not log:
+        if self.ratio and not log:
             readings = [_mapped(one, Span.log) for one in readings]
         elif claim.comparison == "difference" and log:
             readings = [_mapped(one, _unlog) for one in readings]
         self.readings = list(readings)
-        self.shown = self.interval(LEVEL)
+        self.estimator = self._estimator()
+        self.shown = self._shown(self.decision(LEVEL).interval)
 
-    def interval(self, level: float, weights: Sequence[float] | None = None) -> Interval:
-        """Return estimate and interval of the ratio, the difference or the slope."""
-        weights = self.weights if weights is None else weights
-        if self.measure.estimator == "share":
-            return share_contrast([self._shares(one) for one in self.readings], weights, level)
-        sums = [self._contrast(seed, weights) for seed in self.seeds]
-        found = span_interval(sums, self.measure.estimator, level)
-        return unlog(found) if self.claim.comparison == "ratio" else found
+    def decision(self, level: float) -> Decision:
+        """Return the interval at this level, on the scale of the differences, and whether it decides."""
+        return self._decision(level, self.weights, self.strict)
+
+    def _decision(self, level: float, weights: Sequence[float], strict: bool) -> Decision:
+        ends = Span(*self.claim.region, 0.0)
+        if self.ratio:
+            ends = ends.log()
+        return decide(
+            self._differences(weights),
+            self.estimator,
+            (ends.low, ends.high),
+            1 - level,
+            strict=strict,
+            floor=self._floor(weights) if self.estimator == "t" else 0.0,
+            edges=self._edges(),
+        )
+
+    def _shown(self, interval: SpanInterval) -> SpanInterval:
+        return unlog(interval) if self.ratio else interval
+
+    def _estimator(self) -> Estimator:
+        """Return the estimator that is asked for, or the median where numbers are infinite."""
+        asked = self.claim.estimator or self.measure.estimator
+        spans = [span for one in self.readings for seed in self.seeds for span in self._of_seed(one, seed)]
+        known = [span for span in spans if span is not None]
+        if asked == "t":  # an open end is no infinite number: the other end can decide
+            infinite = any(span.low == span.high and math.isinf(span.low) for span in known)
+        else:
+            infinite = any(math.isinf(span.estimate) for span in known)
+        return "median" if infinite else asked
+
+    def _floor(self, weights: Sequence[float]) -> float:
+        """Return the variance that rounding to the measure's resolution adds to a difference."""
+        steps = [w * one.resolution for w, one in zip(weights, self.readings, strict=True)]
+        return sum(step * step for step in steps) / 12
+
+    def _edges(self) -> int:
+        """Return in how many groups, up to two, every number is known only within bounds."""
+        bounded = 0
+        for one in self.readings:
+            spans = [span for seed in self.seeds for span in self._of_seed(one, seed) if span is not None]
+            bounded += all(span.low < span.high for span in spans)
+        return max(1, min(2, bounded))
+
+    def _differences(self, weights: Sequence[float]) -> list[Span | None]:
+        return [self._contrast(seed, weights) for seed in self.seeds]
 
     def _contrast(self, seed: int, weights: Sequence[float]) -> Span | None:
         """Return the weighted sum over the groups, averaged over cells; None if a group lacks a number."""
         rows = [[one.cells[cell].get(seed) for one in self.readings] for cell in self.cells]
-        return mean([weighted([s for s in row if s], weights) if all(row) else None for row in rows])
-
-    def _shares(self, one: Readings) -> list[float]:
-        """Return the share of each seed, averaged over cells."""
-        values = [mean(self._of_seed(one, seed)) for seed in self.seeds]
-        return [value.estimate for value in values if value is not None]
+        added = [-1.0] * len(self.constant)
+        return mean(
+            [
+                weighted([*(s for s in row if s), *self.constant], [*weights, *added]) if all(row) else None
+                for row in rows
+            ]
+        )
 
     def _of_seed(self, one: Readings, seed: int) -> list[Span | None]:
         return [one.cells[cell].get(seed) for cell in self.cells]
 
     def word(self, level: float) -> Word:
         """Return the verdict of the interval at this level."""
-        interval = self.interval(level)
-        low, high = self.claim.region
-        if self.strict:  # a slope of 0 is not a trend
-            if self._against_the_trend(level) or (interval.high <= low if low == 0 else interval.low >= high):
-                return "refuted"
-            clear = interval.low > 0 if low == 0 else interval.high < 0
-            return "supported" if clear else "inconclusive"
-        if interval.low >= low and interval.high <= high:
-            return "supported"
-        return "refuted" if interval.high < low or interval.low > high else "inconclusive"
+        if self.strict and self._against_the_trend(level):
+            return "refuted"
+        return self.decision(level).word
 
     def _against_the_trend(self, level: float) -> str | None:
         """Return between which neighbors the measure moves the other way, corrected for their number."""
         count = len(self.readings) - 1
-        sign = 1 if self.claim.expect.kind == "increases" else -1
         for place in range(count):
             weights = [0.0] * (count + 1)
-            weights[place], weights[place + 1] = -sign, sign
-            if self.interval(1 - (1 - level) / count, weights).high < 0:
+            weights[place], weights[place + 1] = -1, 1
+            if self._decision(1 - (1 - level) / count, weights, strict=False).word == "refuted":
                 return f"from {self.groups[place].name} to {self.groups[place + 1].name}"
         return None
 
@@ -115,16 +169,23 @@ class Comparison:
         left_out = [self._seeds_that(self.measure.absent, one, _is_missing) for one in self.readings]
         if any(left_out):
             found.append(", ".join(filter(None, left_out)))
-        if self.measure.estimator == "median" and total < 6:
-            found.append(f"n = {total}: the 95 % interval of a median needs 6 seeds")
-        elif not any(left_out) and (math.isnan(self.shown.low) or math.isnan(self.shown.high)):
-            found.append("its values have no interval (some runs diverged)")
+        if self.estimator != "t" and total < FEWEST_FOR_MEDIANS:
+            found.append(f"n = {total}: the 95 % interval of a median needs {FEWEST_FOR_MEDIANS} seeds")
+        elif not any(left_out) and math.isnan(self.shown.low) and math.isnan(self.shown.high):
+            found.append("its values have no interval")
         return found
 
     def _seeds_that(self, did: str, one: Readings, test: Callable[[Span | None], bool]) -> str:
         """Return how many seeds of a group pass the test in any cell: `2 of 5 seeds diverged (of)`."""
         count = sum(any(map(test, self._of_seed(one, seed))) for seed in self.seeds)
         return f"{count} of {len(self.seeds)} seeds {did} ({one.group.name})" if count else ""
+
+    def _failed(self) -> str:
+        """Return how many seeds of each group failed: stuck, diverged or crashed, or trained at no rate."""
+        counts = [(len(one.failed & set(self.seeds)), one.group.name) for one in self.readings]
+        total, did = len(self.seeds), self.measure.failed
+        found = [f"{count} of {total} seeds {did} ({name})" for count, name in counts if count]
+        return ", ".join(found) or f"0 of {total} seeds {did}"
 
     def why(self, word: Word) -> str:
         """Return the reason of the verdict in one line."""
@@ -154,11 +215,18 @@ class Comparison:
 
     def remarks(self, tables: Tables) -> list[str]:
         """Return what a reader should know in addition to the verdict."""
-        found = [f"mean over {len(self.cells)} cells"] if len(self.cells) > 1 else []
-        did = self.measure.infinite
+        found = [METHODS[self.estimator]]
+        if self.estimator == "signed_rank":
+            ends = self._shown(span_interval(self._differences(self.weights), "median"))
+            low, high = (shown(x, self.claim) for x in (ends.low, ends.high))
+            found[0] += f" (the median's own interval: {low} to {high})"
+        found.append(self._failed())
+        if len(self.cells) > 1:
+            found.append(f"mean over {len(self.cells)} cells")
         for one in self.readings:
             if one.holes:
                 found.append(f"{one.holes} with holes above the edge ({one.group.name})")
+            did = self.measure.infinite
             if did and (infinite := self._seeds_that(did, one, _is_infinite)):
                 found.append(infinite)
         if self.measure.own_best and any(

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from normbench.analysis.comparison import Comparison, Word
+from normbench.analysis.comparison import Comparison
 from normbench.analysis.pairing import At, Records, cases, groups_of, matching, read, select, shared_seeds
 from normbench.analysis.tables import Tables
-from normbench.analysis.variants import label
+from normbench.analysis.variants import at_best_rate, label, or_chance, refining
 from normbench.errors import ConfigError
 from normbench.measures import Measure
 from normbench.measures.claim import Claim
-from normbench.names import FAILED, RATE
-from normbench.stats.intervals import LEVEL, NAN, Interval
+from normbench.names import RATE
+from normbench.stats.decide import Word
+from normbench.stats.intervals import LEVEL, NAN, Estimator, Interval
 
 Correction = Literal["holm", "none"]
 
@@ -47,6 +48,7 @@ class Verdict:
     measure: Measure  # as it was taken, with its target filled in
     at: At
     steps: str
+    estimator: Estimator | None = None  # by which seeds were averaged; None if they were not
     # The verdict at another level of the interval; None if something other than its width decides.
     at_level: Callable[[float], Word] | None = field(default=None, repr=False, compare=False)
 
@@ -91,14 +93,15 @@ def holm(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
 
     The m verdicts that an interval decides are tested from the clearest on: the first must hold at
     1 - alpha/m, the next at 1 - alpha/(m - 1), and so on. From the first that fails on, all are inconclusive.
+    A verdict holds at a level if the interval of this level gives the same word.
     """
     tested = [one for one in verdicts if one.at_level is not None]
     if len(tested) < 2:
         return list(verdicts)
-    left, holding = list(tested), set[int]()
+    left, holding = [one for one in tested if one.verdict != "inconclusive"], set[int]()
     for divisor in range(len(tested), 0, -1):
         stricter = 1 - (1 - level) / divisor
-        clear = next((one for one in left if one.at_level and one.at_level(stricter) != "inconclusive"), None)
+        clear = next((one for one in left if one.at_level and one.at_level(stricter) == one.verdict), None)
         if clear is None:
             break
         left = [one for one in left if one is not clear]
@@ -132,7 +135,7 @@ def _judge_case(claim: Claim, records: Records, at: At, runs: pd.DataFrame) -> V
     """Return the verdict for one value of `for_each`: group, read, compare, decide."""
     tables, groups = records.tables, groups_of(claim, runs)
     empty = [group.name for group in groups if group.ended.empty]
-    if empty or len(groups) < 2:
+    if empty or len(groups) < (1 if claim.constant is not None else 2):
         names = " and ".join(map(repr, empty)) or "two groups"
         return _verdict(claim, tables, at, f"no run of {names} has a result")
     if claim.measure.reads == "metrics" and tables.metrics.empty:
@@ -144,11 +147,12 @@ def _judge_case(claim: Claim, records: Records, at: At, runs: pd.DataFrame) -> V
         comparison = Comparison(claim, measure, readings, shared_seeds(groups))
     except ValueError as error:  # a logarithm of a number below 0
         return _verdict(claim, tables, at, str(error))
-    blockers = [*_controls(claim, runs), *comparison.blockers()]
+    blockers = [*_controls(claim, records, runs), *comparison.blockers()]
     word = "inconclusive" if blockers else comparison.word(LEVEL)
     reasons = [*(blockers or [comparison.why(word)]), *comparison.remarks(tables)]
     verdict = _verdict(claim, tables, at, "; ".join(reasons), measure, comparison.shown)
-    return replace(verdict, verdict=word, at_level=None if blockers else comparison.word)
+    at_level = None if blockers else comparison.word
+    return replace(verdict, verdict=word, estimator=comparison.estimator, at_level=at_level)
 
 
 def _verdict(
@@ -195,17 +199,25 @@ def _steps(tables: Tables, at: At) -> str:
     return f"{int(at['train.steps']):,} steps" if "train.steps" in at else tables.steps
 
 
-def _controls(claim: Claim, runs: pd.DataFrame) -> list[str]:
-    """Return which control groups did not reach the accuracy that shows that they train."""
+def _controls(claim: Claim, records: Records, runs: pd.DataFrame) -> list[str]:
+    """Return which control groups did not reach the accuracy that shows that they train.
+
+    The accuracy of a group is the mean over seeds (and cells), each cell at its best rate.
+    """
     problems = []
+    keys = [key for key in records.swept if key != RATE]
     for name, wanted in claim.controls:
-        scores = select(runs, wanted)
-        best = scores.loc[~scores["outcome"].isin(FAILED), "final_test_accuracy"].max()
-        if not best >= float(claim.control_at_least or 0):
+        ended = select(runs, wanted)
+        ended = ended[ended["outcome"].notna() & ~refining(ended)]
+        best = at_best_rate(ended, keys) if len(ended) else ended
+        found = or_chance(best, "final_test_accuracy").mean()
+        if not found >= float(claim.control_at_least or 0):
             got = (
                 "was not measured"
-                if math.isnan(best)
-                else f"{best:.3g}, less than {claim.control_at_least:g}"
+                if math.isnan(found)
+                else f"{found:.3g}, less than {claim.control_at_least:g}"
             )
-            problems.append(f"the control did not train ({name}: best final test accuracy {got})")
+            problems.append(
+                f"the control did not train ({name}: mean final test accuracy at its own best rate {got})"
+            )
     return problems

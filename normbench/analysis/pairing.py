@@ -91,6 +91,8 @@ class Readings:
     cells: Mapping[Cell, Mapping[int, Span | None]]
     holes: int  # number of seeds with rates above the block that train again
     grid_edge: bool  # whether a best rate is at the end of the grid and trains
+    failed: frozenset[int] = frozenset()  # seeds of which no counted run trains, in any cell
+    resolution: float = 0.0  # the distance of two numbers that the measure can tell apart, the largest one
 
 
 def _spread_absent(runs: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
@@ -134,7 +136,7 @@ def cases(claim: Claim, runs: pd.DataFrame) -> Iterator[tuple[At, pd.DataFrame]]
 
 
 def groups_of(claim: Claim, runs: pd.DataFrame) -> list[Group]:
-    """Return the sides of the comparison: `of` and `against`, or one for each value of `over`, ascending."""
+    """Return the sides of the comparison, or one for each value of `over`, ascending."""
     named = tuple(dict.fromkeys(key for wanted in claim.groups.values() for key in wanted))
     if claim.over is None:
         return [Group(_named(name, w), select(runs, w), named) for name, w in claim.groups.items()]
@@ -179,8 +181,11 @@ def read(
 
 
 def _chosen(measure: Measure, group: Group, keys: Sequence[str]) -> pd.DataFrame:
-    """Return the runs that count: those with an outcome, and if asked, at each variant's best rate."""
-    runs = group.ended
+    """Return the runs that count: those with an outcome, and if asked, at each variant's best rate.
+
+    A measure of several rates also sees which of them have no outcome yet.
+    """
+    runs = group.runs if measure.over_rates else group.ended
     if not measure.refined:
         runs = runs[~refining(runs)]
     return at_best_rate(runs, keys) if measure.own_best and len(runs) else runs
@@ -193,6 +198,8 @@ def _samples(
     curves = records.curves
     layers = records.layers if measure.reads == "layers" else Rows(records.tables.metrics[:0])
     for values, part in runs.groupby([*keys, "seed"], dropna=False, sort=False):
+        if part["outcome"].isna().all():
+            continue
         row = tuple(_plain(value) for value in (values if isinstance(values, tuple) else (values,)))
         rates = part[RATE].to_numpy(float) if RATE in part.columns else np.full(len(part), np.nan)
         order = np.argsort(rates, kind="stable")
@@ -218,14 +225,17 @@ def _readings(
 ) -> Readings:
     """Read each sample. Cells of the group that differ only in named keys are averaged."""
     found: dict[Cell, dict[int, list[Span | None]]] = {}
-    holes = 0
+    holes, failed, resolution = 0, set[int](), 0.0
     for values, seed, sample in samples:
         cell = tuple(values[place] for place in places)
         found.setdefault(cell, {}).setdefault(seed, []).append(_on_scale(measure, _reading(measure, sample)))
         holes += measure.holes(sample) > 0
+        resolution = max(resolution, measure.resolution(sample))
+        if not (sample.runs["outcome"] == "trains").any():
+            failed.add(seed)
     edge = "edge" in runs.columns and bool((runs["edge"] != "").any())
     cells = {cell: {seed: mean(spans) for seed, spans in seeds.items()} for cell, seeds in found.items()}
-    return Readings(group, cells, holes, edge)
+    return Readings(group, cells, holes, edge, frozenset(failed), resolution)
 
 
 def _reading(measure: Measure, sample: Sample) -> Span | None:

@@ -165,16 +165,26 @@ def _deciders(runs: pd.DataFrame, key: str) -> str:
 
 
 def score(runs: pd.DataFrame) -> tuple[pd.Series[Any], str]:
-    """Return what 'best' means, higher is better, and its name; a run that FAILED counts as accuracy 0.
+    """Return what 'best' means, higher is better, and its name; a run that failed counts as `or_chance` says.
 
     So a rate at which some seeds crash is not the best because of the other seeds alone.
     """
-    failed = runs["outcome"].isin(FAILED)
     for column in ("final_val_accuracy", "final_test_accuracy", "final_train_accuracy"):
         if runs[column].notna().any():
-            return runs[column].where(~failed, 0.0), column.replace("_", " ")
+            return or_chance(runs, column), column.replace("_", " ")
+    failed = runs["outcome"].isin(FAILED)
     loss = -runs["train_loss_last_tenth"]
     return loss.where(~failed, -np.inf), "train loss"
+
+
+def or_chance(runs: pd.DataFrame, column: str) -> pd.Series[Any]:
+    """Return a column of accuracies, in which a diverged run has that of guessing, and a crashed one 0.
+
+    Guessing is right once in as many cases as the entropy of the labels stands for classes.
+    """
+    chance = np.exp(-runs["label_entropy"].astype(float)).fillna(0.0)
+    values = runs[column].where(runs["outcome"] != "diverged", chance)
+    return values.where(runs["outcome"] != "crashed", 0.0)
 
 
 def crashes(runs: pd.DataFrame) -> str:

@@ -16,7 +16,7 @@ from normbench.records.gaps import gaps_of
 
 COLUMNS = (
     *("id", "statement", "verdict", "estimate", "ci_low", "ci_high", "n", "reason"),
-    *("group", "measure", "expected", "steps", "source"),
+    *("group", "measure", "expected", "steps", "source", "estimator"),
 )
 
 
@@ -72,7 +72,7 @@ def verdict_row(one: Verdict) -> dict[str, Any]:
     numbers = (plain(value) for value in (one.estimate, one.ci_low, one.ci_high))
     claim = one.claim
     cells = (one.id, one.statement, one.verdict, *numbers, one.n, one.reason)
-    more = (one.group or None, one.measure.label, claim.expected, one.steps, claim.source)
+    more = (one.group or None, one.measure.label, claim.expected, one.steps, claim.source, one.estimator)
     return dict(zip(COLUMNS, (*cells, *more), strict=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,7 +65,11 @@ def _filters(node: Node) -> list[tuple[str, Node]]:
     """Return the filters of a claim with their names."""
     control = node.get("control")
     named = [(name, node.get(name)) for name in ("of", "against")]
+    if (against := node.get("against")) is not None and "value" in against.mapping:
+        named = named[:1]  # a number, not runs
     named += [(f"control[{place}]", item) for place, item in enumerate(control.items if control else [])]
+    if (contrast := node.get("contrast")) is not None:
+        named += [(f"contrast.{name}", contrast.get(name)) for name in ("of", "against")]
     return [(name, item) for name, item in named if item is not None and item.mapping]
 
 
@@ -127,7 +132,7 @@ def _check_members(
     members: dict[str, list[int]] = {}
     own_seeds: dict[str, set[int]] = {}
     for name, wanted in [*claim.groups.items(), *_control_filters(claim)]:
-        group = node.get(name.split("[")[0])
+        group = node.get(name.split("[")[0].split(" ")[0])
         where = group.where if group else node.where
         own_seeds[name] = {seed for seed in seeds if fits(seed, wanted.get("seed", seed))}
         members[name] = [
@@ -139,17 +144,19 @@ def _check_members(
             problems.add(where, f"{prefix}.{name}", f"no seed is in it; there are: {listed(seeds)}")
         if not members[name]:
             problems.add(where, f"{prefix}.{name}", f"no cell of the sweep is in it; {_reason(wanted, rows)}")
-    if claim.against is not None and members["of"] and members["against"]:
-        against = node.mapping["against"].where
-        if own_seeds["of"] and own_seeds["against"] and not own_seeds["of"] & own_seeds["against"]:
+    for name, other in itertools.combinations(claim.groups, 2):
+        if not (members[name] and members[other] and own_seeds[name] and own_seeds[other]):
+            continue
+        where = node.mapping["against"].where
+        if not own_seeds[name] & own_seeds[other]:
             text = (
-                f"shares no seed with 'of' ({listed(sorted(own_seeds['against']))} and "
-                f"{listed(sorted(own_seeds['of']))}); runs are compared in pairs of equal seed"
+                f"shares no seed with '{name}' ({listed(sorted(own_seeds[other]))} and "
+                f"{listed(sorted(own_seeds[name]))}); runs are compared in pairs of equal seed"
             )
-            problems.add(against, f"{prefix}.against", text)
-        if set(members["of"]) & set(members["against"]):
-            text = "has cells that 'of' also has; a run is not compared with itself: name what differs"
-            problems.add(against, f"{prefix}.against", text)
+            problems.add(where, f"{prefix}.{other}", text)
+        if set(members[name]) & set(members[other]):
+            text = f"has cells that '{name}' also has; a run is not compared with itself: name what differs"
+            problems.add(where, f"{prefix}.{other}", text)
     if claim.over is not None and members["of"]:
         _check_axis(claim, node, [rows[place][0] for place in members["of"]], prefix, problems)
 

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from normbench.registry import Named
-from normbench.stats.intervals import Scale, Span, exactly
+from normbench.stats.intervals import Estimator, Scale, Span, exactly
 from normbench.stats.outcome import Edge, largest_trained_rate
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Part = Literal["train", "val", "test"]
 Comparison = Literal["ratio", "difference"]
-Estimator = Literal["t", "median", "share"]
 Reads = Literal["runs", "metrics", "layers"]
 
 
@@ -65,6 +64,14 @@ class Sample:
         return math.nan if found is None else float(found)
 
     @property
+    def chance(self) -> float:
+        """Return the accuracy of guessing, for the classes of the first run; NaN if it is not recorded.
+
+        It is that of as many equally frequent classes as the entropy of the labels stands for.
+        """
+        return math.exp(-self.value("label_entropy"))
+
+    @property
     def diverged(self) -> bool:
         """Return whether the first run diverged."""
         return bool(self.runs["outcome"].iloc[0] == "diverged")
@@ -80,14 +87,15 @@ class Measure(Named):
 
     Class attributes:
         scale: the scale on which means and intervals are computed.
-        estimator: `t` (mean, Student-t), `median` (order statistics, for numbers that can be infinite) or
-            `share` (square-and-add of Wilson intervals).
+        estimator: by which seeds are averaged: `t` (mean, Student-t), `median` (order statistics) or
+            `signed_rank` (Wilcoxon). Where numbers are infinite, the median is taken.
         compares: how two groups can be compared.
         over_rates: whether it needs all rates of a cell and seed together, instead of one run.
         refined: whether it uses the rates with which a search refines the edge of single seeds.
         reads: the file that it needs in addition to runs.csv.
         absent: what seeds without a reading did, for messages: `train at no rate`.
         infinite: what seeds with an infinite reading did: `never reach the target`. Empty: no message.
+        failed: what seeds did of which no counted run trains.
     """
 
     scale: ClassVar[Scale] = "linear"
@@ -98,6 +106,7 @@ class Measure(Named):
     reads: ClassVar[Reads] = "runs"
     absent: ClassVar[str] = "have no value in the records"
     infinite: ClassVar[str] = ""
+    failed: ClassVar[str] = "failed"
 
     @property
     def own_best(self) -> bool:
@@ -121,6 +130,10 @@ class Measure(Named):
         """Return at how many rates above the counted block the seed trains again."""
         return 0
 
+    def resolution(self, sample: Sample) -> float:
+        """Return the distance of two neighboring values, if rounding to it can make seeds equal; else 0."""
+        return 0.0
+
     def problem(self, probes: Sequence[str]) -> str | None:
         """Return why the measure cannot be taken if these probes are on, or None."""
         return None
@@ -128,6 +141,8 @@ class Measure(Named):
 
 class RateMeasure(Measure):
     """A measure of the first contiguous block of rates that train, going upward."""
+
+    failed: ClassVar[str] = "train at no rate"
 
     over_rates: ClassVar[bool] = True
     refined: ClassVar[bool] = True

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from normbench.measures import MEASURES, Measure
 from normbench.registry import Options
+from normbench.stats.intervals import Estimator
 
 Filter = dict[str, Any]  # dotted key -> value, or list of allowed values
 
@@ -65,6 +66,13 @@ class Expect(Options):
         return self
 
 
+class Contrast(Options):
+    """Two sets of runs between which a comparison may differ: it is made in both, and then compared."""
+
+    of: Filter = Field(min_length=1, description="runs in which the groups are compared")
+    against: Filter = Field(min_length=1, description="runs in which they are compared, too")
+
+
 class Claim(Options):
     """A statement that `normbench verify` checks against the runs."""
 
@@ -75,15 +83,35 @@ class Claim(Options):
     source: str | None = Field(None, description="who claims it and where")
     measure: Annotated[Measure, MEASURES.choice] = Field(description="what is measured")
     of: Filter = Field({}, description="the runs that the claim is about: {dotted key: value or list}")
-    against: Filter | None = Field(None, description="the runs to compare with")
+    against: Filter | None = Field(
+        None, description="the runs to compare with, or a number that `of` is compared with: {value: 1}"
+    )
+    contrast: Contrast | None = Field(
+        None,
+        description="for an interaction: the comparison of `of` with `against` among the runs of its `of`, "
+        "minus (ratio: divided by) that among the runs of its `against`",
+    )
     over: str | None = Field(None, description="for a trend, in place of `against`: the swept key")
+    estimator: Estimator | None = Field(
+        None,
+        description="how seeds are averaged, if not as the measure does: t (mean), median (robust; at least "
+        "6 seeds), signed_rank (robust, if differences are symmetric; at least 6 seeds)",
+    )
     for_each: list[str] = Field([], description="one verdict for each value of these keys")
+    at_steps: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [],
+        description="shares of the training after which the records are read, a verdict for each; "
+        "[0.25, 0.5, 1] shows whether the verdict changes; by default at the end alone",
+    )
     expect: Expect = Field(description="what is expected of the ratio, difference or trend")
     control: list[str | Filter] | None = Field(
         None, description="groups that must train: of, against, or filters; by default `of`"
     )
     control_at_least: float | None = Field(
-        None, ge=0, le=1, description="final test accuracy that the best run of a control group must reach"
+        None,
+        ge=0,
+        le=1,
+        description="mean final test accuracy that a control group must reach at its own best rate",
     )
 
     @field_validator("measure", mode="before")
@@ -110,9 +138,38 @@ class Claim(Options):
         for name in self.control or ():
             if isinstance(name, str) and name not in ("of", "against"):
                 raise ValueError(f"control: '{name}' is not a group; allowed: of, against, or {{key: value}}")
-            if name == "against" and self.against is None:
-                raise ValueError("control: 'against' is not a group of a trend; allowed: of, or {key: value}")
+            if name == "against" and (self.against is None or self.constant is not None):
+                raise ValueError(
+                    "control: 'against' is not a group of this claim; allowed: of, or {key: value}"
+                )
         return self
+
+    @model_validator(mode="after")
+    def _constant_or_contrast(self) -> Claim:
+        if self.against is not None and "value" in self.against:
+            value = self.against["value"]
+            if len(self.against) > 1 or isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(f"against: found {self.against}; allowed: {{value: <number>}} or {{key: value}}")
+            if self.comparison == "ratio" and not value > 0:
+                raise ValueError(f"against: found value {value:g}; a ratio needs a number above 0")
+        if self.contrast is not None and (self.against is None or self.constant is not None):
+            raise ValueError("contrast: needs 'against: {key: value}', the other side of the comparison")
+        if self.contrast is not None and self.contrast.of == self.contrast.against:
+            raise ValueError("contrast: 'of' and 'against' are the same runs; name what differs")
+        for name, one in self.contrast or ():
+            if twice := sorted(set(one) & {*self.of, *(self.against or {})}):
+                raise ValueError(
+                    f"contrast: {name} names {listed(twice)}, which 'of' or 'against' name already; name "
+                    "each key once"
+                )
+        if len(set(self.at_steps)) < len(self.at_steps):
+            raise ValueError(f"at_steps: found {listed(self.at_steps)}; allowed: each share once")
+        return self
+
+    @property
+    def constant(self) -> float | None:
+        """Return the number that `of` is compared with, if it is one."""
+        return float(self.against["value"]) if self.against and "value" in self.against else None
 
     @property
     def comparison(self) -> Literal["ratio", "difference", "slope"]:
@@ -148,8 +205,22 @@ class Claim(Options):
 
     @property
     def groups(self) -> dict[str, Filter]:
-        """Return the groups by name."""
-        return {"of": self.of, **({} if self.against is None else {"against": self.against})}
+        """Return the groups by name, in the order of their comparison."""
+        sides = self._sides
+        if self.contrast is None:
+            return sides
+        inside = {"": self.contrast.of, " in the contrast": self.contrast.against}
+        return {
+            f"{side}{where}": {**wanted, **more}
+            for where, more in inside.items()
+            for side, wanted in sides.items()
+        }
+
+    @property
+    def _sides(self) -> dict[str, Filter]:
+        """Return the filters of `of` and `against`, if these are runs."""
+        compared = self.against is not None and self.constant is None
+        return {"of": self.of, **({"against": self.against or {}} if compared else {})}
 
     @property
     def controls(self) -> list[tuple[str, Filter]]:
@@ -157,7 +228,7 @@ class Claim(Options):
         if self.control_at_least is None:
             return []
         named = ["of"] if self.control is None else self.control
-        return [(one, self.groups[one]) if isinstance(one, str) else (str(one), one) for one in named]
+        return [(one, self._sides[one]) if isinstance(one, str) else (str(one), one) for one in named]
 
     @property
     def keys(self) -> list[str]:

@@ -14,7 +14,7 @@ from normbench.stats.intervals import Scale, Span
 class FinalAccuracy(RunMeasure):
     """Final accuracy: the share of images that are classified correctly at the last evaluation.
 
-    A diverged run counts as 0, as in the choice of the best rate.
+    A diverged run counts as chance (1 in 10 for ten equally frequent classes), as a stuck run does.
     """
 
     name: Literal["final_accuracy"] = "final_accuracy"
@@ -27,7 +27,7 @@ class FinalAccuracy(RunMeasure):
 
     def reading(self, sample: Sample) -> Span | None:
         """Return the last accuracy."""
-        return known(0.0 if sample.diverged else sample.value(f"final_{self.part}_accuracy"))
+        return known(sample.chance if sample.diverged else sample.value(f"final_{self.part}_accuracy"))
 
 
 class FinalLoss(RunMeasure):

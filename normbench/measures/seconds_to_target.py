@@ -13,7 +13,7 @@ class SecondsToTarget(StepsToTarget):
     """Training seconds to a target: `steps_to_target` times the run's seconds of a training step.
 
     Evaluation does not count. As with `seconds_per_step`, the number depends on the machine, the executor and
-    the size of the stack. Medians over seeds, on the log scale.
+    the size of the stack. Seeds are compared as for `steps_to_target`.
     """
 
     name: Literal["seconds_to_target"] = "seconds_to_target"  # type: ignore[assignment]

@@ -9,16 +9,16 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from normbench.measures.base import Comparison, Estimator, Part, Reads, RunMeasure, Sample
-from normbench.stats.intervals import Scale, Span
+from normbench.measures.base import Comparison, Part, Reads, RunMeasure, Sample
+from normbench.stats.intervals import Estimator, Scale, Span
 
 
 class StepsToTarget(RunMeasure):
     """Steps to a target: the first evaluation at which accuracy is at least, or loss at most, the target.
 
     The target is reached between the previous evaluation and this one. A run that does not reach it counts
-    as infinite: a finished run needs more than its steps, a diverged run never reaches it. Medians over
-    seeds, on the log scale.
+    as infinite: a finished run needs more than its steps, a diverged run never reaches it. Seeds are compared
+    on the log scale, by Wilcoxon's signed rank if all reach the target, by the median if not.
     """
 
     name: Literal["steps_to_target"] = "steps_to_target"
@@ -33,7 +33,7 @@ class StepsToTarget(RunMeasure):
     )
 
     scale: ClassVar[Scale] = "log"
-    estimator: ClassVar[Estimator] = "median"
+    estimator: ClassVar[Estimator] = "signed_rank"
     compares: ClassVar[tuple[Comparison, ...]] = ("ratio",)
     reads: ClassVar[Reads] = "metrics"
     infinite: ClassVar[str] = "never reach the target"

@@ -10,6 +10,7 @@ the upper bounds.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ from typing import Literal
 import numpy as np
 
 Scale = Literal["linear", "log"]
+Estimator = Literal["t", "median", "signed_rank"]  # Student-t, order statistics, Wilcoxon
 Numbers = Sequence[float] | np.ndarray
 LEVEL = 0.95
 NAN = math.nan
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -108,29 +111,6 @@ def wilson(successes: float, n: int, level: float = LEVEL) -> Interval:
     return Interval(share, low, high, n)
 
 
-def share_contrast(groups: Sequence[Numbers], weights: Sequence[float], level: float = LEVEL) -> Interval:
-    """Return the weighted sum of shares with its square-and-add interval (Newcombe 1998, method 10).
-
-    The ends come from the groups' Wilson intervals, with the number of seeds as n, because runs of a seed are
-    not independent. Among variables between 0 and 1 with a given mean, one that is 0 or 1 varies most, so the
-    interval is rather too wide than too narrow.
-
-    Args:
-        groups: for each group the share of each seed, 0 to 1.
-        weights: of the groups; (1, -1) for a difference.
-        level: of the interval.
-    """
-    shares = [wilson(float(np.sum(values)), len(values), level) for values in groups]
-    estimate = sum(w * one.estimate for w, one in zip(weights, shares, strict=True))
-    below = above = 0.0
-    for w, one in zip(weights, shares, strict=True):
-        down, up = w * (one.estimate - one.low), w * (one.high - one.estimate)
-        below += (down if w > 0 else up) ** 2
-        above += (up if w > 0 else down) ** 2
-    n = min(one.n for one in shares)
-    return Interval(estimate, estimate - math.sqrt(below), estimate + math.sqrt(above), n)
-
-
 def median_interval(values: Numbers, level: float = LEVEL) -> Interval:
     """Return the median with its order-statistic interval. inf (never reached) is a valid value.
 
@@ -154,7 +134,7 @@ def _order(n: int, level: float) -> int:
     k, tail = 0, 0.0
     while k < n // 2:
         tail += math.comb(n, k) / 2.0**n
-        if 2 * tail > 1 - level:
+        if 2 * tail > 1 - level + ROUNDING:
             break
         k += 1
     return k
@@ -167,23 +147,35 @@ def exactly(value: float) -> Span:
 
 def weighted(spans: Sequence[Span], weights: Sequence[float]) -> Span:
     """Return the weighted sum: (1, -1) gives a difference, of logarithms a ratio. inf - inf is unbounded."""
-    low = high = estimate = 0.0
-    for span, w in zip(spans, weights, strict=True):
-        if w:
-            low += w * (span.low if w > 0 else span.high)
-            high += w * (span.high if w > 0 else span.low)
-            estimate += w * span.estimate
+    parts = [(span, w) for span, w in zip(spans, weights, strict=True) if w]
+    low = _sum([w * (span.low if w > 0 else span.high) for span, w in parts])
+    high = _sum([w * (span.high if w > 0 else span.low) for span, w in parts])
+    estimate = _sum([w * span.estimate for span, w in parts])
     return Span(-math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high, estimate)
 
 
+def _sum(terms: Sequence[float]) -> float:
+    """Return the sum; 0 if nothing but rounding is left of the terms."""
+    total = sum(terms, 0.0)
+    return 0.0 if abs(total) <= ROUNDING * sum(map(abs, terms)) < math.inf else total
+
+
 def span_interval(
-    spans: Sequence[Span | None], how: Literal["t", "median"] = "t", level: float = LEVEL
+    spans: Sequence[Span | None], how: Estimator = "t", level: float = LEVEL, floor: float = 0.0
 ) -> SpanInterval:
-    """Return the mean (`t`) or the median of spans, with its interval.
+    """Return the mean (`t`), the median or the pseudo-median (`signed_rank`) of spans, with its interval.
 
     The lower end is that of an interval of the lower bounds, the upper end that of the upper bounds. If a
     value is infinite, the end on its side is infinite and the other end comes from the finite values. For
     means this holds only if one bound of the span is finite, for medians always.
+
+    Args:
+        spans: the values; None is left out and counted.
+        how: `t` is Student's interval, `median` that of the order statistics. `signed_rank` is the interval
+            of the shifts that Wilcoxon's signed-rank test does not reject. Its estimate is the median of all
+            averages of two values (Hodges & Lehmann 1963); it takes the values to be symmetric.
+        level: of the interval.
+        floor: the smallest variance of a value (`t`).
     """
     known = [span for span in spans if span is not None]
     n, left_out = len(known), len(spans) - len(known)
@@ -193,11 +185,42 @@ def span_interval(
         k = _order(n, level)
         ends = (lows[k - 1], highs[n - k]) if k else (NAN, NAN)
         return SpanInterval(_median(estimates), *ends, n, left_out)
+    if how == "signed_rank":
+        k = _signed_rank_order(n, level)
+        ends = (_averages(lows, -math.inf)[k - 1], _averages(highs, math.inf)[-k]) if k else (NAN, NAN)
+        return SpanInterval(_median(_averages(estimates, NAN)), *ends, n, left_out)
     mean = sum(estimates) / n if n else NAN
-    return SpanInterval(mean, -_t_end([-x for x in lows], level), _t_end(highs, level), n, left_out)
+    ends = -_t_end([-x for x in lows], level, floor), _t_end(highs, level, floor)
+    return SpanInterval(mean, *ends, n, left_out)
 
 
-def _t_end(values: Sequence[float], level: float) -> float:
+def _averages(values: Sequence[float], unknown: float) -> list[float]:
+    """Return the averages of all pairs of values, each with itself too, ascending; inf - inf is unknown."""
+    pairs = itertools.combinations_with_replacement(values, 2)
+    averages = [a if a == b else (a + b) / 2 for a, b in pairs]
+    return sorted(unknown if math.isnan(average) else average for average in averages)
+
+
+@cache
+def _signed_rank_order(n: int, level: float) -> int:
+    """Return the largest k for which k-th smallest to k-th largest average keep the level, or 0.
+
+    The level is 1 - 2 P(W < k). W is the sum of a random subset of the ranks 1 to n.
+    """
+    counts = [1]
+    for rank in range(1, n + 1):
+        added = [0] * rank + counts
+        counts = [one + other for one, other in itertools.zip_longest(counts, added, fillvalue=0)]
+    k, tail = 0, 0.0
+    while k < len(counts) // 2:
+        tail += counts[k] / 2.0**n
+        if 2 * tail > 1 - level + ROUNDING:
+            break
+        k += 1
+    return k
+
+
+def _t_end(values: Sequence[float], level: float, floor: float = 0.0) -> float:
     """Return the upper end of a mean's Student-t interval: inf if a value is inf, NaN if it is unknown."""
     n = len(values)
     if n < 2:
@@ -207,7 +230,7 @@ def _t_end(values: Sequence[float], level: float) -> float:
     if -math.inf in values:
         return -math.inf if set(values) == {-math.inf} else NAN
     x = np.asarray(values, dtype=float)
-    return float(x.mean()) + t_quantile(n, level) * float(x.std(ddof=1)) / math.sqrt(n)
+    return float(x.mean()) + t_quantile(n, level) * math.sqrt(max(float(x.var(ddof=1)), floor) / n)
 
 
 def unlog(interval: SpanInterval) -> SpanInterval:

@@ -5,7 +5,7 @@ import math
 import pytest
 from helpers.results import claim, rate_runs, run, write
 
-from normbench.analysis.judge import holm, judge, judge_all
+from normbench.analysis.judge import Verdict, holm, judge, judge_all
 from normbench.analysis.tables import load_tables
 from normbench.errors import ConfigError
 from normbench.measures.claim import Claim
@@ -101,11 +101,58 @@ def test_a_grid_that_alone_is_too_coarse_is_named(tmp_path, of, against, alone):
     assert ("`optimizer.lr: {edge: {from: ..., to: ...}}`" in one.reason) == alone
 
 
-def test_seeds_that_train_at_no_rate_are_left_out_and_named(tmp_path):
-    runs = edges("TTTTS", ["SSSSS", "TSSSS", "TSSSS", "TSSSS", "DDDDD"])
+NOWHERE, LOW = ["SSSSS", "DDDDD"], ["TSSSS"]
+
+
+@pytest.mark.parametrize(
+    ("of", "against", "least", "word", "expected"),
+    [
+        (["TTTTS"] * 6, NOWHERE + LOW * 4, 3, "supported", (1000, 100, INF)),
+        (NOWHERE + LOW * 4, ["TTTTS"] * 6, 3, "refuted", (0.001, 0, 0.01)),
+        (["TTTTS"] * 6, NOWHERE * 3, 3, "supported", (INF, INF, INF)),
+        (NOWHERE + ["TTTTS"] * 4, LOW * 6, 3, "inconclusive", (1000, 0, 10000)),  # n = 6: the range decides
+        (NOWHERE[:1] + ["TTTTS"] * 8, LOW * 9, 3, "supported", (1000, 100, 10000)),
+        (NOWHERE[:1] + ["TTTTS"] * 8, NOWHERE[:1] + LOW * 8, 3, "supported", (1000, 100, 10000)),
+        (NOWHERE * 3, NOWHERE * 3, 3, "inconclusive", (NAN, 0, INF)),  # undetermined
+        (["TTTTS"] * 5, NOWHERE + LOW * 3, 3, "inconclusive", (1000, NAN, NAN)),
+    ],
+)
+def test_a_seed_that_trains_at_no_rate_counts_as_0(tmp_path, of, against, least, word, expected):
+    one = verdict(tmp_path, edges(of, against), "max_stable_lr", {"ratio_at_least": least})
+    assert (one.verdict, one.n, one.estimator) == (word, len(of), "median")
+    assert numbers(one) == expected
+    assert "median by order statistics" in one.reason
+    for outcomes, name in ((of, "of: batchnorm"), (against, "against: norm none")):
+        count = sum("T" not in one for one in outcomes)
+        assert (f"{count} of {len(of)} seeds train at no rate ({name})" in one.reason) == (count > 0)
+
+
+def test_a_seed_that_may_still_train_at_a_rate_is_left_out(tmp_path):
+    runs = edges(["TTTTS"] * 6, ["SS.DD", *["TSSSS"] * 5])
     one = verdict(tmp_path, runs, "max_stable_lr", {"ratio_at_least": 3})
-    assert (one.verdict, one.n) == ("inconclusive", 3)
-    assert one.reason.startswith("2 of 5 seeds train at no rate (against: norm none)")
+    assert (one.verdict, one.n) == ("inconclusive", 5)
+    assert one.reason.startswith("1 of 6 seeds train at no rate so far, and have rates without a result")
+
+
+@pytest.mark.parametrize(
+    ("failing", "estimator", "word", "used"),
+    [
+        (1, None, "inconclusive", "t"),  # one seed that diverges moves the mean
+        (1, "median", "supported", "median"),
+        (0, None, "supported", "t"),
+        (0, "signed_rank", "supported", "signed_rank"),
+    ],
+)
+def test_failed_seeds_are_counted_and_a_robust_estimator_is_on_request(
+    tmp_path, failing, estimator, word, used
+):
+    runs = scores([0.95 + 0.001 * seed for seed in range(9)], [0.9] * 9)
+    for one in runs[:failing]:
+        one.update(outcome="diverged")
+    more = {} if estimator is None else {"estimator": estimator}
+    one = verdict(tmp_path, runs, "final_accuracy", {"difference_at_least": 0.01}, **more)
+    assert (one.verdict, one.estimator) == (word, used)
+    assert f"{failing} of 9 seeds failed" in one.reason
 
 
 def test_holes_are_counted(tmp_path):
@@ -129,19 +176,21 @@ def test_missing_seeds_and_runs_are_named(tmp_path):
     assert "5 runs have no result" in one.reason
 
 
+OF, LESS = [0.95, 0.96, 0.97], [0.901, 0.91, 0.919]  # differences 0.049, 0.05, 0.051
+
+
 @pytest.mark.parametrize(
     ("of", "against", "expect", "word"),
     [
-        ([0.95, 0.96, 0.97], [0.90, 0.91, 0.92], {"difference_at_least": 0.04}, "supported"),
-        ([0.95, 0.96, 0.97], [0.90, 0.91, 0.92], {"difference_at_least": 0.06}, "refuted"),
-        ([0.95, 0.96, 0.97], [0.90, 0.91, 0.92], {"difference_at_most": 0.04}, "refuted"),
-        ([0.95, 0.96, 0.97], [0.90, 0.91, 0.92], {"ratio_at_least": 1.03}, "supported"),
-        ([0.95, 0.96, 0.97], [0.90, 0.96, 0.99], {"difference_at_least": 0}, "inconclusive"),
-        ([0.95, 0.96, 0.97], [0.95, 0.96, 0.97], {"difference_at_least": 0}, "supported"),  # ties
-        ([0.95, 0.96, 0.97], [0.95, 0.96, 0.97], {"equal_within": 0.01}, "supported"),
-        ([0.95, 0.96, 0.97], [0.90, 0.91, 0.92], {"equal_within": 0.01}, "refuted"),
-        ([0.95, 0.96, 0.97], [0.90, 0.91, 0.92], {"equal_within": 0.1, "scale": "ratio"}, "supported"),
-        ([0.95, math.nan, 0.97], [0.90, 0.91, 0.92], {"difference_at_least": 0}, "inconclusive"),
+        (OF, LESS, {"difference_at_least": 0.04}, "supported"),
+        (OF, LESS, {"difference_at_least": 0.06}, "refuted"),
+        (OF, LESS, {"difference_at_most": 0.04}, "refuted"),
+        (OF, LESS, {"ratio_at_least": 1.03}, "supported"),
+        (OF, [0.90, 0.96, 0.99], {"difference_at_least": 0}, "inconclusive"),
+        (OF, LESS, {"equal_within": 0.1}, "supported"),
+        (OF, LESS, {"equal_within": 0.01}, "refuted"),
+        (OF, LESS, {"equal_within": 0.1, "scale": "ratio"}, "supported"),
+        ([0.95, math.nan, 0.97], LESS, {"difference_at_least": 0}, "inconclusive"),
     ],
 )
 def test_paired_numbers(tmp_path, of, against, expect, word):
@@ -149,6 +198,37 @@ def test_paired_numbers(tmp_path, of, against, expect, word):
     assert one.verdict == word
     if math.nan in of:
         assert "1 of 3 seeds have no value in the records (of: batchnorm)" in one.reason
+
+
+@pytest.mark.parametrize(
+    ("of", "against", "n", "expect", "word"),
+    [
+        (0.9, 0.8, 5, {"difference_at_least": 0.05}, "inconclusive"),  # the sign test: 2 / 2^5 = 0.0625
+        (0.9, 0.8, 6, {"difference_at_least": 0.05}, "supported"),  # 2 / 2^6 = 0.031
+        (0.9, 0.8, 6, {"difference_at_least": 0.15}, "refuted"),
+        (0.9, 0.8, 5, {"difference_at_least": 0.15}, "inconclusive"),
+        (0.9, 0.9, 9, {"difference_at_least": 0}, "inconclusive"),  # [0, 0] at a bound of 0
+        (0.9, 0.9, 9, {"difference_at_most": 0}, "inconclusive"),
+        (0.9, 0.9, 9, {"equal_within": 0}, "inconclusive"),
+        (0.9, 0.9, 9, {"equal_within": 0.01}, "supported"),
+        (0.9, 0.9, 5, {"equal_within": 0.01}, "inconclusive"),
+        (0.9, 0.9, 9, {"ratio_at_least": 1}, "inconclusive"),
+        (0.3, 0.1, 9, {"difference_at_least": 0.2}, "inconclusive"),  # 0.2 but for rounding
+    ],
+)
+def test_a_spread_of_zero_is_no_proof(tmp_path, of, against, n, expect, word):
+    one = verdict(tmp_path, scores([of] * n, [against] * n), "final_accuracy", expect)
+    assert one.verdict == word
+    assert one.ci_high - one.ci_low == pytest.approx(0)
+
+
+def test_seeds_that_tie_on_a_grid_of_rates(tmp_path):
+    """Two edges on their sides of the grid's bounds, each with a chance of 1/2: the p-value is 2 / 4^n."""
+    claims = [claim("max_stable_lr", id=f"C{i}", expect={"ratio_at_least": 3}) for i in range(2)]
+    for seeds, word in ((3, "inconclusive"), (4, "supported")):  # at 97.5 %: 0.031, 0.008
+        tables = load_tables(write(tmp_path / word, edges("TTTTS", "TSSSS", seeds), claims))
+        assert [one.verdict for one in judge_all(tables, "none")] == ["supported"] * 2
+        assert [one.verdict for one in judge_all(tables)] == [word] * 2
 
 
 def test_differences_are_paired_on_seeds(tmp_path):
@@ -206,18 +286,18 @@ def test_steps_without_metrics_are_not_judged_but_the_rest_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("of", "against", "word"), [("TTTTT", "SSSSS", "supported"), ("TTSSS", "TTSSS", "inconclusive")]
+    ("of", "against", "word"), [("TTTTT", "SSSSS", "supported"), ("TTSSS", "TTSSS", "refuted")]
 )
 def test_shares_that_train(tmp_path, of, against, word):
     one = verdict(tmp_path, edges(of, against, seeds=8), "share_that_trains", {"difference_at_least": 0.3})
     assert one.verdict == word
     assert one.n == 8
-    if word == "supported":  # Wilson's limits of 0 in 8 are 0 and z^2 / (8 + z^2); of 8 in 8 the mirror image
-        limit = 3.8414588 / (8 + 3.8414588)
-        assert numbers(one) == (1, 1 - math.hypot(limit, limit), 1)
+    half = 2.364624 * math.sqrt(2 / 5**2 / 12 / 8)  # t with 7 degrees; the variance of two rounded shares
+    assert numbers(one) == (one.estimate, one.estimate - half, one.estimate + half)
+    assert one.estimate == (1 if word == "supported" else 0)
 
 
-def deep(values, seeds=4, key="model.depth", places=(1, 2, 4), wobble=0.001):
+def deep(values, seeds=7, key="model.depth", places=(1, 2, 4), wobble=0.001):
     """Return runs with one accuracy for each value of a key."""
     return [
         run({key: place}, seed, final_test_accuracy=value + wobble * (seed % 2))
@@ -233,7 +313,7 @@ def deep(values, seeds=4, key="model.depth", places=(1, 2, 4), wobble=0.001):
         ([0.5, 0.6, 0.8], {"decreases": True}, "refuted"),
         ([0.8, 0.6, 0.5], {"decreases": True}, "supported"),
         ([0.5, 0.9, 0.8], {"increases": True}, "refuted"),  # not monotone, though the slope is positive
-        ([0.5, 0.5, 0.5], {"increases": True}, "refuted"),  # no trend
+        ([0.5, 0.5, 0.5], {"increases": True}, "inconclusive"),  # a slope of 0 in all seeds proves nothing
         ([0.5, 0.6, 0.8], {"slope_at_least": 0.09}, "supported"),  # 0.1 for each layer
         ([0.5, 0.6, 0.8], {"slope_at_most": 0.09}, "refuted"),
     ],
@@ -262,16 +342,16 @@ def test_a_slope_is_per_unit_or_per_decade_of_the_axis(tmp_path):
 
 
 def test_a_control_that_did_not_train(tmp_path):
-    runs = scores([0.8, 0.81, 0.82], [0.5, 0.51, 0.52])
+    runs = scores([0.8, 0.81, 0.82], [0.5, 0.511, 0.52])
     more = {"expect": {"difference_at_least": 0.1}}
-    one = verdict(tmp_path / "a", runs, "final_accuracy", **more, control_at_least=0.8)
+    one = verdict(tmp_path / "a", runs, "final_accuracy", **more, control_at_least=0.81)
     assert one.verdict == "supported"
-    one = verdict(tmp_path / "b", runs, "final_accuracy", **more, control_at_least=0.9)
+    one = verdict(tmp_path / "b", runs, "final_accuracy", **more, control_at_least=0.815)
     assert one.verdict == "inconclusive"
-    assert one.reason.startswith(
-        "the control did not train (of: best final test accuracy 0.82, less than 0.9)"
+    assert one.reason.startswith(  # the mean, not the best run, which has 0.82
+        "the control did not train (of: mean final test accuracy at its own best rate 0.81, less than 0.815)"
     )
-    assert one.estimate == pytest.approx(0.3)
+    assert one.estimate == pytest.approx(0.3, abs=0.001)
     one = verdict(
         tmp_path / "c", runs, "final_accuracy", **more, control_at_least=0.8, control=["of", "against"]
     )
@@ -358,6 +438,22 @@ def test_holms_correction_is_named_and_stricter(tmp_path):
     ):
         assert one.verdict == "supported"  # stepwise: the last is held to 95 % alone
         assert one.reason.endswith("Holm's correction for 3 verdicts")
+
+
+def test_holm_asks_for_the_same_word_at_the_stricter_level():
+    def one(at_95, stricter):
+        made = Claim.model_validate(claim("final_accuracy", expect={"increases": True}, over="model.depth"))
+        words = {0.95: at_95}
+        return Verdict(
+            *("C", "It is so.", at_95, 1, 1, 1, 5, "why", made, made.measure, {}, "1 step"),
+            at_level=lambda level: words.get(level, stricter),
+        )
+
+    flips, holds = one("refuted", "supported"), one("refuted", "refuted")
+    weak = one("inconclusive", "supported")  # must not use up a step
+    found = holm([flips, holds, weak])
+    assert [one.verdict for one in found] == ["inconclusive", "refuted", "inconclusive"]
+    assert "refuted by itself, but not with Holm's correction for 3 verdicts" in found[0].reason
 
 
 def test_holm_does_not_count_what_nothing_decides(tmp_path):

@@ -25,7 +25,7 @@ def call(*args):
     return CliRunner().invoke(app, ["verify", *map(str, args)], prog_name="normbench")
 
 
-def results(folder, *claims, seeds=3, **more):
+def results(folder, *claims, seeds=4, **more):
     curve = {step: 0.1 + step / 2000 for step in range(0, 1001, 100)}
     runs = []
     for norm, outcomes in (("batchnorm", "TTTTS"), ("none", "TSSSD")):
@@ -46,7 +46,7 @@ def test_a_supported_claim(tmp_path):
     (row,) = rows(tmp_path / "r")
     assert tuple(row) == COLUMNS
     assert COLUMNS[:8] == ("id", "statement", "verdict", "estimate", "ci_low", "ci_high", "n", "reason")
-    assert (row["id"], row["verdict"], row["n"]) == ("C2", "supported", "3")
+    assert (row["id"], row["verdict"], row["n"]) == ("C2", "supported", "4")
     assert [float(row[name]) for name in ("estimate", "ci_low", "ci_high")] == [1000, 100, 10000]
     assert row["steps"] == "1,000 steps"
 

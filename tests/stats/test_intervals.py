@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from helpers.numbers import close
 
 from normbench.stats import intervals as stats
@@ -31,15 +32,6 @@ def test_t_interval_covers_what_it_says():
     rng = np.random.default_rng(0)
     hits = [i.low <= 0 <= i.high for i in (stats.t_interval(x) for x in rng.normal(size=(2000, 5)))]
     assert np.mean(hits) == pytest.approx(0.95, abs=0.015)
-
-
-def test_share_contrast_against_a_published_example():
-    # Newcombe 1998, table II, method 10: 56/70 - 48/80 = 0.2, 0.0524 to 0.3339
-    ones, others = [1.0] * 56 + [0.0] * 14, [1.0] * 48 + [0.0] * 32
-    got = stats.share_contrast([ones, others], (1, -1))
-    assert (round(got.estimate, 4), round(got.low, 4), round(got.high, 4)) == (0.2, 0.0524, 0.3339)
-    mirrored = stats.share_contrast([others, ones], (1, -1))
-    assert (mirrored.low, mirrored.high) == pytest.approx((-got.high, -got.low))
 
 
 INF = math.inf
@@ -87,3 +79,37 @@ def test_median_interval_needs_six_values():
     close(stats.median_interval(list(range(1, 10))), 5, 2, 8, 9)  # the textbook's ranks for n = 9
     close(stats.median_interval([1, 2, 3, math.inf, math.inf, math.inf]), math.inf, 1, math.inf, 6)
     close(stats.median_interval([1, math.inf, math.inf]), math.inf, math.nan, math.nan, 3)
+
+
+@pytest.mark.parametrize("n", [5, 6, 8, 12])
+def test_the_signed_rank_interval_has_the_shifts_that_scipys_test_does_not_reject(n):
+    x = np.random.default_rng(n).normal(1, 1, n)
+    got = stats.span_interval([stats.exactly(float(v)) for v in x], "signed_rank")
+    if n < 6:
+        close(got, got.estimate, math.nan, math.nan, n)
+        return
+    for end, inward in ((got.low, 1e-9), (got.high, -1e-9)):
+        inside, outside = (scipy.stats.wilcoxon(x - end - way, mode="exact").pvalue for way in (inward, -inward))
+        assert inside > 0.05 >= outside
+    averages = [(x[i] + x[j]) / 2 for i in range(n) for j in range(i, n)]
+    assert got.estimate == pytest.approx(np.median(averages))
+
+
+def test_the_signed_rank_interval_of_infinite_values():
+    never = Span(INF, INF, INF)
+    got = stats.span_interval([never, Span(-INF, -INF, -INF), *[Span(1, 2, 2)] * 8], "signed_rank")
+    assert (got.low, got.high, got.n) == (-INF, INF, 10)
+
+
+def test_a_variance_has_a_floor():
+    values = [stats.exactly(v) for v in (0.2, 0.2, 0.2)]
+    half = 4.302653 * math.sqrt(0.03 / 3)
+    close(stats.span_interval(values, floor=0.03), 0.2, 0.2 - half, 0.2 + half, 3)
+    spread = [stats.exactly(v) for v in (1.0, 2.0, 3.0)]
+    assert stats.span_interval(spread, floor=0.03) == stats.span_interval(spread)
+
+
+def test_a_sum_of_which_only_rounding_is_left_is_0():
+    terms = [stats.exactly(v) for v in (0.1, 0.2, 0.3)]
+    assert stats.weighted(terms, (1, 1, -1)) == stats.exactly(0.0)
+    assert stats.weighted([stats.exactly(1e-30)], (1,)) == stats.exactly(1e-30)

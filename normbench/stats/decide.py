@@ -1,0 +1,88 @@
+"""Whether an interval decides: the one rule of every verdict, from the differences of the seeds to a word.
+
+`decide` is pure: the same differences give the same interval and the same word, at any level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from normbench.stats.intervals import Estimator, Span, SpanInterval, span_interval
+
+Word = Literal["supported", "refuted", "inconclusive"]
+
+RELATIVE = 1e-9  # numbers that are closer than this are equal
+ABSOLUTE = 1e-12  # likewise, as a share of the largest difference: for bounds of 0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An interval, and what it says about the expected region."""
+
+    interval: SpanInterval
+    word: Word
+
+
+def decide(
+    differences: Sequence[Span | None],
+    estimator: Estimator,
+    region: tuple[float, float],
+    alpha: float,
+    *,
+    strict: bool = False,
+    floor: float = 0.0,
+    edges: int = 1,
+) -> Decision:
+    """Return the interval at the level 1 - alpha, and whether it decides.
+
+    It decides if it lies wholly inside the region, or wholly outside. An end that touches a bound (up to
+    rounding) lies inside. If all seeds have the same number, an interval has no width, which proves nothing.
+    The sign test must then agree: its p-value is 2 / 2^n, and seeds at the bound itself have no sign.
+
+    Args:
+        differences: of each seed, on the scale on which they are averaged; None if there is none.
+        estimator: how they are averaged.
+        region: what is expected, on the same scale. Its ends may be infinite.
+        alpha: 1 minus the level of the interval.
+        strict: whether a finite bound itself is outside the region (a slope of 0 is no trend).
+        floor: the smallest variance of a difference, if rounding makes seeds equal that are not.
+        edges: how many independently bounded values each difference has. If rates of two nets are known
+            only between neighbors of a grid, seeds tie if both lie on their side of the bounds, each with a
+            chance of at most 1/2: the p-value is 2 / 4^n.
+    """
+    interval = span_interval(differences, estimator, 1 - alpha, floor)
+    known = [span for span in differences if span is not None]
+    if not known or math.isnan(interval.low) and math.isnan(interval.high):
+        return Decision(interval, "inconclusive")
+    sizes = [abs(x) for span in known for x in (span.low, span.high) if math.isfinite(x)]
+    slack = ABSOLUTE * max(sizes, default=0.0)
+    signs_agree = 2.0 * 0.5 ** (len(known) * edges) <= alpha
+    exact = all(span.low == span.high for span in known)
+
+    def beyond(values: Sequence[float], end: float, bound: float, touching: bool) -> bool:
+        """Return whether an end that comes from these values is above a bound, or, if allowed, at it."""
+        if math.isinf(bound):
+            return bound < 0
+        at_bound = _equal(end, bound, slack)
+        if not (touching if at_bound else end > bound):
+            return False
+        tied = floor == 0 and all(_equal(x, values[0], slack) for x in values)
+        return not tied or (signs_agree and not (at_bound and exact))
+
+    lows, highs = [span.low for span in known], [span.high for span in known]
+    low, high = region
+    above = beyond(lows, interval.low, low, not strict)
+    below = beyond([-x for x in highs], -interval.high, -high, not strict)
+    if above and below:
+        return Decision(interval, "supported")
+    under = beyond([-x for x in highs], -interval.high, -low, strict)
+    over = beyond(lows, interval.low, high, strict)
+    return Decision(interval, "refuted" if under or over else "inconclusive")
+
+
+def _equal(one: float, other: float, slack: float) -> bool:
+    """Return whether two numbers are equal, up to rounding."""
+    return one == other or math.isclose(one, other, rel_tol=RELATIVE, abs_tol=slack)
