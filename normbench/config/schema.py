@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -25,19 +25,48 @@ PositiveInt = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0)]
 
 
-class LogSpaced(Options):
-    """Evaluation steps whose distances grow."""
+class Spaced(Options):
+    """Evaluation steps whose distances grow: `log` alone, or `first`, `until` and `then`."""
 
-    log: int = Field(gt=0, le=10_000, description="how many evaluations, log-spaced from step 1 to the last")
+    log: int | None = Field(
+        None, gt=0, le=10_000, description="how many evaluations, log-spaced from step 1 to the last"
+    )
+    first: PositiveInt | None = Field(None, description="steps between evaluations up to `until`")
+    until: PositiveInt | None = Field(None, description="a multiple of `first`")
+    then: PositiveInt | None = Field(None, description="steps between evaluations after `until`")
+
+    late: ClassVar[frozenset[str]] = frozenset(("first", "until", "then"))
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Spaced:
+        given = [name for name, value in self if value is not None]
+        if given not in (["log"], ["first", "until", "then"]):
+            raise ValueError(
+                f"found {', '.join(given) or 'nothing'}; allowed: log alone, or first, until and then"
+            )
+        if self.first and self.until and self.until % self.first:
+            near = max(self.until - self.until % self.first, self.first)
+            raise ValueError(
+                f"found until: {self.until}, first: {self.first}; allowed: a multiple of first, such as {near}"
+            )
+        return self
+
+    @property
+    def early(self) -> tuple[int, int, int] | None:
+        """Return `first`, `until` and `then`, if they are given."""
+        if self.first is None or self.until is None or self.then is None:
+            return None
+        return self.first, self.until, self.then
 
 
 class Train(Options):
     """How long to train, and when to measure."""
 
     steps: int = Field(1000, gt=0, description="updates of the weights")
-    eval_every: PositiveInt | list[PositiveInt] | LogSpaced = Field(
+    eval_every: PositiveInt | list[PositiveInt] | Spaced = Field(
         100,
-        description="steps between evaluations, or their list, or {log: how many}; the last step is one, too",
+        description="steps between evaluations, or their list, or {log: how many}, or {first: 5, until: 200, "
+        "then: 20}: every 5 steps up to 200, then every 20; the last step is one, too",
     )
     eval_size: int | None = Field(
         None, gt=0, description="test images of the evaluations in between; the last one takes all"
@@ -57,7 +86,7 @@ class Train(Options):
             return evaluation_steps(self.steps, every=every)
         if isinstance(every, list):
             return evaluation_steps(self.steps, at=every)
-        return evaluation_steps(self.steps, log=every.log)
+        return evaluation_steps(self.steps, log=every.log, early=every.early)
 
     @property
     def tail_start(self) -> int:

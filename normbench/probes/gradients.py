@@ -21,8 +21,19 @@ class Gradients(Probe):
     name: Literal["gradients"] = "gradients"
 
     quantities: ClassVar[tuple[Quantity, ...]] = (
-        Quantity("gradients.norm", "norm of the gradient", "‖∇L(W_i)‖", unit="L2"),
-        Quantity("gradients.update_ratio", "update / weights", "‖d_i‖ / ‖W_i‖", unit="ratio of norms"),
+        Quantity(
+            "gradients.norm",
+            "norm of the gradient",
+            "‖∇L(W_i)‖, of all parameters of the layer: weights, biases, and gains and shifts of its "
+            "normalization",
+            unit="L2",
+        ),
+        Quantity(
+            "gradients.update_ratio",
+            "update / parameters",
+            "‖d_i‖ / ‖W_i‖, of all parameters of the layer, as in gradients.norm",
+            unit="ratio of norms",
+        ),
         Quantity(
             "gradients.update_share",
             "share of the whole update's square",

@@ -59,6 +59,9 @@ def _planned(train: Any, swept: Cells) -> list[int] | None:
             settings[name] = {**dict(settings[name]), inner[0]: value} if inner else value
         every = settings["eval_every"]
         if isinstance(every, dict):
+            if every.get("log") is None:
+                early = int(every["first"]), int(every["until"]), int(every["then"])
+                return evaluation_steps(int(settings["steps"]), early=early)
             return evaluation_steps(int(settings["steps"]), log=int(every["log"]))
         if isinstance(every, list):
             return evaluation_steps(int(settings["steps"]), at=[int(step) for step in every])

@@ -6,7 +6,11 @@ from collections.abc import Collection
 
 
 def evaluation_steps(
-    steps: int, every: int | None = None, at: Collection[int] = (), log: int | None = None
+    steps: int,
+    every: int | None = None,
+    at: Collection[int] = (),
+    log: int | None = None,
+    early: tuple[int, int, int] | None = None,
 ) -> list[int]:
     """Return the steps of a run's evaluations: 0, the chosen ones, and the last.
 
@@ -15,6 +19,7 @@ def evaluation_steps(
         every: steps between two evaluations.
         at: the steps themselves.
         log: how many evaluations, spaced evenly on a log scale from step 1 to the last.
+        early: dense early, sparse later: the distance up to a step, this step, the distance after it.
 
     Returns:
         The steps, ascending.
@@ -24,4 +29,7 @@ def evaluation_steps(
         chosen |= set(range(every, steps, every))
     if log is not None:
         chosen |= {round(steps ** (i / (log - 1))) for i in range(log - 1)}
+    if early is not None:
+        first, until, then = early
+        chosen |= {*range(first, min(until, steps), first), *range(until, steps, then)}
     return sorted({0, steps} | chosen)

@@ -70,6 +70,9 @@ def test_seeds_may_be_a_list():
         ("eval_every: 10", "eval_every: 0", ["a.yaml:6:32: train.eval_every: found 0; allowed: greater than 0"]),
         ("eval_every: 10", "eval_every: [1, 0]", ["6:36: train.eval_every[1]: found 0; allowed: greater than 0"]),
         ("eval_every: 10", "eval_every: {lgo: 3}", ["train.eval_every.lgo: 'lgo' is an unknown key; did you mean 'log'?"]),
+        ("eval_every: 10", "eval_every: {first: 5, until: 12, then: 20}", ["found until: 12, first: 5; allowed: a multiple of first, such as 10"]),
+        ("eval_every: 10", "eval_every: {first: 5, until: 10}", ["train.eval_every: found first, until; allowed: log alone, or first, until and then"]),
+        ("eval_every: 10", "eval_every: {first: 0, until: 10, then: 5}", ["train.eval_every.first: found 0; allowed: greater than 0"]),
         ("eval_every: 10", "eval_every: x", ["found 'x'; allowed: a whole number, or a list, or a mapping"]),
         ("lr: 0.1", "lr: 0", ["a.yaml:5:28: optimizer.lr: found 0; allowed: greater than 0"]),
         ("lr: 0.1", "lr: -1e-3", ["optimizer.lr: found -0.001; allowed: greater than 0"]),
@@ -200,3 +203,27 @@ def test_any_data_gives_an_experiment_or_one_error(changes, keys, value):
     data = {**yaml.safe_load(BASE), **changes}
     with contextlib.suppress(ConfigError):
         parse_config(yaml.safe_dump(data), "a.yaml", [f"{key}={value}" for key in keys])
+
+
+@pytest.mark.parametrize(
+    ("every", "steps", "expected"),
+    [
+        ("{first: 5, until: 20, then: 20}", 70, [0, 5, 10, 15, 20, 40, 60, 70]),
+        ("{first: 5, until: 20, then: 20}", 60, [0, 5, 10, 15, 20, 40, 60]),
+        ("{first: 5, until: 20, then: 20}", 12, [0, 5, 10, 12]),
+        ("{first: 5, until: 20, then: 20}", 20, [0, 5, 10, 15, 20]),
+        ("{first: 5, until: 5, then: 3}", 12, [0, 5, 8, 11, 12]),
+        ("5", 12, [0, 5, 10, 12]),
+    ],
+)
+def test_evaluations_dense_early_and_sparse_later(every, steps, expected):
+    base = BASE.replace("steps: 20, eval_every: 10", f"steps: {steps}, eval_every: {every}")
+    train = experiment(base=base).settings.train
+    assert train.evaluation_steps == expected
+    if "first" not in every:
+        assert train.hashed()["eval_every"] == int(every)  # ids stay
+
+
+def test_log_spaced_evaluations_are_hashed_as_before():
+    base = BASE.replace("eval_every: 10", "eval_every: {log: 3}")
+    assert experiment(base=base).settings.train.hashed()["eval_every"] == {"log": 3}

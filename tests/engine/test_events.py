@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers.engine import PlainNet, Trained, data_of, runs_of, trainer
 
-from normbench.config.schema import LogSpaced, Train
+from normbench.config.schema import Spaced, Train
 from normbench.engine.state import initial_model
 
 
@@ -17,8 +17,8 @@ def test_evaluation_steps():
     assert Train(steps=10, eval_every=5).evaluation_steps == [0, 5, 10]
     assert Train(steps=10, eval_every=100).evaluation_steps == [0, 10]
     assert Train(steps=10, eval_every=[3, 1, 12]).evaluation_steps == [0, 1, 3, 10]
-    assert Train(steps=1000, eval_every=LogSpaced(log=4)).evaluation_steps == [0, 1, 10, 100, 1000]
-    assert Train(steps=1000, eval_every=LogSpaced(log=1)).evaluation_steps == [0, 1000]
+    assert Train(steps=1000, eval_every=Spaced(log=4)).evaluation_steps == [0, 1, 10, 100, 1000]
+    assert Train(steps=1000, eval_every=Spaced(log=1)).evaluation_steps == [0, 1000]
 
 
 def test_the_tail_is_the_last_tenth_and_at_least_one_step():
