@@ -184,6 +184,8 @@ class Comparison:
         """Return how many seeds of each group failed: stuck, diverged or crashed, or trained at no rate."""
         counts = [(len(one.failed & set(self.seeds)), one.group.name) for one in self.readings]
         total, did = len(self.seeds), self.measure.failed
+        if len(self.cells) > 1:
+            did += " in some cell"
         found = [f"{count} of {total} seeds {did} ({name})" for count, name in counts if count]
         return ", ".join(found) or f"0 of {total} seeds {did}"
 

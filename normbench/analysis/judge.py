@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
+from normbench.analysis.by_when import read_at
 from normbench.analysis.comparison import Comparison
 from normbench.analysis.pairing import At, Records, cases, groups_of, matching, read, select, shared_seeds
 from normbench.analysis.tables import Tables
@@ -49,26 +50,28 @@ class Verdict:
     at: At
     steps: str
     estimator: Estimator | None = None  # by which seeds were averaged; None if they were not
+    share: float = 1.0  # of the training after which the records were read
     # The verdict at another level of the interval; None if something other than its width decides.
     at_level: Callable[[float], Word] | None = field(default=None, repr=False, compare=False)
 
     @property
     def group(self) -> str:
-        """Return the values of `for_each` that it is about: `depth 3, activation relu`."""
-        return _at_text(self.at) if self.at else ""
+        """Return the values of `for_each` that it is about, and when: `depth 3, after 0.25 of the steps`."""
+        when = f"after {self.share:.3g} of the steps" if self.claim.at_steps else ""
+        return ", ".join(filter(None, [_at_text(self.at) if self.at else "", when]))
 
 
 def judge(claim: Claim, tables: Tables) -> list[Verdict]:
     """Return a verdict for each value of the claim's `for_each`, without correction."""
-    return _judge(claim, Records.for_claims(tables))
+    return _judge(claim, _Moments(tables))
 
 
 def judge_all(tables: Tables, correction: Correction = "holm") -> list[Verdict]:
     """Return the verdicts on all claims of an experiment's config, corrected for their number."""
     if not (claims := claims_of(tables)):
         return []
-    records = Records.for_claims(tables)
-    verdicts = [verdict for claim in claims for verdict in _judge(claim, records)]
+    moments = _Moments(tables)
+    verdicts = [verdict for claim in claims for verdict in _judge(claim, moments)]
     return holm(verdicts) if correction == "holm" else verdicts
 
 
@@ -119,7 +122,38 @@ def holm(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
     return corrected
 
 
-def _judge(claim: Claim, records: Records) -> list[Verdict]:
+class _Moments:
+    """The records of one experiment, read at shares of the training; those of each share are made once."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self._found: dict[float, Records] = {}
+
+    def at(self, share: float) -> Records:
+        """Return the records at a share of the training."""
+        if share not in self._found:
+            self._found[share] = Records.for_claims(read_at(self.tables, share))
+        return self._found[share]
+
+
+def _judge(claim: Claim, moments: _Moments) -> list[Verdict]:
+    """Return a verdict for each value of the claim's `for_each`, at each share of its `at_steps`."""
+    found = []
+    for share in claim.at_steps or [1.0]:
+        if share < 1 and moments.tables.metrics.empty:
+            reason = "metrics.csv has no rows, so nothing is known before the end"
+            verdicts = [_verdict(claim, moments.tables, {}, reason)]
+        else:
+            verdicts = _judge_at(claim, moments.at(share))
+        for one in verdicts:
+            one = replace(one, share=share)
+            if claim.at_steps:
+                one = replace(one, statement=f"{claim.statement} ({one.group})")
+            found.append(one)
+    return found
+
+
+def _judge_at(claim: Claim, records: Records) -> list[Verdict]:
     """Return a verdict for each value of the claim's `for_each`."""
     tables = records.tables
     missing = [key for key in claim.keys if key != "seed" and key not in records.swept]
@@ -196,7 +230,8 @@ def _at_text(at: At) -> str:
 
 def _steps(tables: Tables, at: At) -> str:
     """Return how long the compared runs are: `1,000 steps`."""
-    return f"{int(at['train.steps']):,} steps" if "train.steps" in at else tables.steps
+    whole = f"{int(at['train.steps']):,} steps" if "train.steps" in at else tables.steps
+    return f"{tables.earlier}, {whole}" if tables.earlier else whole
 
 
 def _controls(claim: Claim, records: Records, runs: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from normbench.analysis.tables import Tables, in_order, load_layers
+from normbench.analysis.tables import Tables, in_order
 from normbench.analysis.variants import (
     at_best_rate,
     label,
@@ -66,7 +66,7 @@ class Records:
     @cached_property
     def layers(self) -> Rows:
         """Return the rows of layers.csv."""
-        return Rows(load_layers(self.tables))
+        return Rows(self.tables.layers)
 
 
 @dataclass(frozen=True)

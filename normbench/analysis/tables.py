@@ -34,6 +34,7 @@ from normbench.stats.edge_search import refining_rates
 from normbench.stats.outcome import outcome
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -52,6 +53,8 @@ class Tables:
         swept: the swept keys, which are columns of `runs`.
         warnings: sentences about what is missing or damaged.
         notes: sentences about what the records do not tell and what is assumed instead.
+        limits: for each run, the step after which its rows are left out; None: none is.
+        earlier: when the records are read, if not at the end of the training.
     """
 
     folder: Path
@@ -62,6 +65,8 @@ class Tables:
     swept: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    limits: np.ndarray | None = None
+    earlier: str = ""
 
     @property
     def title(self) -> str:
@@ -93,7 +98,8 @@ class Tables:
     @cached_property
     def layers(self) -> pd.DataFrame:
         """Return what the probes measured, see `load_layers`; read on first use."""
-        return load_layers(self)
+        found = load_layers(self)
+        return found if self.limits is None else until(found, self.limits)
 
 
 def setting(config: dict[str, Any], key: str, default: Any = None) -> Any:
@@ -271,6 +277,11 @@ def _by_position(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     rows.attrs.clear()
     known = rows["run"] >= 0
     return rows if known.all() else rows[known].reset_index(drop=True)
+
+
+def until(rows: pd.DataFrame, limits: np.ndarray) -> pd.DataFrame:
+    """Return the rows of each run up to its limit."""
+    return rows[rows["step"].to_numpy() <= limits[rows["run"].to_numpy()]].reset_index(drop=True)
 
 
 def seeds_of(tables: Tables) -> Sequence[int]:

@@ -47,7 +47,8 @@ class Spaced(Options):
         if self.first and self.until and self.until % self.first:
             near = max(self.until - self.until % self.first, self.first)
             raise ValueError(
-                f"found until: {self.until}, first: {self.first}; allowed: a multiple of first, such as {near}"
+                f"found until: {self.until}, first: {self.first}; allowed: a multiple of first, "
+                f"such as {near}"
             )
         return self
 

@@ -149,7 +149,9 @@ class Claim(Options):
         if self.against is not None and "value" in self.against:
             value = self.against["value"]
             if len(self.against) > 1 or isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ValueError(f"against: found {self.against}; allowed: {{value: <number>}} or {{key: value}}")
+                raise ValueError(
+                    f"against: found {self.against}; allowed: {{value: <number>}} or {{key: value}}"
+                )
             if self.comparison == "ratio" and not value > 0:
                 raise ValueError(f"against: found value {value:g}; a ratio needs a number above 0")
         if self.contrast is not None and (self.against is None or self.constant is not None):

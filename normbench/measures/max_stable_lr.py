@@ -12,9 +12,9 @@ class MaxStableLr(RateMeasure):
     """Largest rate that trains: the top of the first contiguous block of rates, going upward.
 
     The edge lies between the top of the block and the next rate of the grid. The estimate is their geometric
-    mean. If the block reaches the last rate, the next rate is infinite. A seed that trains at no rate counts as
-    0: its ratio to another seed is 0, infinite or undetermined, and the median is taken. Rates above the next
-    one that train again are called holes. The scale is logarithmic.
+    mean. If the block reaches the last rate, the next rate is infinite. A seed that trains at no rate counts
+    as 0: its ratio to another seed is 0, infinite or undetermined, and the median is taken. Rates above the
+    next one that train again are called holes. The scale is logarithmic.
     """
 
     name: Literal["max_stable_lr"] = "max_stable_lr"

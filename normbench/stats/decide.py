@@ -55,7 +55,7 @@ def decide(
     """
     interval = span_interval(differences, estimator, 1 - alpha, floor)
     known = [span for span in differences if span is not None]
-    if not known or math.isnan(interval.low) and math.isnan(interval.high):
+    if not known or (math.isnan(interval.low) and math.isnan(interval.high)):
         return Decision(interval, "inconclusive")
     sizes = [abs(x) for span in known for x in (span.low, span.high) if math.isfinite(x)]
     slack = ABSOLUTE * max(sizes, default=0.0)

@@ -48,6 +48,22 @@ def test_a_good_claim_passes():
         ({"against": None, "over": "model.norm", "expect": "{increases: true}"}, "claims[0].over: has the values batchnorm; a trend"),
         ({"against": None, "of": "{model.depth: 1}", "over": "model.depth", "expect": "{increases: true}"}, "claims[0].over: has only the value 1; a trend needs at least two"),
         ({"against": None, "over": "model.depth", "expect": "{increases: false}"}, "increases"),
+        ({"against": "{value: x}"}, "allowed: {value: <number>} or {key: value}"),
+        ({"against": "{value: 1, model.norm: none}"}, "allowed: {value: <number>} or {key: value}"),
+        ({"against": "{value: 0}"}, "found value 0; a ratio needs a number above 0"),
+        ({"against": "{value: 1}", "control": "[against]"}, "'against' is not a group of this claim"),
+        ({"against": "{value: 1}", "contrast": "{of: {model.depth: 1}, against: {model.depth: 2}}"}, "contrast: needs 'against: {key: value}'"),
+        ({"contrast": "{of: {model.depth: 1}, against: {model.depth: 1}}"}, "are the same runs"),
+        ({"contrast": "{of: {model.depth: 1}, against: {model.norm: none}}"}, "contrast: against names model.norm, which 'of' or 'against' name already"),
+        ({"contrast": "{of: {model.dpth: 1}, against: {model.depth: 2}}"}, "claims[0].contrast.of.model.dpth: 'dpth' is an unknown key; did you mean 'depth'?"),
+        ({"contrast": "{of: {model.width: 1}, against: {model.depth: 2}}"}, "'model.width' is not swept here"),
+        ({"contrast": "{of: {model.depth: 1}, against: {model.depth: 9}}"}, "no cell of the sweep is in it; model.depth is never 9"),
+        ({"contrast": "{of: {model.depth: 1}}"}, "contrast.against"),
+        ({"contrast": "{of: {model.depth: 1}, against: {model.depth: [1, 2]}}"}, "has cells that 'of' also has"),
+        ({"at_steps": "[0.5, 0.5]"}, "at_steps: found 0.5; allowed: each share once"),
+        ({"at_steps": "[0]"}, "at_steps[0]: found 0; allowed: greater than 0"),
+        ({"at_steps": "[1.5]"}, "at_steps[0]: found 1.5; allowed: "),
+        ({"estimator": "mean"}, "claims[0].estimator: 'mean' is unknown; did you mean 'median'? one of: t, median, signed_rank"),
     ],
 )  # fmt: skip
 def test_a_claim_that_nothing_could_decide(changes, part):
@@ -64,3 +80,16 @@ def test_keys_that_a_variant_does_not_choose_match_every_filter():
     sweep = SWEEP.replace("{model.norm:", "{model.activation: [sigmoid, relu], model.norm:")
     of = "{model.norm: selu, model.activation: relu, model.norm.eps: 1e-3}"
     assert experiment(text(of=of).replace(SWEEP, sweep), base=base).claims
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"against": "{value: 1}"},
+        {"contrast": "{of: {model.depth: 1}, against: {model.depth: 2}}"},
+        {"at_steps": "[0.25, 0.5, 1]"},
+        {"estimator": "median"},
+    ],
+)
+def test_other_forms_of_a_good_claim(changes):
+    assert experiment(text(**changes)).claims

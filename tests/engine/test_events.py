@@ -103,9 +103,7 @@ def test_learning_rates_follow_the_schedule_and_progress_counts_every_step():
     trained = Trained(runs, advance=counted.append)
     assert sum(counted) == 60  # steps after a divergence count as settled
     rows = trained.rows[runs[1].run_id]
-    assert [row.lr for row in rows] == pytest.approx(
-        [0.2, 0.2 * (1 - 0.5 * 9 / 19), 0.1]
-    )
+    assert [row.lr for row in rows] == pytest.approx([0.2, 0.2 * (1 - 0.5 * 9 / 19), 0.1])
     assert trained.ends[runs[2].run_id].status == "diverged"
 
 

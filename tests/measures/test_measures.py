@@ -69,7 +69,8 @@ def test_max_stable_lr(tmp_path, outcomes, expected, holes):
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "expected"), [("SSSS", Span(0, 0, 0)), ("SSDD", Span(0, 0, 0)), ("S.DD", None), ("....", None)]
+    ("outcomes", "expected"),
+    [("SSSS", Span(0, 0, 0)), ("SSDD", Span(0, 0, 0)), ("S.DD", None), ("....", None)],
 )
 def test_a_seed_that_trains_at_no_rate_has_the_rate_0(tmp_path, outcomes, expected):
     assert reading(tmp_path, rate_runs({}, 0, RATES, outcomes), "max_stable_lr") == expected

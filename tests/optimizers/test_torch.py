@@ -158,7 +158,9 @@ def test_the_last_update_has_the_final_rate(name, steps, warmup):
 
 def test_only_schedules_whose_numbers_changed_have_another_id():
     assert Schedule().hashed() == Schedule().model_dump(mode="json")
-    assert Schedule(name="step", milestones=[3]).hashed() == Schedule(name="step", milestones=[3]).model_dump()
+    assert (
+        Schedule(name="step", milestones=[3]).hashed() == Schedule(name="step", milestones=[3]).model_dump()
+    )
     for name in ("linear", "cosine"):
         schedule = Schedule(name=name)
         assert schedule.hashed() == {**schedule.model_dump(), "reaches_final": "last update"}

@@ -89,7 +89,9 @@ def test_the_signed_rank_interval_has_the_shifts_that_scipys_test_does_not_rejec
         close(got, got.estimate, math.nan, math.nan, n)
         return
     for end, inward in ((got.low, 1e-9), (got.high, -1e-9)):
-        inside, outside = (scipy.stats.wilcoxon(x - end - way, mode="exact").pvalue for way in (inward, -inward))
+        inside, outside = (
+            scipy.stats.wilcoxon(x - end - way, mode="exact").pvalue for way in (inward, -inward)
+        )
         assert inside > 0.05 >= outside
     averages = [(x[i] + x[j]) / 2 for i in range(n) for j in range(i, n)]
     assert got.estimate == pytest.approx(np.median(averages))
