@@ -176,6 +176,10 @@ def _axis_name(one: Verdict) -> str:
         decades = ", in decades," if one.measure.scale == "log" else ""
         return f"slope of {what}{decades} over {one.claim.over}"
     sign = "/" if one.claim.comparison == "ratio" else "-"
+    if one.claim.constant is not None:
+        return f"{one.claim.comparison}, {what}: of {sign} {one.claim.constant:g}"
+    if one.claim.contrast is not None:
+        return f"{one.claim.comparison} in the contrast's of {sign} in its against, {what}"
     return f"{one.claim.comparison}, {what}: {_side(one, 'of')} {sign} {_side(one, 'against')}"
 
 
