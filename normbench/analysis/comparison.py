@@ -79,7 +79,7 @@ class Comparison:
         elif claim.comparison == "difference" and log:
             readings = [_mapped(one, _unlog) for one in readings]
         self.readings = list(readings)
-        self.estimator = self._estimator()
+        self.estimator, self.edges = self._estimator(), self._edges()
         self.shown = self._shown(self.decision(LEVEL).interval)
 
     def decision(self, level: float) -> Decision:
@@ -97,7 +97,7 @@ class Comparison:
             1 - level,
             strict=strict,
             floor=self._floor(weights) if self.estimator == "t" else 0.0,
-            edges=self._edges(),
+            edges=self.edges,
         )
 
     def _shown(self, interval: SpanInterval) -> SpanInterval:
