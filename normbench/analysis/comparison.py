@@ -79,7 +79,7 @@ class Comparison:
         elif claim.comparison == "difference" and log:
             readings = [_mapped(one, _unlog) for one in readings]
         self.readings = list(readings)
-        self.estimator, self.edges = self._estimator(), self._edges()
+        self.estimator = self._estimator()
         self.shown = self._shown(self.decision(LEVEL).interval)
 
     def decision(self, level: float) -> Decision:
@@ -97,7 +97,6 @@ class Comparison:
             1 - level,
             strict=strict,
             floor=self._floor(weights) if self.estimator == "t" else 0.0,
-            edges=self.edges,
         )
 
     def _shown(self, interval: SpanInterval) -> SpanInterval:
@@ -118,14 +117,6 @@ class Comparison:
         """Return the variance that rounding to the measure's resolution adds to a difference."""
         steps = [w * one.resolution for w, one in zip(weights, self.readings, strict=True)]
         return sum(step * step for step in steps) / 12
-
-    def _edges(self) -> int:
-        """Return in how many groups, up to two, every number is known only within bounds."""
-        bounded = 0
-        for one in self.readings:
-            spans = [span for seed in self.seeds for span in self._of_seed(one, seed) if span is not None]
-            bounded += all(span.low < span.high for span in spans)
-        return max(1, min(2, bounded))
 
     def _differences(self, weights: Sequence[float]) -> list[Span | None]:
         return [self._contrast(seed, weights) for seed in self.seeds]
@@ -197,6 +188,9 @@ class Comparison:
             return f"{text}, but it moves the other way {where}"
         if word != "inconclusive":
             return text
+        if self.decision(LEVEL).tied:
+            n = len(self.seeds)
+            return f"all {n} seeds agree, but so few can by chance: sign test p = {2 * 0.5**n:.2g} ({text})"
         if self._only_the_grid_is_open():
             return (
                 f"the grid of learning rates alone is too coarse ({text}); a finer grid decides, or a "

@@ -20,10 +20,17 @@ ABSOLUTE = 1e-12  # likewise, as a share of the largest difference: for bounds o
 
 @dataclass(frozen=True)
 class Decision:
-    """An interval, and what it says about the expected region."""
+    """An interval, and what it says about the expected region.
+
+    Attributes:
+        interval: at the level that was asked for.
+        word: what it says.
+        tied: whether it says nothing only because all seeds have the same number and are too few.
+    """
 
     interval: SpanInterval
     word: Word
+    tied: bool = False
 
 
 def decide(
@@ -34,7 +41,6 @@ def decide(
     *,
     strict: bool = False,
     floor: float = 0.0,
-    edges: int = 1,
 ) -> Decision:
     """Return the interval at the level 1 - alpha, and whether it decides.
 
@@ -49,9 +55,6 @@ def decide(
         alpha: 1 minus the level of the interval.
         strict: whether a finite bound itself is outside the region (a slope of 0 is no trend).
         floor: the smallest variance of a difference, if rounding makes seeds equal that are not.
-        edges: how many independently bounded values each difference has. If rates of two nets are known
-            only between neighbors of a grid, seeds tie if both lie on their side of the bounds, each with a
-            chance of at most 1/2: the p-value is 2 / 4^n.
     """
     interval = span_interval(differences, estimator, 1 - alpha, floor)
     known = [span for span in differences if span is not None]
@@ -59,10 +62,10 @@ def decide(
         return Decision(interval, "inconclusive")
     sizes = [abs(x) for span in known for x in (span.low, span.high) if math.isfinite(x)]
     slack = ABSOLUTE * max(sizes, default=0.0)
-    signs_agree = 2.0 * 0.5 ** (len(known) * edges) <= alpha
+    signs_agree = 2.0 * 0.5 ** len(known) <= alpha
     exact = all(span.low == span.high for span in known)
 
-    def beyond(values: Sequence[float], end: float, bound: float, touching: bool) -> bool:
+    def beyond(values: Sequence[float], end: float, bound: float, touching: bool, ties: bool) -> bool:
         """Return whether an end that comes from these values is above a bound, or, if allowed, at it."""
         if math.isinf(bound):
             return bound < 0
@@ -70,17 +73,22 @@ def decide(
         if not (touching if at_bound else end > bound):
             return False
         tied = floor == 0 and all(_equal(x, values[0], slack) for x in values)
-        return not tied or (signs_agree and not (at_bound and exact))
+        return not tied or ties or (signs_agree and not (at_bound and exact))
+
+    def word(ties: bool) -> Word:
+        """Return what the interval says; with `ties`, also where all seeds have the same number."""
+        above = beyond(lows, interval.low, low, not strict, ties)
+        below = beyond([-x for x in highs], -interval.high, -high, not strict, ties)
+        if above and below:
+            return "supported"
+        under = beyond([-x for x in highs], -interval.high, -low, strict, ties)
+        over = beyond(lows, interval.low, high, strict, ties)
+        return "refuted" if under or over else "inconclusive"
 
     lows, highs = [span.low for span in known], [span.high for span in known]
     low, high = region
-    above = beyond(lows, interval.low, low, not strict)
-    below = beyond([-x for x in highs], -interval.high, -high, not strict)
-    if above and below:
-        return Decision(interval, "supported")
-    under = beyond([-x for x in highs], -interval.high, -low, strict)
-    over = beyond(lows, interval.low, high, strict)
-    return Decision(interval, "refuted" if under or over else "inconclusive")
+    said = word(False)
+    return Decision(interval, said, said == "inconclusive" and word(True) != "inconclusive")
 
 
 def _equal(one: float, other: float, slack: float) -> bool:

@@ -146,7 +146,7 @@ def test_rows_that_a_crashed_run_left_are_not_its_score(tmp_path):
 def test_verify_says_what_would_train_crashed_runs_again(tmp_path):
     one = claim("max_stable_lr", expect={"ratio_at_least": 1})
     tables_of(tmp_path, ["TTTD", "TTCD", "TTTD", "TTTD", "TTTD"], claims=[one])
-    (text,) = [text for text in verify(tmp_path, write=False).missing if "runs.csv" in text]
+    (text,) = [text for text in verify(tmp_path, write=False).missing if "runs crashed" in text]
     assert "1 of 40 runs crashed and count as runs that do not train" in text
     assert "--retry crashed" in text
 

@@ -25,7 +25,7 @@ def call(*args):
     return CliRunner().invoke(app, ["verify", *map(str, args)], prog_name="normbench")
 
 
-def results(folder, *claims, seeds=4, **more):
+def results(folder, *claims, seeds=8, **more):
     curve = {step: 0.1 + step / 2000 for step in range(0, 1001, 100)}
     runs = []
     for norm, outcomes in (("batchnorm", "TTTTS"), ("none", "TSSSD")):
@@ -46,7 +46,7 @@ def test_a_supported_claim(tmp_path):
     (row,) = rows(tmp_path / "r")
     assert tuple(row) == COLUMNS
     assert COLUMNS[:8] == ("id", "statement", "verdict", "estimate", "ci_low", "ci_high", "n", "reason")
-    assert (row["id"], row["verdict"], row["n"]) == ("C2", "supported", "4")
+    assert (row["id"], row["verdict"], row["n"]) == ("C2", "supported", "8")
     assert [float(row[name]) for name in ("estimate", "ci_low", "ci_high")] == [1000, 100, 10000]
     assert row["steps"] == "1,000 steps"
 
@@ -86,25 +86,25 @@ STEPS = claim({"name": "steps_to_target", "target": 0.5}, id="steps", expect={"r
 
 
 def test_missing_and_truncated_files_are_named_and_the_rest_is_judged(tmp_path):
-    whole = results(tmp_path / "whole", LARGER, STEPS, seeds=6)
+    whole = results(tmp_path / "whole", LARGER, STEPS, seeds=8)
     assert [one.verdict for one in verify(whole).verdicts] == ["supported", "supported"]
     assert verify(whole).missing == []
 
-    lost = results(tmp_path / "lost", LARGER, STEPS, seeds=6)
+    lost = results(tmp_path / "lost", LARGER, STEPS, seeds=8)
     (lost / "metrics.csv").unlink()
     done = call(lost)
     assert done.exit_code == 0
     assert "metrics.csv: no curves" in done.stderr
     assert [row["verdict"] for row in rows(lost)] == ["supported", "inconclusive"]
 
-    torn = results(tmp_path / "torn", LARGER, STEPS, seeds=6)
+    torn = results(tmp_path / "torn", LARGER, STEPS, seeds=8)
     data = (torn / "metrics.csv").read_bytes()
     (torn / "metrics.csv").write_bytes(data[: len(data) * 3 // 4])
     done = verify(torn)
     assert any("metrics.csv" in sentence for sentence in done.missing)
     assert done.verdicts[0].verdict != "refuted"
 
-    cut = results(tmp_path / "cut", LARGER, STEPS, seeds=6)
+    cut = results(tmp_path / "cut", LARGER, STEPS, seeds=8)
     lines = (cut / "metrics.csv").read_text().splitlines(keepends=True)
     (cut / "metrics.csv").write_text(
         "".join(lines[:-14])
@@ -113,15 +113,15 @@ def test_missing_and_truncated_files_are_named_and_the_rest_is_judged(tmp_path):
     assert done.verdicts[0].verdict == "supported"
     assert done.missing == [f"{cut / 'metrics.csv'}: the curves of 1 finished runs are cut short"]
 
-    few = results(tmp_path / "few", LARGER, seeds=6)
+    few = results(tmp_path / "few", LARGER, seeds=8)
     lines = (few / "runs.csv").read_text().splitlines(keepends=True)
-    (few / "runs.csv").write_text("".join(lines[:-7]))  # all of seed 5 and two runs of seed 4 without it
+    (few / "runs.csv").write_text("".join(lines[:-7]))  # all of seed 7 and two runs of seed 6 without it
     done = verify(few)
-    assert "7 of 60 runs (cells times seeds) have no result" in done.missing[0]
-    assert (done.verdicts[0].verdict, done.verdicts[0].n) == ("supported", 5)
-    assert "not all groups have results of seed 5" in done.verdicts[0].reason
+    assert "7 of 80 runs (cells times seeds) have no result" in done.missing[0]
+    assert (done.verdicts[0].verdict, done.verdicts[0].n) == ("supported", 7)
+    assert "not all groups have results of seed 7" in done.verdicts[0].reason
 
-    damaged = results(tmp_path / "damaged", LARGER, STEPS, seeds=6)
+    damaged = results(tmp_path / "damaged", LARGER, STEPS, seeds=8)
     (damaged / "metrics.csv").write_text("run_id,step\n" + "x,y\n" * 3)
     done = verify(damaged)
     assert [one.verdict for one in done.verdicts] == ["supported", "inconclusive"]
