@@ -41,9 +41,10 @@ def main() -> None:
 def sections() -> Iterator[str]:
     """Yield a section for each claim of the literature, C1 to C31."""
     found: dict[str, list[tuple[str, Verdict]]] = {}
-    for folder in sorted((ROOT / "results").glob("*/config.yaml")):
-        name = folder.parent.name
-        for verdict in verify(folder.parent, write=False).verdicts:
+    results = ROOT / "results"
+    for config in sorted([*results.glob("*/config.yaml"), *results.glob("claims/*/config.yaml")]):
+        name = config.parent.relative_to(results).as_posix()
+        for verdict in verify(config.parent, write=False).verdicts:
             found.setdefault(family(verdict.id), []).append((name, verdict))
     for claim in sorted(found, key=lambda one: int(re.sub(r"\D", "", one) or 0)):
         yield f"## {claim}\n"
