@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OLDEST := build/oldest
 
-.PHONY: help quickstart test test-oldest wheel-check fuzz pairs check lint format types schema schema-check check-quickstart pages benchmark-peers benchmarks clean
+.PHONY: help quickstart test thorough test-oldest wheel-check fuzz pairs check lint format types schema schema-check check-quickstart pages benchmark-peers benchmarks clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -18,6 +18,9 @@ quickstart: $(VENV)/.installed  ## install, train the quickstart's sweep on embe
 
 test: $(VENV)/.installed-test  ## install with what the tests need, and run them
 	$(BIN)/python -m pytest -n auto
+
+thorough: $(VENV)/.installed-test  ## the tests that are slow by nature, about 3 minutes
+	$(BIN)/python -m pytest -n auto -m thorough
 
 fuzz: $(VENV)/.installed-test  ## the property tests with 1,500 inputs for each kind, about 10 minutes
 	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz
@@ -47,7 +50,7 @@ wheel-check: $(VENV)/.installed  ## build the wheel, and use it outside the clon
 	normbench verify results; \
 	test -s results/*/plots/rate.png; test -s results/*/claims.csv
 
-check: lint types schema-check test check-quickstart wheel-check  ## all that .ci/run checks
+check: lint types schema-check test thorough check-quickstart wheel-check  ## all that .ci/run checks
 
 lint: $(VENV)/.installed-dev  ## style and format, nothing is changed
 	$(BIN)/ruff check .

@@ -13,6 +13,11 @@ STEPS, EVERY = 60, 5  # of each run; between its evaluations
 TENTH = STEPS // 10
 
 
+def quick(norms):
+    """Leave whitening, whose step is the slowest by far, to the thorough tests."""
+    return [pytest.param(one, marks=pytest.mark.thorough if "whitening" in one else ()) for one in norms]
+
+
 def check(executor, rate, seeds, rates, **parts):
     """Train a stack, then its runs of this learning rate (at most two) in plain torch; all must agree."""
     parts.setdefault("optimizer", {"momentum": 0.5, "weight_decay": 0.001})
@@ -46,7 +51,7 @@ def test_mlp(norm):
     assert len(runs) == 4 * len(rates)
 
 
-@pytest.mark.parametrize("norm", takes(MLP))
+@pytest.mark.parametrize("norm", quick(takes(MLP)))
 def test_mlp_looped(norm):
     check("looped", 0.1, 2, [0.03, 0.1], model={"norm": norm_of(norm), "activation": "tanh"})
 
@@ -106,7 +111,7 @@ def check_cnn(executor, norm, rate, seeds, rates, **model):
     )
 
 
-@pytest.mark.parametrize("norm", takes(CNN))
+@pytest.mark.parametrize("norm", quick(takes(CNN)))
 def test_cnn_looped(norm):
     rate = FLAT.get(norm, 0.2)
     check_cnn("looped", norm, rate, 2, [0.01, rate])
@@ -118,6 +123,7 @@ def test_cnn_vectorized(norm):
     check_cnn("vectorized", norm, rate, 2, [0.01, rate])
 
 
+@pytest.mark.thorough
 def test_cnn_with_dropout_in_a_stack_of_32():
     dropout = {"rate": 0.02, "placement": "after_norm"}
     assert len(check_cnn("looped", "batchnorm", 0.05, 4, RATES, dropout=dropout, width=6)) == 32

@@ -87,6 +87,7 @@ def test_stopped_again_and_again_it_ends_with_the_same_records(tmp_path, whole, 
     assert records(tmp_path, SPLIT) == records(whole[0], SPLIT)
 
 
+@pytest.mark.thorough
 def test_in_processes_it_finds_the_same(tmp_path, whole):
     done = train_in_processes(tmp_path)
     assert done.trained == whole[1].trained

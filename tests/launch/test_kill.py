@@ -39,6 +39,7 @@ def kill_when(process, condition):
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.thorough
 def test_killed_while_a_checkpoint_is_written_and_again_in_the_next_stack(tmp_path):
     folder = tmp_path / "killed" / "tiny"
 

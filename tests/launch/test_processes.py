@@ -59,7 +59,7 @@ class Killer(Reporter):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its workers through /proc")
-@pytest.mark.parametrize("at", [1, 16])
+@pytest.mark.parametrize("at", [pytest.param(1, marks=pytest.mark.thorough), 16])
 def test_workers_give_the_records_of_one_process_even_if_they_are_killed(
     config: Path, tmp_path: Path, at: int
 ) -> None:
@@ -169,13 +169,11 @@ print("imported", flush=True)
 
 
 @pytest.mark.parametrize(
-    ("guard", "launcher"), [("if True:", "processes"), ("if __name__ == '__main__':", "processes")]
+    "guard", ["if True:", pytest.param("if __name__ == '__main__':", marks=pytest.mark.thorough)]
 )
-def test_a_script_without_the_guard_is_told_so(
-    config: Path, tmp_path: Path, guard: str, launcher: str
-) -> None:
+def test_a_script_without_the_guard_is_told_so(config: Path, tmp_path: Path, guard: str) -> None:
     script = tmp_path / "mine.py"
-    words = {"config": str(config), "results": str(tmp_path), "launcher": launcher, "guard": guard}
+    words = {"config": str(config), "results": str(tmp_path), "launcher": "processes", "guard": guard}
     script.write_text(SCRIPT.format(**words))
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=120, env=_with_source()

@@ -26,6 +26,7 @@ def test_a_damaged_folder_loses_nothing_and_touches_nothing(damages, seed):
     assert answer in ("refused", "went on")
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_a_killed_command_goes_on_with_the_same_records():
     """In an own process, because a process that has trained must not be forked."""

@@ -4,6 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import pandas as pd
+import pytest
 import yaml
 from helpers.synthetic import RATES, write_layers, write_results
 
@@ -17,6 +18,7 @@ ELEMENTS = {
 }  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_figures_stay_pictures_whatever_users_wrote(tmp_path):
     """All that `plot` draws of an experiment whose title, variants and levels are hostile."""
     axes = {"model.norm": ["none", EVIL], "model.activation": ["relu", "$x$<b>"], "optimizer.lr": RATES[::2]}

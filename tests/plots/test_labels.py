@@ -87,7 +87,9 @@ def test_a_column_without_a_top_panel_keeps_its_title_and_ticks(tmp_path):
         assert name in texts(figure)
 
 
-@pytest.mark.parametrize("results", ["placed", "dropped", "folder"])
+@pytest.mark.parametrize(
+    "results", ["placed", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("dropped", "folder"))]
+)
 def test_no_label_of_any_figure_is_cut_short(results, request):
     tables = request.getfixturevalue(results)
     tables = load_tables(tables) if results == "folder" else tables

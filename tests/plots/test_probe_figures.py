@@ -55,6 +55,7 @@ def test_each_figure_is_readable_and_says_what_it_shows(tables, name):
             assert words in said
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name", [n for n in NAMES if n not in ("against", "stable_rate")]
 )  # which need a sweep
@@ -65,6 +66,7 @@ def test_one_run_and_one_step(tmp_path, name):
         assert "n = 1 seed" in texts(figure)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NAMES)
 def test_every_run_diverged(tmp_path, name):
     axes = {"model.norm": ["none", "batchnorm"], "optimizer.lr": [1.0, 3.0, 10.0]}

@@ -63,6 +63,7 @@ def test_a_sweep_that_is_stopped_again_and_again_measures_the_same(tmp_path, pro
     assert layers(tmp_path) == layers(probed)
 
 
+@pytest.mark.thorough
 def test_workers_measure_the_same(tmp_path, probed):
     train(tmp_path, MLP + PROBES, launcher="processes", workers=2)
     assert records(tmp_path) == records(probed)

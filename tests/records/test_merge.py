@@ -257,6 +257,7 @@ def most_memory_of_layers(root, plan, layers):
         tracemalloc.stop()
 
 
+@pytest.mark.thorough
 def test_the_rows_of_layers_are_not_held_in_memory(tmp_path):
     plan = make_plan(seeds=20)
     few, small = most_memory_of_layers(tmp_path / "few", plan, 2)
@@ -377,6 +378,7 @@ def test_a_run_that_ended_interrupted_is_not_done(root, plan):
     assert read_runs(root)["outcome"].isna().all()
 
 
+@pytest.mark.thorough
 def test_ten_thousand_runs_are_merged(root):
     plan = make_plan(seeds=1000, rates=(0.1, 0.2, 0.3, 0.4, 0.5))
     with ResultsFolder(root) as folder:
