@@ -202,8 +202,13 @@ def git_state() -> dict[str, Any] | None:
 
 def command_line(argv: Sequence[str]) -> str:
     """Return the command as typed in a shell, with absolute paths made relative to the working folder."""
-    words = [Path(argv[0]).name, *(_relative(word) for word in argv[1:])] if argv else []
-    return shlex.join(words)
+    return shlex.join([*program(argv), *(_relative(word) for word in argv[1:])])
+
+
+def program(argv: Sequence[str]) -> list[str]:
+    """Return the words that start the program: `normbench`, or `python -m normbench`."""
+    name = Path(argv[0]).name if argv else ""
+    return ["python", "-m", "normbench"] if name == "__main__.py" else [name] if name else []
 
 
 def _relative(word: str) -> str:

@@ -86,7 +86,7 @@ def test_the_first_signal_keeps_what_was_measured_and_the_same_command_goes_on(t
     process.send_signal(number)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
-    assert "continue with:" in errors
+    assert "continue with:  python -m normbench run" in errors
     assert str(path) in errors
     assert output == ""
     (answer,) = json.loads(good("status", results, "--json").stdout)

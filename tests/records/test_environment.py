@@ -49,6 +49,8 @@ def test_the_command_names_no_folder_of_the_machine(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["/opt/x/normbench", "run", str(tmp_path / "a b.yaml"), "--data-dir=/data/mnist", "--set", "x=/y"]
     assert command_line(words) == "normbench run 'a b.yaml' --data-dir=.../mnist --set x=/y"
+    assert command_line(["/opt/normbench/__main__.py", "plan", "a.yaml"]) == "python -m normbench plan a.yaml"
+    assert command_line([]) == ""
 
 
 def test_reading_needs_no_torch(root, plan):

@@ -99,6 +99,7 @@ def run(
     from normbench.launch.kept import load_kept_with
     from normbench.launch.stop import StopFlag
     from normbench.plugins import load_plugins
+    from normbench.records.environment import program
 
     if len(configs) > 1:  # show a mistake in the last config before the first one trains for an hour
         load_plugins(plugin or ())
@@ -142,7 +143,7 @@ def run(
             )
         _say_trained(finished)
         if finished.interrupted or (stop() and place + 1 < len(configs)):
-            command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+            command = shlex.join([*program(sys.argv), *sys.argv[1:]])
             say(f"interrupted; everything measured so far is in {finished.folder}\ncontinue with:  {command}")
             answers.append(_answer(finished, []))
             code = ExitCode.INTERRUPTED
