@@ -141,6 +141,7 @@ def compute(
     layer: str | None = None,
     quantities: Sequence[str] | None = None,
     steps: Sequence[int] | None = None,
+    rate: str | float | None = None,
 ) -> Iterator[tuple[FigureKind, Chart]]:
     """Yield each page of the figures as data, with the figure that draws it. Needs no matplotlib.
 
@@ -154,13 +155,19 @@ def compute(
         layer: of layers.csv, for figures of one layer.
         quantities: of layers.csv, for figures of any quantity.
         steps: for figures of some steps; the nearest measured ones are taken.
+        rate: `best` (each variant at its own best learning rate) or a swept learning rate: figures of curves
+            draw all variants on the same axes.
 
     Raises:
         NormbenchError: a name is unknown, or a figure makes no sense of this experiment.
     """
+    from normbench.plots.one_rate import swept_rate
     from normbench.plots.view import Request, known_key
 
     kinds = choose(tables, figures, x, quantities)
+    if rate is not None:
+        rate = swept_rate(tables, rate)
+        _refuse_rate(kinds)
     also = ("step", "epoch") if any(not kind.swept_x for kind in kinds) else ()
     request = Request(
         known_key(tables, x, "x", also) if x else None,
@@ -170,6 +177,7 @@ def compute(
         layer,
         tuple(quantities or ()),
         tuple(steps or ()),
+        rate,
     )
     if target is not None and not 0 < target <= 1:
         raise NormbenchError(
@@ -179,6 +187,18 @@ def compute(
         charts = kind.compute(tables, request)
         while charts:
             yield kind, charts.pop(0)
+
+
+def _refuse_rate(kinds: Sequence[FigureKind]) -> None:
+    """Raise NormbenchError if none of the figures reads the wish for one learning rate."""
+    from normbench.plots.figures import FIGURES
+
+    if not any(kind.one_rate for kind in kinds):
+        able = [cls.key() for cls in FIGURES.classes() if cls.one_rate]
+        raise NormbenchError(
+            f"rate: {', '.join(kind.name for kind in kinds)} cannot be drawn at one learning rate; "
+            f"{one_of(able)}"
+        )
 
 
 def choose(

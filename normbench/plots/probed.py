@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normbench.analysis.tables import Tables
-from normbench.analysis.variants import at_best_rate, levels, number
 from normbench.errors import NormbenchError, did_you_mean, one_of
 from normbench.names import NET, RATE
 from normbench.plots.means import GROUP
+from normbench.plots.one_rate import best_view
 from normbench.plots.view import Keys, Request, View, view
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from normbench.probes import Quantity
 
-MOST_NAMED = 8  # variants whose best learning rates are named
 OUTPUTS = ("classifier", "head")  # names that models give to the layers whose outputs are the logits
 LAST = ""  # each net's last hidden layer, whose name depends on the depth
 
@@ -79,19 +78,10 @@ def probe_view(
     if len(shown.panels) <= most or RATE in asked or RATE not in shown.panels.keys:
         return shown
     other = tuple(k for k in panel or () if k != RATE)
-    shown = view(without_lr(tables), wish, x, color, other)
-    runs = at_best_rate(shown.runs, GROUP)
-    variants = levels(runs, shown.cell_keys, named=True)
-    rates = dict(zip(variants.codes.tolist(), runs["rate"], strict=True))
-    which = "; ".join(f"{variants.labels[code]}: {number(rate)}" for code, rate in sorted(rates.items()))
-    which = f" ({which})" if 1 < len(rates) <= MOST_NAMED else ""
+    best = best_view(tables, wish, x, color, other)
+    which = f" ({best.named})" if best.named and len(best.rates) > 1 else ""
     said = f"each at its best learning rate{which}; --panel {RATE} shows all"
-    return replace(shown, runs=runs, notes=[*shown.notes, said])
-
-
-def without_lr(tables: Tables) -> Tables:
-    """Hide the learning rate from the choice of axis, colors and panels: the figure chooses it itself."""
-    return replace(tables, swept=tuple(k for k in tables.swept if k != RATE))
+    return replace(best.shown, notes=[*best.shown.notes, said])
 
 
 def rows(tables: Tables, shown: View, quantities: Sequence[str], layer: str | None = None) -> pd.DataFrame:

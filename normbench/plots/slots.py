@@ -15,7 +15,7 @@ from normbench.plots import marks
 from normbench.plots.chart import Axis, Chart, Grid, marks_of
 from normbench.plots.kind import FigureKind
 from normbench.plots.means import x_levels
-from normbench.plots.probed import without_lr
+from normbench.plots.one_rate import without_lr
 from normbench.plots.view import Panels, Request, View, key_label, view
 
 if TYPE_CHECKING:

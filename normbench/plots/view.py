@@ -36,6 +36,7 @@ class Request:
     layer: str | None = None
     quantities: tuple[str, ...] = ()
     steps: tuple[int, ...] = ()
+    rate: str | float | None = None
 
 
 @dataclass(frozen=True)

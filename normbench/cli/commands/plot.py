@@ -56,6 +56,14 @@ def plot(
     step: Annotated[
         Optional[list[int]], typer.Option(help="Step that ridge and layers show; repeatable.")
     ] = None,
+    rate: Annotated[
+        Optional[str],
+        typer.Option(
+            "--rate",
+            metavar="best|RATE",
+            help="All variants' curves on one pair of axes: each at its best learning rate, or all at RATE.",
+        ),
+    ] = None,
     out: Annotated[
         Optional[Path], typer.Option(help="Folder for the figures. Default: RESULTS/plots.")
     ] = None,
@@ -92,6 +100,7 @@ def plot(
                 layer=layer,
                 quantities=quantity,
                 steps=step,
+                rate=rate,
             ):
                 typer.echo(str(path))
         except NormbenchError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from normbench.plots.captions import caption, footer, warnings
 from normbench.plots.chart import Axis, Chart, Grid, Strip, marked
 from normbench.plots.kind import FigureKind
 from normbench.plots.means import beside, mean_band, thin
+from normbench.plots.one_rate import best_view, equal_view
 from normbench.plots.view import Request, View, view
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ class Convergence(Curves):
 
     name: Literal["convergence"] = "convergence"
 
+    one_rate: ClassVar[bool] = True
+
     def applies(self, tables: Tables) -> bool:
         """Return whether there are training curves."""
         return measured(tables, "train_loss")
@@ -87,6 +91,7 @@ class ConvergenceAccuracy(Curves):
     name: Literal["convergence_accuracy"] = "convergence_accuracy"
 
     on_demand: ClassVar[bool] = True
+    one_rate: ClassVar[bool] = True
 
     def applies(self, tables: Tables) -> bool:
         """Return whether there are curves of some accuracy."""
@@ -103,11 +108,27 @@ def _page(tables: Tables, request: Request, stem: str, measure: str) -> Chart:
     variant = variant_keys(tables)
     color = (RATE,) if RATE in tables.varied else variant
     panel = request.panel if request.panel is not None else tuple(k for k in variant if k not in color)
-    shown = view(tables, Request(None, request.color, panel), None, color)
-    return curves(tables, shown, measure, request.x or "step", stem, tables.title)
+    if request.rate is not None:
+        shown, at = _at_one_rate(tables, request)
+    else:
+        shown, at = view(tables, Request(None, request.color, panel), None, color), ""
+    return curves(tables, shown, measure, request.x or "step", stem, tables.title, at)
 
 
-def curves(tables: Tables, shown: View, measure: str, axis: str, stem: str, title: str) -> Chart:
+def _at_one_rate(tables: Tables, request: Request) -> tuple[View, str]:
+    """Return the variants as colors of the same panel, each at its best rate or all at the given one."""
+    wish = Request(None, request.color, request.panel)
+    rate = request.rate
+    if isinstance(rate, float):
+        return equal_view(tables, wish, rate, None, None), f", all at learning rate {number(rate)}"
+    best = best_view(tables, wish, None, None, None)
+    shown = replace(best.shown, notes=[*best.shown.notes, *best.notes])
+    return shown, ", each at its best learning rate"
+
+
+def curves(
+    tables: Tables, shown: View, measure: str, axis: str, stem: str, title: str, at: str = ""
+) -> Chart:
     """Return the curves of a view as a chart.
 
     Args:
@@ -117,6 +138,7 @@ def curves(tables: Tables, shown: View, measure: str, axis: str, stem: str, titl
         axis: `step` or `epoch`.
         stem: of the file.
         title: of the page.
+        at: which learning rates are shown, for the caption; empty: all.
 
     Returns:
         Marks `trains` and `stuck`: mean curves of the seeds that end so; `lost`: single diverged runs (`run`,
@@ -153,7 +175,7 @@ def curves(tables: Tables, shown: View, measure: str, axis: str, stem: str, titl
         ),
         color=shown.color,
         color_name=shown.color_name,
-        caption=caption(tables, shown, f"{what} against the {axis}", average),
+        caption=caption(tables, shown, f"{what} against the {axis}{at}", average),
         warnings=warnings(tables, shown, beyond),
         footer=footer(tables, outcomes=True),
         signs=frozenset(name for name, used in signs.items() if used),

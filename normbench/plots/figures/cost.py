@@ -13,7 +13,8 @@ from normbench.plots.captions import caption, footer, warnings
 from normbench.plots.chart import Axis, Chart, Grid, Place, marks_of
 from normbench.plots.kind import FigureKind, Handles
 from normbench.plots.means import GROUP, mean_band
-from normbench.plots.probed import measured, probe_view, quantities_of, rows, without_lr
+from normbench.plots.one_rate import without_lr
+from normbench.plots.probed import measured, probe_view, quantities_of, rows
 from normbench.plots.style import BLUE, GREEN, GREY, INK, ORANGE, SKY
 from normbench.plots.view import Request, View
 

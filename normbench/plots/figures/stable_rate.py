@@ -13,7 +13,8 @@ from normbench.plots.chart import Axis, Chart, Grid
 from normbench.plots.figures.largest_rate import LargestRate
 from normbench.plots.kind import FigureKind, Handles
 from normbench.plots.means import GROUP, mean_band
-from normbench.plots.probed import measured, rows, without_lr
+from normbench.plots.one_rate import without_lr
+from normbench.plots.probed import measured, rows
 from normbench.plots.style import BLUE, INK, RED
 from normbench.plots.view import Request, View, view
 from normbench.stats.outcome import edge_interval
