@@ -142,6 +142,7 @@ def compute(
     quantities: Sequence[str] | None = None,
     steps: Sequence[int] | None = None,
     rate: str | float | None = None,
+    where: Sequence[str] = (),
 ) -> Iterator[tuple[FigureKind, Chart]]:
     """Yield each page of the figures as data, with the figure that draws it. Needs no matplotlib.
 
@@ -157,13 +158,16 @@ def compute(
         steps: for figures of some steps; the nearest measured ones are taken.
         rate: `best` (each variant at its own best learning rate) or a swept learning rate: figures of curves
             draw all variants on the same axes.
+        where: `KEY=VALUE` each: only runs that match are drawn; several values of a key are alternatives.
 
     Raises:
         NormbenchError: a name is unknown, or a figure makes no sense of this experiment.
     """
     from normbench.plots.one_rate import swept_rate
     from normbench.plots.view import Request, known_key
+    from normbench.plots.where import narrowed
 
+    tables = narrowed(tables, where)
     kinds = choose(tables, figures, x, quantities)
     if rate is not None:
         rate = swept_rate(tables, rate)
@@ -220,6 +224,7 @@ def choose(
     """
     from normbench.plots.figures import FIGURES
     from normbench.plots.probed import absent
+    from normbench.plots.where import Narrowed
 
     if not names:
         by_step = x in ("step", "epoch")
@@ -238,7 +243,8 @@ def choose(
         drawable = [cls.key() for cls in FIGURES.classes() if cls().applies(tables)]
         raise NormbenchError(
             f"figure: '{kind.name}' ({kind.summary()}) makes no sense for the keys and curves of "
-            f"{tables.folder}; here: {', '.join(drawable) or 'none'}"
+            f"{tables.folder}{' with this --where' * isinstance(tables, Narrowed)}; here: "
+            f"{', '.join(drawable) or 'none'}"
         )
     return kinds
 

@@ -64,6 +64,13 @@ def plot(
             help="All variants' curves on one pair of axes: each at its best learning rate, or all at RATE.",
         ),
     ] = None,
+    where: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Draw only runs with this value of a swept key; repeatable, also for one key.",
+        ),
+    ] = None,
     out: Annotated[
         Optional[Path], typer.Option(help="Folder for the figures. Default: RESULTS/plots.")
     ] = None,
@@ -101,6 +108,7 @@ def plot(
                 quantities=quantity,
                 steps=step,
                 rate=rate,
+                where=where or (),
             ):
                 typer.echo(str(path))
         except NormbenchError as error:

@@ -11,11 +11,13 @@ import numpy as np
 
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import label, levels
+from normbench.errors import NormbenchError
 from normbench.plots.captions import crashed_text, footer, line, seeds_text
 from normbench.plots.chart import Axis, Chart, Grid, Place, marks_of
 from normbench.plots.kind import FigureKind, Handles
 from normbench.plots.style import BLUE, GREY, INK, RED
 from normbench.plots.view import Request
+from normbench.plots.where import Narrowed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +45,12 @@ class Claims(FigureKind):
     swept_x: ClassVar[bool] = False
 
     def applies(self, tables: Tables) -> bool:
-        """Return whether the config has claims."""
-        return bool(tables.config.get("claims"))
+        """Return whether the config has claims, for narrowed tables: about the values that are wanted."""
+        if not isinstance(tables, Narrowed):
+            return bool(tables.config.get("claims"))
+        from normbench.analysis.judge import claims_of
+
+        return any(set(tables.only) <= set(claim.for_each) for claim in claims_of(tables))
 
     def compute(self, tables: Tables, request: Request) -> list[Chart]:
         """Return a row for each verdict; the rows of a claim have the same axis.
@@ -54,7 +60,7 @@ class Claims(FigureKind):
         """
         from normbench.analysis.judge import judge_all
 
-        verdicts = judge_all(tables)
+        verdicts = _wanted(judge_all(_whole(tables)), tables)
         claims = [list(rows) for _, rows in groupby(range(len(verdicts)), key=lambda r: verdicts[r].id)]
         places, heads = [], {}
         for rows in claims:
@@ -78,7 +84,7 @@ class Claims(FigureKind):
                 grid=Grid(tuple(places), heads, strips, tuple(range(len(verdicts))), gaps),
                 color=levels(tables.runs, ()),
                 caption=line(what, seeds_text(tables.runs, tables.varied), tables.steps),
-                warnings=tuple(filter(None, [crashed_text(tables)])),
+                warnings=tuple(filter(None, [_said(tables), crashed_text(_whole(tables))])),
                 footer=footer(tables, outcomes=True),
             )
         ]
@@ -190,6 +196,32 @@ def _side(one: Verdict, name: str) -> str:
     differing = {key: value for key, value in own.items() if other.get(key) != value}
     short = differing and not any(isinstance(value, list) for value in differing.values())
     return label(tuple(differing), differing.values(), named=True) if short else name
+
+
+def _whole(tables: Tables) -> Tables:
+    """Return the tables of all runs: a verdict of some of them would be another one than `verify` prints."""
+    return tables.whole if isinstance(tables, Narrowed) and tables.whole is not None else tables
+
+
+def _wanted(verdicts: list[Verdict], tables: Tables) -> list[Verdict]:
+    """Return the verdicts that are about the values that the user wants of each key."""
+    if not isinstance(tables, Narrowed):
+        return verdicts
+    keys = tables.only.items()
+    found = [one for one in verdicts if all(dict(one.at).get(key) in values for key, values in keys)]
+    if not found:
+        raise NormbenchError(
+            f"where: no claim of {tables.folder} is about these values of {', '.join(tables.only)} alone; "
+            "leave --where out for the figure 'claims'"
+        )
+    return found
+
+
+def _said(tables: Tables) -> str:
+    """Return which verdicts narrowed tables show."""
+    if not isinstance(tables, Narrowed):
+        return ""
+    return f"{tables.notes[-1].replace('runs with', 'verdicts about')}; judged with all runs and verdicts"
 
 
 def _limits(verdicts: Sequence[Verdict]) -> tuple[float, float, bool]:
