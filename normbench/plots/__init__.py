@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from normbench.analysis.tables import Tables
     from normbench.plots.chart import Chart
     from normbench.plots.kind import FigureKind
+    from normbench.plots.paper import Paper
 
 Keys = Union[str, Sequence[str], None]
 
@@ -36,6 +37,7 @@ def plot_results(
     formats: Sequence[str] = ("png", "svg"),
     out: Path | None = None,
     trains_below: float | None = None,
+    paper: Paper | None = None,
     **wishes: Any,
 ) -> list[Path]:
     """Draw the figures of one experiment into files.
@@ -46,6 +48,7 @@ def plot_results(
         formats: of png, svg, pdf.
         out: where the files go; None: `folder/plots/`.
         trains_below: judges the outcomes again, with this share of the label entropy.
+        paper: title, width and letters of the pages.
         wishes: as `compute`.
 
     Returns:
@@ -54,7 +57,8 @@ def plot_results(
     Raises:
         NormbenchError: a name is unknown, or a figure makes no sense of this experiment.
     """
-    return list(plot_each(folder, figures, formats=formats, out=out, trains_below=trains_below, **wishes))
+    looks: dict[str, Any] = {"formats": formats, "out": out, "trains_below": trains_below, "paper": paper}
+    return list(plot_each(folder, figures, **looks, **wishes))
 
 
 def plot_each(
@@ -64,6 +68,7 @@ def plot_each(
     formats: Sequence[str] = ("png", "svg"),
     out: Path | None = None,
     trains_below: float | None = None,
+    paper: Paper | None = None,
     **wishes: Any,
 ) -> Iterator[Path]:
     """Like `plot_results`, one file after the other.
@@ -74,6 +79,7 @@ def plot_each(
         formats: of png, svg, pdf.
         out: where the files go; None: `folder/plots/`.
         trains_below: as `plot_results`.
+        paper: title, width and letters of the pages.
         wishes: as `compute`.
 
     Yields:
@@ -91,7 +97,7 @@ def plot_each(
             )
     tables = load_tables(folder, trains_below)
     target_folder = Path(out) if out is not None else tables.folder / "plots"
-    for stem, figure in draw(tables, figures, **wishes):
+    for stem, figure in draw(tables, figures, paper, **wishes):
         for name in formats:
             path = target_folder / f"{stem}.{name}"
             with _or_elsewhere(path, tables.folder):
@@ -117,17 +123,32 @@ def _or_elsewhere(path: Path, folder: Path) -> Iterator[None]:
         ) from error
 
 
-def draw(tables: Tables, figures: Sequence[str] | None = None, **wishes: Any) -> Iterator[tuple[str, Figure]]:
+def draw(
+    tables: Tables, figures: Sequence[str] | None = None, paper: Paper | None = None, **wishes: Any
+) -> Iterator[tuple[str, Figure]]:
     """Yield (file stem, Figure) one after the other, so that only one figure is in memory.
 
-    The arguments are those of `compute`.
+    A page that is refused does not stop the others. The other arguments are those of `compute`.
+
+    Raises:
+        NormbenchError: after all other pages, if some do not fit on the paper.
     """
+    from normbench.plots.paper import Paper
+
+    paper = paper or Paper()
+    refused: list[str] = []
     for kind, chart in compute(tables, figures, **wishes):
-        with _style(f"{tables.config}"):
+        with _style(f"{tables.config} {paper.title}"):
             from normbench.plots.page import draw_page
 
-            figure = draw_page(kind, chart)
+            try:
+                figure = draw_page(kind, chart, paper)
+            except NormbenchError as error:
+                refused.append(str(error))
+                continue
         yield chart.stem, figure
+    if refused:
+        raise NormbenchError("\n".join(dict.fromkeys(refused)))
 
 
 def compute(

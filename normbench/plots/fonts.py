@@ -28,6 +28,12 @@ def drawable(text: str) -> str:
     return "".join(char if char.isascii() or _family_of(char) is not None else MISSING for char in text)
 
 
+def missing(text: str) -> str:
+    """Return the characters of a text that no installed font has; empty if all can be drawn."""
+    shown = dict.fromkeys(filter(str.isprintable, text))
+    return "".join(char for char in shown if not char.isascii() and _family_of(char) is None)
+
+
 def note(texts: Iterable[str]) -> str:
     """Return a sentence if some character of these texts cannot be drawn; otherwise an empty string."""
     shown = ("".join(filter(str.isprintable, text)) for text in texts)

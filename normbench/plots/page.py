@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from normbench.errors import NormbenchError
 from normbench.plots.axes import set_axes
 from normbench.plots.chart import Chart, Place
 from normbench.plots.color_bar import color_bar
 from normbench.plots.kind import FigureKind
 from normbench.plots.marks import line_handles
+from normbench.plots.paper import FONT, Paper, grow
 from normbench.plots.sheet import Sheet
 from normbench.plots.style import Look, styles_of
 
@@ -17,10 +20,48 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_page(kind: FigureKind, chart: Chart) -> Figure:
-    """Return the whole page of a chart."""
+def draw_page(kind: FigureKind, chart: Chart, paper: Paper | None = None) -> Figure:
+    """Return the whole page of a chart, as wide and with letters as large as the paper says.
+
+    The page is laid out with letters of the usual size, on fewer inches where they are to be larger, and
+    then grown. So letters fit at any size, or there is a sentence.
+
+    Raises:
+        NormbenchError: the panels do not fit on a page of this width.
+    """
+    paper = paper or Paper()
+    chart = paper.applied(chart)
+    sheet = _drawn(kind, chart, scale=paper.scale)
+    if paper.width is None and paper.font_size is None:
+        return sheet.figure
+    page = (paper.width or sheet.figure.get_figwidth()) / paper.scale
+    for _ in range(5):  # the room that is left for the panels depends on their ticks
+        missing = sheet.needed - page
+        panel = sheet.width - missing / sheet.cols
+        if panel < sheet.least:
+            _refuse_narrow(kind, sheet, paper)
+        sheet = _drawn(kind, chart, panel=panel, page=page, scale=paper.scale)
+        if abs(sheet.needed - page) < 0.02:
+            break
+    if paper.scale != 1.0:
+        grow(sheet.figure, paper.scale)
+    return sheet.figure
+
+
+def _refuse_narrow(kind: FigureKind, sheet: Sheet, paper: Paper) -> None:
+    least = paper.scale * (sheet.needed - sheet.cols * (sheet.width - sheet.least))
+    panels = f"{sheet.cols} panels side by side" if sheet.cols > 1 else "a panel"
+    raise NormbenchError(
+        f"width: '{kind.name}' needs {math.ceil(10 * least) / 10:g} inches for {panels} with letters of "
+        f"{paper.font_size or FONT:g} points; choose a larger --width, a smaller --font-size, or draw less "
+        "with --where"
+    )
+
+
+def _drawn(kind: FigureKind, chart: Chart, **sizes: float) -> Sheet:
+    """Return the sheet with all that is drawn on it; `sizes`: as `Sheet`."""
     places = chart.grid.places
-    sheet = Sheet(chart.grid, **kind.layout(chart))
+    sheet = Sheet(chart.grid, **{**kind.layout(chart), **sizes})
     for place in places:
         _panel(kind, chart, place, sheet.at(place.row, place.col), (sheet.width, sheet.height), sheet.font)
         if place.x.kind == "names":
@@ -44,7 +85,7 @@ def draw_page(kind: FigureKind, chart: Chart) -> Figure:
             ax.set_xlabel(place.x.label, fontsize=sheet.font - 0.5, labelpad=2)
     if chart.scale is not None:
         color_bar(figure, sheet, sheet.at(places[0].row, places[0].col).collections[0], chart.scale)
-    return figure
+    return sheet
 
 
 def draw_panel(kind: FigureKind, chart: Chart, place: Place, ax: Axes, font: float = 9.0) -> None:

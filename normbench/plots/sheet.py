@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from normbench.plots.chart import Grid
 
 Handles = Sequence[tuple[Any, str]]
+LEGEND = 8.5  # size of its letters
 EM = 0.58  # mean width of a character of DejaVu Sans, in font sizes
 
 
@@ -32,6 +33,9 @@ class Sheet:
         hgap: float = 0.26,
         widest: float = 6.4,
         narrowest: float = 1.72,
+        panel: float | None = None,
+        page: float | None = None,
+        scale: float = 1.0,
     ) -> None:
         """Make the axes of the panels.
 
@@ -43,12 +47,17 @@ class Sheet:
             hgap: between two panels of a row.
             widest: of a panel.
             narrowest: of a panel.
+            panel: its width; None: as many inches as the page has, between `narrowest` and `widest`.
+            page: its width; None: as wide as the panels make it.
+            scale: of the letters in legends; all sizes here are those at a scale of 1.
         """
         from matplotlib.figure import Figure
 
         rows, cols = grid.rows, grid.cols
         self.rows, self.cols, self.left, self.hgap = rows, cols, left, hgap
-        self.width = min(widest, max(narrowest if cols <= 8 else 0.75 * narrowest, 10.4 / cols))
+        self.width = panel or min(widest, max(narrowest if cols <= 8 else 0.75 * narrowest, 10.4 / cols))
+        self.least = 0.75 * narrowest  # of a panel, for which its labels still fit
+        self.page, self.scale = page, scale
         self.height = height or max(1.15, min(3.1, 0.72 * self.width))
         self.small = cols > 3
         self.font = 8.0 if self.small else 9.0
@@ -143,11 +152,16 @@ class Sheet:
         self.left = max(self.left, 0.42 + self._tick_width()) + more
         panel_width = self.cols * self.width + (self.cols - 1) * self.hgap
         strips, strip = self._strips()
-        total = max(7.2, self.left + panel_width + strip + self.right)
+        self.needed = self.left + panel_width + strip + self.right
+        total = max(self.page or 7.2, self.needed)
+        if self.page and self.needed - self.page < 0.02:
+            total = self.page
         left = self.left + max(0.0, (total - self.left - strip - self.right - panel_width) / 2)
         header = self._header(total, title, caption, warnings)
         legend_height, placed = self._legends(total, legends)
-        foot = wrap(footer, total - 0.3, 7.0) if footer else []
+        under = wrap(x_label, self._room(total), 9.5)
+        self.bottom += 0.165 * (len(under) - 1)
+        foot = wrap(footer, self._room(total), 7.0) if footer else []
         below = 0.06 + len(foot) * 7.0 * 1.25 / 72 if foot else 0.0
         bottom = self.bottom + below
         height = header + legend_height + head + downs[-1] + self.height + bottom
@@ -195,7 +209,7 @@ class Sheet:
         figure.text(
             (left + panel_width / 2) / total,
             (0.13 + below) / height,
-            clean(x_label),
+            "\n".join(under),
             ha="center",
             va="bottom",
             fontsize=9.5,
@@ -221,6 +235,10 @@ class Sheet:
                 fontsize=size,
             )
         return figure
+
+    def _room(self, total: float) -> float:
+        """Return the width of a line of the page; letters of another size are not exactly in proportion."""
+        return (total - 0.3) * (1.0 if self.scale == 1.0 else 0.95)
 
     def _tick_width(self) -> float:
         """Return the width of the longest label of a vertical axis."""
@@ -284,7 +302,7 @@ class Sheet:
 
     def _header(self, total: float, title: str, caption: str, warnings: str) -> float:
         """Break the texts above the legends into lines; the caption gets a size at which it is one line."""
-        room = total - 0.3
+        room = self._room(total)
         small = next((s for s in (8.5, 8.0, 7.5) if width(clean(caption), s) <= room), 7.0)
         self._texts = []
         tall = 0.14 + 0.05
@@ -304,33 +322,36 @@ class Sheet:
     ) -> tuple[float, list[tuple[Any, float]]]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        self.figure.set_size_inches(total, 6)
+        dots = self.scale * self.figure.dpi
+        self.figure.set_size_inches(self.scale * total, 6)
         canvas = FigureCanvasAgg(self.figure)
         placed: list[tuple[Any, float]] = []
         for name, entries in legends:
             if not entries:
                 continue
             handles = [h for h, _ in entries]
-            labels = [clean(text) if not text.startswith("_") else " " + clean(text) for _, text in entries]
+            room = total - 0.9  # beside the handle
+            labels = ["\n".join(wrap(text, room, LEGEND)) for _, text in entries]
+            labels = [text if not text.startswith("_") else " " + text for text in labels]
             for columns in range(min(len(labels), 12), 0, -1):
                 order = _by_rows(len(labels), columns)
                 legend = self.figure.legend(
                     [handles[i] for i in order],
                     [labels[i] for i in order],
                     ncols=columns,
-                    title=clean(name) or None,
+                    title="\n".join(wrap(name, total - 0.3, LEGEND)) or None,
                     loc="upper left",
                     alignment="left",
-                    fontsize=8.5,
-                    title_fontsize=8.5,
+                    fontsize=self.scale * LEGEND,
+                    title_fontsize=self.scale * LEGEND,
                     borderaxespad=0.0,
                     columnspacing=1.4,
                     handlelength=2.4,
                     labelspacing=0.3,
                 )
                 box = legend.get_window_extent(canvas.get_renderer())
-                if box.width / self.figure.dpi < total - 0.2 or columns == 1:
-                    placed.append((legend, box.height / self.figure.dpi + 0.02))
+                if box.width / dots < total - 0.2 or columns == 1:
+                    placed.append((legend, box.height / dots + 0.02))
                     break
                 legend.remove()
         return sum(t for _, t in placed) + (0.06 if placed else 0.0), placed

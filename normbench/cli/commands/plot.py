@@ -71,6 +71,20 @@ def plot(
             help="Draw only runs with this value of a swept key; repeatable, also for one key.",
         ),
     ] = None,
+    title: Annotated[Optional[str], typer.Option(help="Title in place of the experiment's.")] = None,
+    no_caption: Annotated[
+        bool,
+        typer.Option("--no-caption", help="Leave out the line under the title, the warnings and the foot."),
+    ] = False,
+    width: Annotated[
+        Optional[float], typer.Option(metavar="INCHES", help="Width of each page, such as 6.5.")
+    ] = None,
+    font_size: Annotated[
+        Optional[float],
+        typer.Option(
+            metavar="POINTS", help="Size of the letters, usually 9; lines and marks grow with them."
+        ),
+    ] = None,
     out: Annotated[
         Optional[Path], typer.Option(help="Folder for the figures. Default: RESULTS/plots.")
     ] = None,
@@ -82,10 +96,12 @@ def plot(
     Example:  normbench plot results/quickstart --figure rate --color model.norm
     """
     from normbench.plots import plot_each
+    from normbench.plots.paper import Paper
     from normbench.records import experiments_in
     from normbench.records.gaps import gaps_of
 
     load_named(plugin)
+    paper = Paper(title, not no_caption, width, font_size)
     folders = experiments_in(results)
     out = expanded(out, "--out") if out is not None else None
     kinds = [one.value for one in formats] if formats else ["png", "svg"]
@@ -109,6 +125,7 @@ def plot(
                 steps=step,
                 rate=rate,
                 where=where or (),
+                paper=paper,
             ):
                 typer.echo(str(path))
         except NormbenchError as error:

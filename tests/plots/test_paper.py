@@ -1,0 +1,171 @@
+"""Pages of another width, with other letters, titles and words: nothing is cut off, the values stay."""
+
+import itertools
+
+import numpy as np
+import pytest
+from helpers.cli import call, good
+from helpers.figures import assert_readable, boxes, lines, pages, panels, texts
+from helpers.synthetic import write_layers, write_results
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import Collection
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
+
+from normbench.analysis.tables import load_tables
+from normbench.errors import NormbenchError
+from normbench.plots import draw, fonts
+from normbench.plots.figures import FIGURES
+from normbench.plots.paper import Paper
+
+CLAIM = {
+    **{"id": "C", "statement": "It is.", "measure": "max_stable_lr", "expect": {"ratio_at_least": 1}},
+    **{"of": {"model.norm": "batchnorm"}, "against": {"model.norm": "none"}},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    axes = {"model.norm": ["none", "batchnorm"], "optimizer.lr": [0.1, 1.0, 10.0]}
+    where = write_results(tmp_path_factory.mktemp("paper") / "r", axes=axes, seeds=2, claims=[CLAIM])
+    return write_layers(where, steps=3, depth=2)
+
+
+@pytest.fixture(scope="module")
+def tables(folder):
+    return load_tables(folder)
+
+
+def inside(figure):
+    """Nothing that has letters leaves the page, marks of the panels included."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    labels = [text for ax in figure.axes for text in (ax.title, ax.xaxis.label, ax.yaxis.label)]
+    for box in boxes([*labels, *figure.texts], renderer):
+        assert box.x0 >= -1
+        assert box.x1 <= figure.bbox.x1 + 1
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize(("width", "size"), [(11.0, 14.0)])
+def test_each_figure_fits_on_the_paper(tables, name, width, size):
+    for _, figure in itertools.islice(draw(tables, [name], Paper(width=width, font_size=size)), 2):
+        assert figure.get_figwidth() == pytest.approx(width, abs=0.03)
+        assert_readable(figure)
+        inside(figure)
+        ax = next(iter(panels(figure).values()))
+        assert ax.xaxis.get_major_ticks()[0].label1.get_fontsize() > size - 2.5
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_all_that_is_on_a_page_grows(tables, name):
+    """Twice the letters on twice the inches: every letter, line and mark is twice as large."""
+    _, plain = next(draw(tables, [name]))
+    wide = 2 * plain.get_figwidth()
+    _, grown = next(draw(tables, [name], Paper(width=wide, font_size=18.0)))
+    for figure in (plain, grown):
+        figure.draw(FigureCanvasAgg(figure).get_renderer())
+    pairs = list(zip(plain.axes, grown.axes, strict=True))
+    assert all(one.get_label() == other.get_label() for one, other in pairs)
+    for one, other in pairs:
+        assert np.allclose(one.get_position().bounds, other.get_position().bounds, atol=0.02)
+    for one, other in [pairs[0], pairs[-1], *zip(plain.legends, grown.legends, strict=True)]:
+        assert sizes(other) == pytest.approx([2 * size for size in sizes(one)])
+
+
+def sizes(parent):
+    """Return the sizes in points of the letters, lines and marks, one after the other."""
+    found, within = [], set()
+    for axis in parent.findobj(Axis):
+        within |= {id(artist) for artist in axis.findobj()}
+        for tick in axis.get_major_ticks():
+            line, text = tick.tick1line, tick.label1
+            found += [line.get_markersize(), line.get_markeredgewidth(), tick.gridline.get_linewidth()]
+            found += [text.get_fontsize(), tick.get_pad()]
+        found += [axis.label.get_fontsize(), axis.labelpad]
+    for artist in parent.findobj():
+        if id(artist) in within:
+            continue
+        if isinstance(artist, Text) and artist.get_text():
+            found.append(artist.get_fontsize())
+        elif isinstance(artist, Line2D):
+            found += [artist.get_linewidth(), artist.get_markersize(), artist.get_markeredgewidth()]
+        elif isinstance(artist, (Collection, Patch)) and artist is not getattr(parent, "patch", None):
+            found += np.atleast_1d(artist.get_linewidth()).tolist()
+    return found
+
+
+def test_the_values_stay(tables):
+    plain, narrow = (
+        pages(tables, "rate", paper=paper)["rate"] for paper in (None, Paper(width=5.0, font_size=12.0))
+    )
+    for place, ax in panels(plain).items():
+        for one, other in zip(lines(ax), lines(panels(narrow)[place]), strict=True):
+            assert np.allclose(one, other, equal_nan=True)
+
+
+def test_title_and_words(tables):
+    (figure,) = pages(tables, "rate", paper=Paper("My own & $title$", caption=False)).values()
+    said = texts(figure)
+    assert "My own & $title$" in said
+    assert "Synthetic" not in said
+    assert "n = 2 seeds" not in said
+    assert "label entropy" not in said
+    assert "final test accuracy" in said  # the name of an axis
+    (empty,) = pages(tables, "rate", paper=Paper("", caption=False)).values()
+    assert empty.get_figheight() < figure.get_figheight()
+
+
+def test_a_title_in_chinese_is_drawn_or_refused(tables, monkeypatch):
+    latin = (fonts.FAMILY, frozenset(range(32, 256)))
+    han = ("Han", frozenset(map(ord, "批归一化")))
+    for found, there in (([latin, han], True), ([latin], False)):
+        monkeypatch.setattr(fonts, "_installed", lambda found=found: found)
+        fonts._family_of.cache_clear()
+        if there:
+            assert Paper("批归一化").title == "批归一化"
+            assert fonts.families("批归一化") == [fonts.FAMILY, "Han"]
+        else:
+            with pytest.raises(NormbenchError, match="title: no installed font has 批归一化; install a font"):
+                Paper("批归一化")
+    fonts._family_of.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"width": 0.0}, "width: 0 is too small"),
+        ({"width": float("nan")}, "width: nan is"),
+        ({"width": float("inf")}, "width: inf is"),
+        ({"font_size": -3.0}, "font-size: -3 is too small.* from 4 to 60 points"),
+        ({"font_size": 1000.0}, "font-size: 1000 is"),
+    ],
+)
+def test_what_is_no_size_is_refused(wish, said):
+    with pytest.raises(NormbenchError, match=said):
+        Paper(**wish)
+
+
+def test_a_page_that_is_too_narrow_says_how_wide_it_must_be(tables):
+    with pytest.raises(NormbenchError, match=r"width: 'convergence' needs .* for 2 panels") as caught:
+        pages(tables, "convergence", paper=Paper(width=2.5))
+    least = float(str(caught.value).split()[3])
+    (figure,) = pages(tables, "convergence", paper=Paper(width=least)).values()
+    assert_readable(figure)
+
+
+def test_a_page_that_is_refused_does_not_stop_the_others(folder, tmp_path):
+    figures = ["--figure", "best_vs_equal", "--figure", "rate"]
+    done = call("plot", folder, *figures, "--width", 4, "--format", "svg", "--out", tmp_path)
+    assert done.exit_code == 2
+    assert done.stdout.split() == [str(tmp_path / "rate.svg")]
+    assert "width: 'best_vs_equal' needs" in done.stderr
+
+
+def test_the_command_line_has_all_wishes(folder, tmp_path):
+    wishes = ["--title", "Mine", "--no-caption", "--width", 6, "--font-size", 11]
+    good("plot", folder, "--figure", "rate", "--format", "svg", "--out", tmp_path, *wishes)
+    head = (tmp_path / "rate.svg").read_text(encoding="utf-8")[:2000]
+    assert 'width="432pt"' in head
