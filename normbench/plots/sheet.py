@@ -33,6 +33,7 @@ class Sheet:
         hgap: float = 0.26,
         widest: float = 6.4,
         narrowest: float = 1.72,
+        beside: float = 0.0,
         panel: float | None = None,
         page: float | None = None,
         scale: float = 1.0,
@@ -47,6 +48,7 @@ class Sheet:
             hgap: between two panels of a row.
             widest: of a panel.
             narrowest: of a panel.
+            beside: what is drawn at the right of the last panel of a row.
             panel: its width; None: as many inches as the page has, between `narrowest` and `widest`.
             page: its width; None: as wide as the panels make it.
             scale: of the letters in legends; all sizes here are those at a scale of 1.
@@ -63,7 +65,7 @@ class Sheet:
         self.font = 8.0 if self.small else 9.0
         self.figure: Figure = Figure(figsize=(8, 6))
         self.heads, self.strips, self.starts, self.gaps = grid.heads, grid.strips, grid.starts, grid.gaps
-        self.right = right
+        self.right, self.beside = right + beside, beside
         self.bottom = 0.62
         self.turned = 0.0
         self.axes: list[list[Axes | None]] = [[None] * cols for _ in range(rows)]
@@ -198,7 +200,7 @@ class Sheet:
                 ax.set_title(heads[r, c], fontsize=self.font, pad=4, color=INK)
         for r, (text, size, turned) in strips.items():
             figure.text(
-                (left + panel_width + (0.24 if turned else 0.12)) / total,
+                (left + panel_width + self.beside + (0.24 if turned else 0.12)) / total,
                 (bottoms[r] + self.height / 2) / height,
                 text,
                 rotation=270 if turned else 0,

@@ -54,6 +54,15 @@ class Panels:
     def __len__(self) -> int:
         return len(self.where)
 
+    @property
+    def names(self) -> list[str]:
+        """Return each panel's whole name, for pages on which every panel is a row."""
+        names = []
+        for r, c in self.where:
+            parts = [self.strips.get(r, ""), self.heads.get((r, c) if not self.strips else (0, c), "")]
+            names.append(", ".join(p for p in parts if p))
+        return names
+
 
 @dataclass(frozen=True)
 class View:

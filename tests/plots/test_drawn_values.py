@@ -256,6 +256,58 @@ def steps_to_target(records, drawn):
         assert ends == [(sorted(steps)[k - 1], sorted(steps)[n - k])]
 
 
+@check("summary", target=0.7)
+def summary(records, drawn):
+    (figure,) = drawn.values()
+    rates, accuracies, steps = (panel(figure, 0, c) for c in range(3))
+    assert [tick.get_text() for tick in rates.get_yticklabels()] == records.norms
+    for i, norm in enumerate(records.norms):
+        found = [records.edge(norm, seed) for seed in records.seeds]
+        tops, nexts = [top for top, _, _ in found], [above for _, above, _ in found]
+        first = [
+            min(lr for lr in RATES if records.cell(norm, lr, seed)[0]["outcome"] == "trains")
+            for seed in records.seeds
+        ]
+        edge = [math.sqrt(a * b) for a, b in zip(tops, nexts, strict=True)]
+        closed = all(map(finite, nexts))
+        largest = band(edge if closed else tops, log=True)[0]
+        bar, interval = along(rates, i)
+        assert bar == pytest.approx([band(first, log=True)[0], largest])
+        low, high = band(tops, log=True)[1], band(nexts, log=True)[2] if closed else math.inf
+        assert interval == pytest.approx(np.clip([low, high], *rates.get_xlim()))
+        assert mark(rates, i) == ("os"[i] if closed else ">", pytest.approx(largest))
+        assert beside(rates)[i] == f"{'' if closed else 'at least '}{largest:.3g}"
+
+        best = records.cell(norm, records.best_lr(norm))
+        mean, low, high = (100 * x for x in band([run["final_test_accuracy"] for run in best]))
+        assert along(accuracies, i) == [pytest.approx(np.clip([low, high], *accuracies.get_xlim()))]
+        assert mark(accuracies, i)[1] == pytest.approx(mean)
+        assert beside(accuracies)[i].split(" !")[0] == f"{mean:.1f} % at {records.best_lr(norm):g}"
+
+        curves = [records.curve(run, "test_accuracy") for run in best]
+        reached = sorted(min((s for s, v in one.items() if v >= 0.7), default=math.inf) for one in curves)
+        assert mark(steps, i)[1] == statistics.median(reached)
+        assert along(steps, i) == [pytest.approx([reached[0], reached[-1]])]  # of six: the whole range
+        assert beside(steps)[i] == f"{statistics.median(reached):,.0f}"
+
+
+def along(ax, row):
+    """Return the ends of what is drawn along a row: bars and intervals."""
+    return [list(xs) for xs, ys in lines(ax) if len(xs) == 2 and set(ys) == {row}]
+
+
+def mark(ax, row):
+    """Return the sign of a row and its place."""
+    single = [line for line in ax.lines if len(line.get_xdata()) == 1 and line.get_ydata()[0] == row]
+    (found,) = [(line.get_marker(), line.get_xdata()[0]) for line in single]
+    return found
+
+
+def beside(ax):
+    """Return the text of each row."""
+    return {text.get_position()[1]: text.get_text() for text in ax.texts}
+
+
 @check("heatmap")
 def heatmap(records, drawn):
     (figure,) = drawn.values()

@@ -85,7 +85,8 @@ def test_the_callers_matplotlib_settings_stay(small, tmp_path):
 
 def test_picks_the_figures_that_make_sense(small, tmp_path):
     assert [k.name for k in plots.choose(load_tables(small))] == [
-        *("convergence", "rate", "largest_rate", "steps_to_target", "heatmap", "best_vs_equal", "gap"),
+        *("summary", "convergence", "rate", "largest_rate", "steps_to_target"),
+        *("heatmap", "best_vs_equal", "gap"),
     ]
     no_rate = write_results(tmp_path / "r", axes={"model.norm": ["none", "batchnorm"]}, seeds=6)
     tables = load_tables(no_rate)

@@ -49,7 +49,7 @@ def inside(figure):
 
 
 @pytest.mark.parametrize("name", list(FIGURES))
-@pytest.mark.parametrize(("width", "size"), [(11.0, 14.0)])
+@pytest.mark.parametrize(("width", "size"), [(11.5, 14.0)])
 def test_each_figure_fits_on_the_paper(tables, name, width, size):
     for _, figure in itertools.islice(draw(tables, [name], Paper(width=width, font_size=size)), 2):
         assert figure.get_figwidth() == pytest.approx(width, abs=0.03)

@@ -20,11 +20,13 @@ from normbench.plots.figures.ridge import Ridge
 from normbench.plots.figures.sharpness import Sharpness
 from normbench.plots.figures.stable_rate import StableRate
 from normbench.plots.figures.steps_to_target import StepsToTarget
+from normbench.plots.figures.summary import Summary
 from normbench.plots.figures.v_norm import VNorm
 from normbench.registry import Registry
 
 FIGURES = Registry(
     "figure",  # in the order in which they are drawn
+    Summary,
     Convergence,
     ConvergenceAccuracy,
     Rate,

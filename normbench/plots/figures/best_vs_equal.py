@@ -54,7 +54,7 @@ class BestVsEqual(FigureKind):
         places = [Place(p, c, p, c, x, y) for p in range(panels) for c in range(1 + len(equal))]
         heads = {(0, 0): "each at its own best"}
         heads.update({(0, c + 1): f"all at learning rate {number(rate)}" for c, rate in enumerate(equal)})
-        strips = dict(enumerate(_panel_names(shown))) if panels > 1 else {}
+        strips = dict(enumerate(shown.panels.names)) if panels > 1 else {}
         what = (
             f"{NAMES[measure].split(' (')[0]} at the best (named; !: at the grid's edge) and at equal rates"
         )
@@ -168,16 +168,6 @@ def equal_lrs(runs: pd.DataFrame, best: pd.DataFrame) -> list[float]:
         chosen.discard(min(chosen, key=lambda r: abs(np.log(r / nearest))))
         chosen.add(nearest)
     return sorted(chosen)
-
-
-def _panel_names(shown: View) -> list[str]:
-    """Return each panel's whole name: here every panel is a row."""
-    panels = shown.panels
-    names = []
-    for r, c in panels.where:
-        parts = [panels.strips.get(r, ""), panels.heads.get((r, c) if not panels.strips else (0, c), "")]
-        names.append(", ".join(p for p in parts if p))
-    return names
 
 
 def _name_lr(ax: Axes, row: Any, color: Any, look: Look) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from normbench.analysis.tables import Tables
-from normbench.analysis.variants import best_rates, label, levels, number
-from normbench.names import RATE
+from normbench.analysis.variants import at_best_rate, best_rates, label, levels, number
 from normbench.plots.captions import caption, footer, warnings
 from normbench.plots.chart import Axis, Chart, Strip
 from normbench.plots.figures.convergence import accuracy_measure
@@ -40,18 +40,8 @@ class StepsToTarget(SlotKind):
         runs = shown.runs.assign(place=slots.places)
         runs = runs[runs["outcome"].notna()]
         best, places = best_rates(runs, CELL), levels(runs, CELL)
-        runs = runs.assign(group=places.codes).merge(best[["group", "rate", "edge"]], on="group")
-        if RATE in runs.columns:
-            runs = runs[runs[RATE] == runs["rate"]]
         measure = accuracy_measure(tables) or "test_accuracy"
-        metrics = tables.metrics[["run", "step", measure]]
-        metrics = metrics[metrics["run"].isin(runs["run"])]
-        target = request.target
-        if target is None:
-            target = default_target(runs, metrics, measure)
-        first = metrics[metrics[measure] >= np.float32(target)].groupby("run")["step"].min()
-        runs = runs.assign(first=runs["run"].map(first).fillna(np.inf))
-        runs.loc[runs["outcome"] == "crashed", "first"] = np.nan
+        runs, target = first_reached(tables, runs, CELL, request.target)
         frame = _frame(runs, slots, list(places.values))
         intervals = bool(frame.loc[frame["mark"] == "summary", "low"].notna().any())
         name = measure.replace("_", " ")
@@ -86,6 +76,32 @@ class StepsToTarget(SlotKind):
                 signs=frozenset(signs),
             )
         ]
+
+
+def first_reached(
+    tables: Tables, runs: pd.DataFrame, keys: Sequence[str], target: float | None
+) -> tuple[pd.DataFrame, float]:
+    """Return the runs at the best rate of their cell with the step at which each reaches the target.
+
+    Args:
+        tables: the experiment.
+        runs: of a view, with outcomes.
+        keys: that tell the cells apart.
+        target: an accuracy; None: `default_target`.
+
+    Returns:
+        The runs with the columns `group` (of the keys) and `first` (inf: never, NaN: crashed); the target.
+    """
+    runs = at_best_rate(runs, keys)
+    measure = accuracy_measure(tables) or "test_accuracy"
+    metrics = tables.metrics[["run", "step", measure]]
+    metrics = metrics[metrics["run"].isin(runs["run"])]
+    if target is None:
+        target = default_target(runs, metrics, measure)
+    first = metrics[metrics[measure] >= np.float32(target)].groupby("run")["step"].min()
+    runs = runs.assign(first=runs["run"].map(first).astype(float).fillna(np.inf))
+    runs.loc[runs["outcome"] == "crashed", "first"] = np.nan
+    return runs, target
 
 
 def _frame(runs: pd.DataFrame, slots: Slots, places: list[tuple[Any, ...]]) -> pd.DataFrame:
