@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
 FEW = 5  # values, each of which gets a tick
 PLAIN = [1, 2, 2.5, 5, 10]  # steps between ticks
-SHARES = (  # ticks of an axis of shares, from wide to narrow ranges
-    (0.02, 0.1, 0.5, 0.9, 0.98, 0.998),
-    (0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99),
-    tuple(k / 100 for k in range(2, 100, 2)),
-    tuple(k / 100 for k in range(1, 100)),
-)
 
 
 def set_axes(ax: Axes, look: Look) -> None:
@@ -47,16 +41,14 @@ def set_axes(ax: Axes, look: Look) -> None:
 def _set(ax: Axes, which: str, axis: Axis, look: Look) -> None:
     """Set one axis; `which` is `x` or `y`."""
     own: Any = ax.xaxis if which == "x" else ax.yaxis
-    if axis.kind == "share":
-        ax.set(**{f"{which}scale": "logit"})
+    if axis.linear:
+        getattr(ax, f"set_{which}scale")("symlog", linthresh=axis.linear, linscale=0.5)
     elif axis.log:
         ax.set(**{f"{which}scale": "log"})
     if axis.limits is not None:
         ax.set(**{f"{which}lim": axis.limits})
     if axis.kind == "step":
         _steps(ax, axis, look.width)
-    elif axis.kind == "share":
-        _shares(own, axis)
     elif axis.names:
         _names(ax, which, axis, look)
     elif axis.kind == "values" and which == "x":
@@ -64,7 +56,8 @@ def _set(ax: Axes, which: str, axis: Axis, look: Look) -> None:
     elif axis.kind == "values" and len(axis.values) <= FEW:
         _fixed(own, axis.values, [number(value) for value in axis.values])
     elif axis.log:
-        plain_log(own, *axis.inner)
+        low, high = axis.inner
+        plain_log(own, low or axis.linear, high, (0.0,) * bool(axis.linear))
     elif which == "x":
         most = max(2, min(5, int(look.width / 0.6)))
         own.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
@@ -116,19 +109,6 @@ def _steps(ax: Axes, axis: Axis, inches: float) -> None:
         return
     ax.set_xlim(-0.02 * end, end * 1.02)
     ax.xaxis.set_major_locator(MaxNLocator(max(2, int(inches / 0.5)), integer=True, steps=[1, 2, 5, 10]))
-
-
-def _shares(own: Any, axis: Axis) -> None:
-    """Label an axis that is stretched toward 0 and 1, where small differences matter."""
-    low, high = axis.inner
-    ticks: list[float] = []
-    for usual in SHARES:
-        ticks = [t for t in usual if low <= t <= high]
-        if len(ticks) > 1:
-            break
-    else:
-        ticks = [float(f"{t:.4g}") for t in np.linspace(low, high, 4)[1:3]]
-    _fixed(own, ticks, [number(t) for t in ticks])
 
 
 def _strip(ax: Axes, strip: Strip, look: Look) -> None:
@@ -183,12 +163,19 @@ def value_ticks(own: Any, values: Sequence[float], inches: float, font: float) -
     _fixed(own, ticks, [number(t) for t in ticks], values if len(values) < 60 else ())
 
 
-def plain_log(own: Any, low: float, high: float) -> None:
-    """Label a logarithmic axis with plain numbers at 1, 2, 5 (or at decades, if it spans many)."""
+def plain_log(own: Any, low: float, high: float, more: Sequence[float] = ()) -> None:
+    """Label a logarithmic axis with plain numbers at 1, 2, 5 (or at decades, if it spans many).
+
+    Args:
+        own: matplotlib's axis.
+        low: where it begins.
+        high: where it ends.
+        more: further ticks.
+    """
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 2, 5), (1, 3), (1,)):
         ticks = [m * 10.0**k for k in exponents for m in steps if low <= m * 10.0**k <= high]
         if len(ticks) <= 5:
             break
-    ticks = ticks[:: -(-len(ticks) // 6)] if len(ticks) > 6 else ticks
+    ticks = [*more, *(ticks[:: -(-len(ticks) // 6)] if len(ticks) > 6 else ticks)]
     _fixed(own, ticks, [number(t) for t in ticks])

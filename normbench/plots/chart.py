@@ -44,13 +44,14 @@ class Axis:
 
     `kind` chooses the ticks: `number` (1, 2, 5), `values` (the measured values themselves, as of a learning
     rate), `step`, `names` (one for each of 0, 1, 2, ...), `thinned` (as many names as have room), `rows`
-    (names of rows), `levels` (the same, with grid lines) or `share` (stretched toward 0 and 1).
+    (names of rows) or `levels` (the same, with grid lines).
     """
 
     label: str = ""
-    kind: Literal["number", "values", "step", "names", "thinned", "rows", "levels", "share"] = "number"
+    kind: Literal["number", "values", "step", "names", "thinned", "rows", "levels"] = "number"
     limits: tuple[float, float] | None = None  # None: as far as the data goes
     log: bool = False
+    linear: float = 0.0  # a logarithmic axis is linear from 0 to here
     values: tuple[float, ...] = ()  # what was measured, for `values` and `step`
     names: tuple[str, ...] = ()
     separated: bool = False  # thin lines between the names

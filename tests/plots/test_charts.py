@@ -15,10 +15,13 @@ from matplotlib.figure import Figure
 from normbench import plots
 from normbench.analysis.tables import load_tables
 from normbench.errors import NormbenchError
-from normbench.plots.chart import FRAME
+from normbench.plots.axes import set_axes
+from normbench.plots.chart import FRAME, Axis
 from normbench.plots.figures import FIGURES
+from normbench.plots.figures.best_vs_equal import _limits
 from normbench.plots.figures.rate import Rate
 from normbench.plots.page import draw_panel
+from normbench.plots.style import Look
 
 DOCS = Path(__file__).parents[2] / "docs" / "figures.md"
 WITHOUT = """
@@ -137,3 +140,22 @@ def test_a_figure_of_ones_own_is_drawn(tables):
             FIGURES.add(Mine)
     finally:
         del FIGURES.entries["mine"]
+
+
+@pytest.mark.parametrize(
+    ("means", "limits", "ticks"),
+    [
+        ([1.9, 0.4, 90.0], (0.4 / 1.8, 100.0, 0.0), ["1", "10", "100"]),
+        ([2.0, 3.0], (2 / 1.8, 4.5, 0.0), ["2"]),
+        ([0.0, 0.5, 10.0], (0.0, 15.0, 0.5), ["0", "0.5", "1", "2", "5", "10"]),
+        ([0.0], (0.0, 1.0, 0.1), ["0", "0.1", "0.2", "0.5", "1"]),
+    ],
+)
+def test_an_axis_of_errors_holds_zero_and_nothing_beyond_100(means, limits, ticks):
+    found = _limits(np.array(means))
+    assert found == pytest.approx(limits)
+    ax = Figure(figsize=(4, 2)).add_subplot()
+    x = Axis("error", limits=found[:2], log=True, linear=found[2])
+    set_axes(ax, Look((), 3.0, 2.0, 9.0, x, Axis(limits=(0.0, 1.0))))
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ticks
+    assert ax.transData.transform((means[0], 0)).min() > 0

@@ -343,10 +343,10 @@ def best_vs_equal(records, drawn):
             lr = records.best_lr(norm) if c == 0 else float(head.split()[-1])
             runs = records.cell(norm, lr)
             lost = [run for run in runs if run["outcome"] == "diverged"]
-            kept = [run["final_test_accuracy"] for run in runs if run["outcome"] != "diverged"]
+            kept = [100 - 100 * run["final_test_accuracy"] for run in runs if run["outcome"] != "diverged"]
             mean, *ends = np.clip(band(kept), low, high)
             row = [(xs, line) for line in ax.lines for xs in [np.asarray(line.get_xdata(), float)]
-                   if set(np.asarray(line.get_ydata(), float)) == {i}]  # fmt: skip
+                   if set(np.round(np.asarray(line.get_ydata(), float))) == {i}]  # fmt: skip
             marks = [xs[0] for xs, line in row if line.get_marker() in "os"]
             assert marks == ([pytest.approx(mean)] if kept else [])
             hollow = [line.get_markerfacecolor() == "white" for _, line in row if line.get_marker() in "os"]

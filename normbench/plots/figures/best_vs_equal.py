@@ -8,7 +8,7 @@ import numpy as np
 
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import number
-from normbench.names import FAILED, RATE
+from normbench.names import RATE
 from normbench.plots import marks
 from normbench.plots.captions import caption, footer, warnings
 from normbench.plots.chart import Axis, Chart, Grid, Place, marks_of
@@ -20,7 +20,6 @@ from normbench.plots.view import Request, View, view
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.transforms import Transform
 
     from normbench.plots.style import Look
 
@@ -37,11 +36,11 @@ class BestVsEqual(FigureKind):
         return RATE in tables.varied and len(tables.varied) > 1 and accuracy_column(tables) is not None
 
     def compute(self, tables: Tables, request: Request) -> list[Chart]:
-        """Return final accuracies, a column for the best learning rates, then columns of equal ones.
+        """Return final errors, a column for the best learning rates, then columns of equal ones.
 
         One row for each variant (`color`), panel and column (`block`; 0: at its best): `lr`; mean, low, high
-        of the seeds that did not fail; how many of n train, are stuck, diverged and crashed; `edge` of
-        the best.
+        of the error in percent (100 minus accuracy) of the seeds that did not fail; how many of n train, are
+        stuck, diverged and crashed; `edge` of the best.
         """
         shown = view(tables, Request(None, request.color, request.panel), RATE)
         measure = accuracy_column(tables) or "final_test_accuracy"
@@ -49,15 +48,15 @@ class BestVsEqual(FigureKind):
         equal = equal_lrs(shown.ended, best)
         frame = _frame(shown, measure, best, equal)
         y = Axis("", "levels", (len(shown.color) - 0.5, -0.5), names=shown.color.labels)
-        x = Axis(f"{NAMES[measure]}, stretched toward 0 and 1", "share", _limits(shown.ended, measure))
+        error = NAMES[measure].split(" (")[0].replace("accuracy", "error")
+        low, high, linear = _limits(frame["mean"].to_numpy(float))
+        x = Axis(f"{error} (%), smaller is better", limits=(low, high), log=True, linear=linear)
         panels = len(shown.panels)
         places = [Place(p, c, p, c, x, y) for p in range(panels) for c in range(1 + len(equal))]
         heads = {(0, 0): "each at its own best"}
         heads.update({(0, c + 1): f"all at learning rate {number(rate)}" for c, rate in enumerate(equal)})
         strips = dict(enumerate(shown.panels.names)) if panels > 1 else {}
-        what = (
-            f"{NAMES[measure].split(' (')[0]} at the best (named; !: at the grid's edge) and at equal rates"
-        )
+        what = f"{error} (100 % - accuracy) at the best rate (named; !: at the grid's edge) and at equal ones"
         return [
             Chart(
                 stem="best_vs_equal",
@@ -82,42 +81,27 @@ class BestVsEqual(FigureKind):
         low, high = look.x.inner
         for row in marks_of(part):
             style, y = look.of(row.color), row.color
-            # Above the mean, where no mark covers them; at the left where no seed has a mean.
+            # Above the mean, where no mark covers them; at the right, the worst end, where no seed has a mean.
             drawn = bool(np.isfinite(row.mean))
-            x = float(np.clip(row.mean, low, high)) if drawn else 0.04
+            x = float(np.clip(row.mean, low, high)) if drawn else 0.96
+            where = ax.transData if drawn else ax.get_yaxis_transform()
             if row.diverged:
                 sign = "x" if row.diverged == row.n else "+"
-                place = _beside(ax, drawn, 0)
-                ax.plot(x, y, sign, color=style.color, ms=4, mew=1.1, transform=place, zorder=6)
+                above = y - 0.34 * drawn
+                ax.plot(x, above, sign, color=style.color, ms=4, mew=1.1, transform=where, zorder=6)
             if row.crashed:
-                crossed: dict[str, Any] = {"marker": marks.crash(), "mfc": "none", "ms": 4.5, "mew": 0.9}
-                ax.plot(x, y, color=style.color, transform=_beside(ax, drawn, 7), zorder=6, **crossed)
+                below = y + 0.34 * (drawn or bool(row.diverged))
+                crashed: dict[str, Any] = {"marker": marks.crash(), "mfc": "none", "ms": 4.5, "mew": 0.9}
+                ax.plot(x, below, color=style.color, transform=where, zorder=6, **crashed)
             if np.isfinite(row.low):
                 ends = np.clip([row.low, row.high], low, high)
                 ax.plot(ends, [y, y], color=style.color, lw=1.3, zorder=3)
             if np.isfinite(row.mean):
                 fill = "white" if row.stuck else style.color
                 mark: dict[str, Any] = {"marker": style.marker, "mfc": fill, "ms": 4.8}
-                ax.plot(np.clip(row.mean, low, high), y, color=style.color, zorder=5, **mark)
+                ax.plot(np.clip(row.mean, low, high), y, color=style.color, zorder=5, clip_on=False, **mark)
             if row.block == 0:
                 _name_lr(ax, row, style.color, look)
-
-
-def _beside(ax: Axes, of_mean: bool, points: float) -> Transform:
-    """Return the place of a sign: above the mark of a mean, or on the line of a variant without one.
-
-    Args:
-        ax: the axes.
-        of_mean: whether x is a mean; otherwise it is a share of the width.
-        points: distance to the right.
-    """
-    from matplotlib.transforms import ScaledTranslation
-
-    place = ax.transData if of_mean else ax.get_yaxis_transform()
-    up = 6 if of_mean else 0
-    figure = ax.get_figure(root=True)
-    assert figure is not None, "axes that are drawn on belong to a figure"
-    return place + ScaledTranslation(points / 72, up / 72, figure.dpi_scale_trans)
 
 
 def _frame(shown: View, measure: str, best: pd.DataFrame, equal: list[float]) -> pd.DataFrame:
@@ -133,23 +117,25 @@ def _frame(shown: View, measure: str, best: pd.DataFrame, equal: list[float]) ->
         cells = runs[chosen].assign(lr=runs.loc[chosen, RATE])
         frames.append(by_outcome(cells, ["panel", "color", "lr"], measure, log=False).assign(block=block))
     frame = pd.concat(frames, ignore_index=True)
+    worst, best_end = frame["low"].clip(0, 1), frame["high"].clip(0, 1)
+    frame["mean"], frame["low"], frame["high"] = (
+        100 * (1 - share) for share in (frame["mean"], best_end, worst)
+    )
     keys = list(frame[["panel", "color"]].itertuples(index=False, name=None))
     return frame.assign(mark="point", edge=[own["edge"].get(key, "") for key in keys])
 
 
-def _limits(runs: pd.DataFrame, measure: str) -> tuple[float, float]:
-    """Return limits that hold all accuracies, with room on the stretched axis."""
-    reached = runs.loc[~runs["outcome"].isin(FAILED), measure].dropna()
-    if not len(reached):
-        return 0.05, 0.95
-    low, high = _moved(float(reached.min()), -0.4), _moved(float(reached.max()), 0.5)
-    return max(0.01, low), min(0.9995, high)
+def _limits(means: np.ndarray) -> tuple[float, float, float]:
+    """Return limits of a logarithmic axis that hold all errors in percent, and where it begins to be linear.
 
-
-def _moved(share: float, by: float) -> float:
-    """Return a share moved along the stretched axis."""
-    share = min(max(share, 1e-4), 1 - 1e-4)
-    return float(1 / (1 + np.exp(-np.log(share / (1 - share)) - by)))
+    An error of 0 needs a linear part down to 0; otherwise there is none (0).
+    """
+    means = means[np.isfinite(means)]
+    above = means[means > 0]
+    if not len(above):
+        return (0.0, 1.0, 0.1) if len(means) else (1.0, 100.0, 0.0)
+    low, high = float(above.min()), min(100.0, float(above.max()) * 1.5)
+    return (0.0, high, low) if len(above) < len(means) else (low / 1.8, high, 0.0)
 
 
 def equal_lrs(runs: pd.DataFrame, best: pd.DataFrame) -> list[float]:
