@@ -26,6 +26,11 @@ SIGNS: dict[str, tuple[dict[str, Any], str]] = {
     "best": ({"marker": "o", "mfc": "none", "ms": 9}, "best learning rate"),
     "edge": ({"marker": ">", "ms": 8, "mfc": "none"}, "best learning rate, at the grid's edge"),
     "threshold": ({"color": GREY, "ls": (0, (2, 2)), "lw": 0.9}, "at or below: trains"),
+    "curve": ({"ls": "-", "lw": 1.3}, "mean of the seeds that train"),
+    "stuck curve": (
+        {"ls": "-", "lw": 1.3, "marker": "o", "ms": 3.2, "mfc": "white", "mew": 0.9},
+        "mean of the seeds that are stuck",
+    ),
     "lost": ({"marker": "x", "ls": "-", "lw": 0.7, "mew": 1.4}, "one diverged run and where it ends"),
     "thin": ({"ls": "-", "lw": 0.7}, "one diverged run"),
     "seed": ({"marker": "o", "ms": 4, "mfc": "white"}, "one seed"),

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from normbench.errors import NormbenchError
 from normbench.plots.axes import set_axes
 from normbench.plots.chart import Chart, Place
-from normbench.plots.color_bar import color_bar
+from normbench.plots.color_bar import color_bar, level_bar, level_room
 from normbench.plots.kind import FigureKind
 from normbench.plots.marks import line_handles
 from normbench.plots.paper import FONT, Paper, grow
 from normbench.plots.sheet import Sheet
-from normbench.plots.style import Look, styles_of
+from normbench.plots.style import Look, on_scale, styles_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,12 +61,18 @@ def _refuse_narrow(kind: FigureKind, sheet: Sheet, paper: Paper) -> None:
 def _drawn(kind: FigureKind, chart: Chart, **sizes: float) -> Sheet:
     """Return the sheet with all that is drawn on it; `sizes`: as `Sheet`."""
     places = chart.grid.places
-    sheet = Sheet(chart.grid, **{**kind.layout(chart), **sizes})
+    layout = kind.layout(chart)
+    labels = chart.color.labels
+    bar = bool(chart.color_name) and not kind.markers and on_scale(chart.color)
+    if bar:
+        layout = {**layout, "right": max(layout.get("right", 0.0), level_room(labels))}
+    sheet = Sheet(chart.grid, **{**layout, **sizes})
     for place in places:
         _panel(kind, chart, place, sheet.at(place.row, place.col), (sheet.width, sheet.height), sheet.font)
         if place.x.kind == "names":
             sheet.turn_long_labels(place.x.names)
-    colors = line_handles(chart.color, styles_of(chart.color), kind.markers) if chart.color_name else []
+    styles = styles_of(chart.color)
+    colors = line_handles(chart.color, styles, kind.markers) if chart.color_name and not bar else []
     names = {place.x.label for place in places}
     figure = sheet.finish(
         chart.title,
@@ -83,6 +89,8 @@ def _drawn(kind: FigureKind, chart: Chart, **sizes: float) -> Sheet:
             ax = sheet.at(place.row, place.col)
             ax.tick_params(labelbottom=own, bottom=own)
             ax.set_xlabel(place.x.label, fontsize=sheet.font - 0.5, labelpad=2)
+    if bar:
+        level_bar(figure, sheet, labels, [style.color for style in styles], chart.color_name)
     if chart.scale is not None:
         color_bar(figure, sheet, sheet.at(places[0].row, places[0].col).collections[0], chart.scale)
     return sheet

@@ -37,6 +37,7 @@ DASHES: tuple[Any, ...] = (
     (0, (8, 2)),
     (0, (3, 1)),
 )
+FEW = 6  # numbers that a reader finds one by one in a legend
 
 RC: dict[str, Any] = {
     "font.family": [FAMILY],
@@ -93,18 +94,29 @@ class Look:
         return self.styles[int(color)]
 
 
+def on_scale(colors: Levels) -> bool:
+    """Return whether the levels are many numbers, whose order their colors show: dashes would hide it."""
+    return _numeric(colors) and len(colors) > FEW
+
+
+def _numeric(colors: Levels) -> bool:
+    values = [row[0] for row in colors.values] if len(colors.keys) == 1 else []
+    return bool(values) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+
+
 def styles_of(colors: Levels) -> list[Style]:
     """Return a style for each level: numbers on a sequential scale, words in colors of their own."""
     n = len(colors)
-    values = [row[0] for row in colors.values] if len(colors.keys) == 1 else []
-    numeric = bool(values) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    if (numeric and n > 2) or n > len(CYCLE):
+    if (_numeric(colors) and n > 2) or n > len(CYCLE):
         from matplotlib import colormaps
 
         scale = colormaps["viridis"](np.linspace(0.0, 0.88, n))  # its yellow end is too pale for lines
-        return [Style(tuple(c), MARKERS[i % len(MARKERS)], DASHES[i % 3]) for i, c in enumerate(scale)]
+        dashes = DASHES[:1] if on_scale(colors) else DASHES[:3]
+        return [
+            Style(tuple(c), MARKERS[i % len(MARKERS)], dashes[i % len(dashes)]) for i, c in enumerate(scale)
+        ]
     own = colors.keys == (VARIANT,)
-    free = [c for c in CYCLE if not own or c not in {NORM_COLORS.get(str(v)) for v in values}]
+    free = [c for c in CYCLE if not own or c not in {NORM_COLORS.get(str(row[0])) for row in colors.values}]
     result = []
     for i, row in enumerate(colors.values):
         fixed = NORM_COLORS.get(str(row[0])) if own else None

@@ -66,8 +66,14 @@ def panels(figure):
 
 
 def colors(figure):
-    """Return the color of each legend entry, by its text."""
-    return {
+    """Return the color of each entry of the legends and of the bar of levels, by its text."""
+    bars = [ax for ax in figure.axes if ax.get_label() == "level bar"]
+    levels = {
+        tick.get_text(): to_hex(patch.get_facecolor())
+        for ax in bars
+        for tick, patch in zip(ax.get_yticklabels(), ax.patches, strict=True)
+    }
+    return levels | {
         text.get_text().strip(): to_hex(handle.get_color())
         for legend in figure.legends
         for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)

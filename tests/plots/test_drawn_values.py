@@ -96,6 +96,10 @@ def curves_in(records, ax, of_legend, norm, measure, log):
         for word in ("trains", "stuck"):
             runs = records.cell(norm, lr, outcomes=[word])
             expected += [bands_at([records.curve(run, measure) for run in runs], log)] if runs else []
+            if word == "stuck":
+                rings = dots(ax, color, marker="o", markerfacecolor="white")
+                assert len(rings) == (min(5, len(expected[-1])) if runs else 0)
+                assert all(y == pytest.approx(expected[-1][x][0], rel=1e-5) for x, y in rings)
         same_curves(segments(ax, color, 1.3), [{x: e[0] for x, e in one.items()} for one in expected])
         same_bands(bands(ax, color), expected)
         lost = records.cell(norm, lr, outcomes=["diverged"])

@@ -81,7 +81,7 @@ class BestVsEqual(FigureKind):
         low, high = look.x.inner
         for row in marks_of(part):
             style, y = look.of(row.color), row.color
-            # Above the mean, where no mark covers them; at the right, the worst end, where no seed has a mean.
+            # Above the mean, where no mark covers them; at the worst end where no seed has a mean.
             drawn = bool(np.isfinite(row.mean))
             x = float(np.clip(row.mean, low, high)) if drawn else 0.96
             where = ax.transData if drawn else ax.get_yaxis_transform()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -32,6 +32,8 @@ NAMES = {
     "train_accuracy": "training accuracy (share)",
 }
 
+RINGS = 5  # along a curve of stuck seeds, to tell it from that of the seeds that train
+
 
 def accuracy_measure(tables: Tables) -> str | None:
     """Return the accuracy that was measured in training: on test images, else validation, else training."""
@@ -51,7 +53,7 @@ class Curves(FigureKind):
     markers: ClassVar[bool] = False
 
     def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
-        """Draw means with bands, diverged runs thin, and a cross in the strip where each of them ends."""
+        """Draw means with bands, rings on those of stuck seeds, diverged runs thin with their ends."""
         by_mark = dict(iter(part.groupby("mark")))
         means = [
             (look.of(own["color"].iloc[0]), own)
@@ -60,6 +62,11 @@ class Curves(FigureKind):
             for _, own in by_mark[name].groupby("color")
         ]
         marks.lines_and_bands(ax, sorted(means, key=lambda one: one[1]["color"].iloc[0]))
+        if "stuck" in by_mark:
+            for code, own in by_mark["stuck"].groupby("color"):
+                few = own.iloc[np.unique(np.linspace(0, len(own) - 1, RINGS).round().astype(int))]
+                rings: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 3.2, "mfc": "white", "mew": 0.9}
+                ax.plot(few["x"], few["mean"], color=look.of(code).color, zorder=3.5, **rings)
         if "lost" in by_mark:
             runs = by_mark["lost"].groupby(["run", "color"])
             marks.thin_lines(ax, [(look.of(own["color"].iloc[0]), own) for _, own in runs])
@@ -160,7 +167,8 @@ def curves(
         strip = Strip(high, top, "diverged", "right" if ends["x"].max() < 0.6 * end else "")
     level = tables.trains_below * entropy if measure == "train_loss" and np.isfinite(entropy) else None
     parts = {"trains": means[~means["stuck"]], "stuck": means[means["stuck"]], "lost": lost, "end": ends}
-    signs = {"threshold": level is not None, "lost": bool(len(ends))}
+    stuck = bool(means["stuck"].any())
+    signs = {"threshold": level is not None, "lost": bool(len(ends)), "curve": stuck, "stuck curve": stuck}
     average = "geometric mean" if log else "mean"
     what = NAMES[measure].split(" (")[0]
     beyond = f"losses above {number(high)} are cut off" if log and (means["mean"] > high).any() else ""
