@@ -18,7 +18,7 @@ from matplotlib.ticker import (
 
 from normbench.analysis.variants import number
 from normbench.plots.chart import Axis, Strip
-from normbench.plots.labels import width
+from normbench.plots.labels import LINE, turned
 from normbench.plots.style import GREY, PALE, Look, clean, thousands
 
 if TYPE_CHECKING:
@@ -58,13 +58,24 @@ def _set(ax: Axes, which: str, axis: Axis, look: Look) -> None:
     elif axis.log:
         low, high = axis.inner
         plain_log(own, low or axis.linear, high, (0.0,) * bool(axis.linear))
+        if axis.whole:
+            ticks = [t for t in own.get_major_locator()() if t >= 1]
+            _fixed(own, ticks, [f"{t:,.0f}" for t in ticks])
     elif which == "x":
         most = max(2, min(5, int(look.width / 0.6)))
-        own.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
+        own.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=axis.whole))
+        if axis.whole:
+            own.set_major_formatter(FuncFormatter(thousands))
     else:
         low, high = axis.inner
-        ticks = [t for t in MaxNLocator(5, steps=PLAIN).tick_values(low, high) if low <= t <= high]
+        ticks = [
+            t
+            for t in MaxNLocator(5, steps=PLAIN, integer=axis.whole).tick_values(low, high)
+            if low <= t <= high
+        ]
         own.set_major_locator(FixedLocator(ticks))
+        if axis.whole:
+            own.set_major_formatter(FuncFormatter(thousands))
 
 
 def _names(ax: Axes, which: str, axis: Axis, look: Look) -> None:
@@ -73,6 +84,8 @@ def _names(ax: Axes, which: str, axis: Axis, look: Look) -> None:
     if axis.kind == "thinned":
         shown = _with_room(names, look) if which == "x" else shown[:: -(-len(names) // _lines(look))]
     ax.set(**{f"{which}ticks": shown, f"{which}ticklabels": [names[i] for i in shown]})
+    if which == "x" and axis.kind == "thinned" and turned(names, look.width, look.font):
+        ax.tick_params(axis="x", labelrotation=90)
     if axis.kind in ("names", "rows"):
         ax.grid(False, axis="x" if which == "x" else "y")
     if axis.separated:
@@ -87,7 +100,7 @@ def _lines(look: Look) -> int:
 
 def _with_room(names: Sequence[str], look: Look) -> list[int]:
     """Return which names have room below a panel: from the first on in equal steps."""
-    room = max(width(name, look.font) for name in names) + 0.1
+    room = LINE if turned(names, look.width, look.font) else 0.0
     step = max(1, math.ceil(room * len(names) / look.width))
     return list(range(0, len(names), step))
 
@@ -108,7 +121,10 @@ def _steps(ax: Axes, axis: Axis, inches: float) -> None:
         ax.minorticks_off()
         return
     ax.set_xlim(-0.02 * end, end * 1.02)
-    ax.xaxis.set_major_locator(MaxNLocator(max(2, int(inches / 0.5)), integer=True, steps=[1, 2, 5, 10]))
+    whole = axis.whole or end >= FEW
+    ax.xaxis.set_major_locator(MaxNLocator(max(2, int(inches / 0.5)), integer=whole, steps=[1, 2, 5, 10]))
+    if not whole:
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(round(value, 9))))
 
 
 def _strip(ax: Axes, strip: Strip, look: Look) -> None:

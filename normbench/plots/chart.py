@@ -55,6 +55,7 @@ class Axis:
     values: tuple[float, ...] = ()  # what was measured, for `values` and `step`
     names: tuple[str, ...] = ()
     separated: bool = False  # thin lines between the names
+    whole: bool = False  # ticks at whole numbers alone
     level: float | None = None  # a dashed line across the panel
     strip: Strip | None = None
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from normbench.plots.style import clean
+
+LINE = 0.125  # inches between two lines of names that are turned by 90 degrees
 
 
 @lru_cache(maxsize=1)
@@ -82,3 +85,8 @@ def parts(text: str, inches: float, size: float) -> list[str]:
 def unbroken(text: str, inches: float, size: float) -> bool:
     """Return whether every word fits whole."""
     return all(width(word, size) <= inches for word in clean(text).split())
+
+
+def turned(names: Sequence[str], inches: float, size: float) -> bool:
+    """Return whether names below a panel of this width must be turned, because they would touch."""
+    return (max(width(clean(name), size) for name in names) + 0.1) * len(names) > inches

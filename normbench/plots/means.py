@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 GROUP = ["panel", "color"]
 ENDS = [*OUTCOMES, "crashed"]
 MOST_POINTS = {1: 600, 6: 150, 20: 80}  # panels -> points of a line; more would not be visible
+SHARE = (0.0, 1.0)  # what a share can be
 DECADES = 8  # of a logarithmic axis, around the middle of what it shows
 
 
@@ -133,8 +134,13 @@ def out_of_sight(values: np.ndarray) -> np.ndarray:
     return np.asarray(above & (np.abs(decades - middle) > DECADES / 2))
 
 
-def value_limits(table: pd.DataFrame, log: bool) -> tuple[float, float]:
-    """Return limits that hold all means and, unless they are far wider than these, the intervals."""
+def value_limits(
+    table: pd.DataFrame, log: bool, possible: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float]:
+    """Return limits that hold all means and, unless they are far wider than these, the intervals.
+
+    An axis does not go on beyond the `possible` values.
+    """
     means = table["mean"].to_numpy(float)
     means = means[np.isfinite(means)]
     if not len(means):
@@ -151,9 +157,8 @@ def value_limits(table: pd.DataFrame, log: bool) -> tuple[float, float]:
     spread = max(high - low, 0.02)
     if len(ends):
         low, high = max(ends.min(), low - spread / 3), min(ends.max(), high + spread / 3)
-    if means.min() >= 0 and means.max() <= 1:
-        low, high = max(low, 0.0), min(high, 1.0)
-    return float(low - 0.05 * spread), float(high + 0.05 * spread)
+    least, most = possible
+    return max(least, float(low - 0.05 * spread)), min(most, float(high + 0.05 * spread))
 
 
 def beside(low: float, high: float, share: float, log: bool) -> tuple[float, float]:

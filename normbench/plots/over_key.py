@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from normbench.plots.chart import Axis, Chart, Grid, Strip, marks_of
 from normbench.plots.kind import FigureKind
 from normbench.plots.means import (
     GROUP,
+    SHARE,
     beside,
     best_table,
     by_outcome,
@@ -44,6 +45,8 @@ NAMES = {
     "gap_accuracy": "training minus test accuracy (share)",
     "gap_loss": "test minus training loss (nats)",
 }
+ANY = (-np.inf, np.inf)
+POSSIBLE = {"gap_accuracy": (-1.0, 1.0)}  # of shares, what differs from 0 to 1
 RINGS = {"best": "o", "high": ">", "low": "<"}
 
 
@@ -78,6 +81,8 @@ class OverKey(FigureKind):
                 low, high = (own[name].clip(floor, ceiling) for name in ("low", "high"))  # not into the strip
                 marks.area(ax, own["x"], low, high, style.color, 0.14)
             stuck = own["stuck"] > 0
+            # Marks at the edge of a panel stay whole, unless some are beyond it.
+            clip = not own["mean"].between(*look.y.inner).all()
             for chosen, fill in ((own[~stuck], style.color), (own[stuck], "white")):
                 if len(chosen):
                     ax.plot(
@@ -88,12 +93,11 @@ class OverKey(FigureKind):
                         color=style.color,
                         mfc=fill,
                         zorder=4,
+                        clip_on=clip,
                     )
             for ring in marks_of(own[own["best"] != ""]):
-                sign = RINGS[ring.best]
-                ax.plot(
-                    ring.x, ring.mean, marker=sign, ms=9, mfc="none", mew=1.2, color=style.color, zorder=5
-                )
+                look_of_ring: dict[str, Any] = {"ms": 9, "mfc": "none", "mew": 1.2, "clip_on": clip}
+                ax.plot(ring.x, ring.mean, RINGS[ring.best], color=style.color, zorder=5, **look_of_ring)
 
 
 def over_key(
@@ -137,7 +141,8 @@ def over_key(
         table["height"] = share * (rows - table["color"] - 0.5) / rows
         shape = table[(table["stuck"] == 0) & np.isfinite(table["mean"])]
         # Stuck runs can have any loss. They may leave a panel of gaps, which shows what the others have.
-        low, high = value_limits(shape if measure == "gap_loss" and len(shape) else table, log)
+        possible = POSSIBLE.get(measure, SHARE if "(share" in labels[measure] else ANY)
+        low, high = value_limits(shape if measure == "gap_loss" and len(shape) else table, log, possible)
         if measure == "gap_loss":
             beyond |= bool(((table["mean"] < low) | (table["mean"] > high)).any())
         strip, bottom = None, low

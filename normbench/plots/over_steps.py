@@ -119,7 +119,9 @@ def over_steps(
         stem=stem,
         title=tables.title,
         frame=frame,
-        grid=Grid.of_panels(shown.panels, Axis("step", "step", values=tuple(sorted(steps))), *axes),
+        grid=Grid.of_panels(
+            shown.panels, Axis("step", "step", values=tuple(sorted(steps)), whole=True), *axes
+        ),
         color=shown.color,
         color_name=shown.color_name,
         caption=caption(tables, shown, what, average, band=any(not block.low for block in blocks)),

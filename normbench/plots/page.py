@@ -71,6 +71,8 @@ def _drawn(kind: FigureKind, chart: Chart, **sizes: float) -> Sheet:
         _panel(kind, chart, place, sheet.at(place.row, place.col), (sheet.width, sheet.height), sheet.font)
         if place.x.kind == "names":
             sheet.turn_long_labels(place.x.names)
+        if place.x.kind == "thinned":
+            sheet.leave_room(place.x.names)
     styles = styles_of(chart.color)
     colors = line_handles(chart.color, styles, kind.markers) if chart.color_name and not bar else []
     names = {place.x.label for place in places}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from normbench.plots.fonts import note
-from normbench.plots.labels import balanced, parts, unbroken, width, wrap
+from normbench.plots.labels import balanced, parts, turned, unbroken, width, wrap
 from normbench.plots.style import GREY, INK, clean
 
 if TYPE_CHECKING:
@@ -97,6 +97,12 @@ class Sheet:
             self.turned = 30.0
             self.bottom = max(self.bottom, 0.42 + 0.55 * widest)
             self.left = max(self.left, min(widest * 0.85, 1.6) if widest > self.width / len(labels) else 0)
+
+    def leave_room(self, labels: Sequence[str]) -> None:
+        """Leave room for the horizontal axis's labels if they are turned by 90 degrees (see `plots.axes`)."""
+        if turned(labels, self.width, self.font):
+            longest = max(width(clean(text), self.font) for text in labels)
+            self.bottom = max(self.bottom, 0.46 + longest)
 
     def panels(self) -> list[tuple[int, int, Axes]]:
         """Return the panels that are drawn, with their row and column."""
@@ -198,15 +204,15 @@ class Sheet:
                     tick.set(rotation=self.turned, ha="right", rotation_mode="anchor")
             if (r, c) in heads:
                 ax.set_title(heads[r, c], fontsize=self.font, pad=4, color=INK)
-        for r, (text, size, turned) in strips.items():
+        for r, (text, size, aside) in strips.items():
             figure.text(
-                (left + panel_width + self.beside + (0.24 if turned else 0.12)) / total,
+                (left + panel_width + self.beside + (0.24 if aside else 0.12)) / total,
                 (bottoms[r] + self.height / 2) / height,
                 text,
-                rotation=270 if turned else 0,
+                rotation=270 if aside else 0,
                 fontsize=size,
                 va="center",
-                ha="center" if turned else "left",
+                ha="center" if aside else "left",
             )
         figure.text(
             (left + panel_width / 2) / total,
@@ -348,7 +354,7 @@ class Sheet:
                     title_fontsize=self.scale * LEGEND,
                     borderaxespad=0.0,
                     columnspacing=1.4,
-                    handlelength=2.4,
+                    handlelength=4.6 if any(map(_dashed, handles)) else 2.4,
                     labelspacing=0.3,
                 )
                 box = legend.get_window_extent(canvas.get_renderer())
@@ -357,6 +363,13 @@ class Sheet:
                     break
                 legend.remove()
         return sum(t for _, t in placed) + (0.06 if placed else 0.0), placed
+
+
+def _dashed(handle: Any) -> bool:
+    """Return whether a sample of a line must be long, because a mark hides the dashes of a short one."""
+    from matplotlib.lines import Line2D
+
+    return isinstance(handle, Line2D) and handle.is_dashed() and bool(handle.get_marker())
 
 
 def _by_rows(n: int, columns: int) -> list[int]:

@@ -78,13 +78,16 @@ class Slots:
         return place + (0.0 if self.own_axis else (color - (self.colors - 1) / 2) * self.width)
 
     def seed(self, place: float, color: float, seed: int) -> float:
-        """Return where a seed's dot is: left of the middle, beside the others, so that none is hidden."""
-        share = self.seeds.index(seed) / (len(self.seeds) - 1) if len(self.seeds) > 1 else 0.5
-        return self.middle(place, color) + self.width * (-0.42 + 0.5 * share)
+        """Return where a seed's dot is: beside the others, so that none is hidden; alone, in the middle."""
+        if len(self.seeds) == 1:
+            return self.middle(place, color)
+        return self.middle(place, color) + self.width * (
+            -0.37 + 0.5 * self.seeds.index(seed) / (len(self.seeds) - 1)
+        )
 
     def summary(self, place: float, color: float) -> float:
-        """Return where the summary is: right of the seeds."""
-        return self.middle(place, color) + self.width * 0.33
+        """Return where the summary is: right of the seeds, as far from the middle as the first of them."""
+        return self.middle(place, color) + self.width * 0.37
 
 
 def _below_each_other(panels: Panels) -> Panels:

@@ -178,7 +178,7 @@ def curves(
         frame=marked(parts, block=0),
         grid=Grid.of_panels(
             shown.panels,
-            Axis(axis, "step", values=(0.0, end)),
+            Axis(axis, "step", values=(0.0, end), whole=axis == "step"),
             Axis(NAMES[measure], limits=(low, top), log=log, level=level, strip=strip),
         ),
         color=shown.color,
@@ -216,7 +216,7 @@ def _limits(table: pd.DataFrame, log: bool, entropy: float) -> tuple[float, floa
     values = table["mean"].to_numpy(float)
     values = values[np.isfinite(values)]
     if not log:
-        return (-0.02, 1.02) if not len(values) or values.max() > 0.5 else (-0.01, float(values.max() * 1.15))
+        return (0.0, 1.0) if not len(values) or values.max() > 0.5 else (0.0, float(values.max() * 1.15))
     usual = entropy if np.isfinite(entropy) else 2.3
     if not len(values):
         return usual / 10, usual * 5

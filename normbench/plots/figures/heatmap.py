@@ -77,7 +77,7 @@ class Heatmap(FigureKind):
         rows, cols = len(chart.color), chart.grid.cols
         width = min(6.0, max(1.72, 10.4 / cols))
         least = 0.35 * width if cols < 3 else 0
-        return {"height": min(3.6, max(0.75, 0.26 * rows + 0.1, least)), "right": 0.95}
+        return {"height": max(min(3.6, max(0.75, 0.26 * rows + 0.1, least)), 0.15 * rows), "right": 0.95}
 
     def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
         """Draw the cells and their signs: none where every seed trains, a share where seeds differ."""

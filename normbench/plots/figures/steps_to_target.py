@@ -149,7 +149,7 @@ def _axis(first: np.ndarray, name: str) -> Axis:
         if least > 0 and most / least > 20:
             low, high, log = least / 1.3, most * 1.3, True
     if len(reached) == len(first):
-        return Axis(name, limits=(low, high), log=log)
+        return Axis(name, limits=(low, high), log=log, whole=True)
     top = beside(low, high, 0.14, log)[1]
     never = "never" if np.isinf(first).any() else "crashed"
-    return Axis(name, limits=(low, top), log=log, strip=Strip(high, top, never, "tick"))
+    return Axis(name, limits=(low, top), log=log, whole=True, strip=Strip(high, top, never, "tick"))

@@ -16,7 +16,7 @@ from normbench.plots.chart import Axis, Chart, Grid, Place, marks_of
 from normbench.plots.figures.convergence import accuracy_measure
 from normbench.plots.figures.steps_to_target import first_reached
 from normbench.plots.kind import FigureKind, Handles
-from normbench.plots.means import GROUP, by_outcome, value_limits
+from normbench.plots.means import GROUP, SHARE, by_outcome, value_limits
 from normbench.plots.one_rate import without_lr
 from normbench.plots.over_key import NAMES, accuracy_column
 from normbench.plots.style import GREY, INK
@@ -141,7 +141,16 @@ class Summary(FigureKind):
                 ax.plot(ends, [y, y], color=color, lw=1.3, zorder=3)
             fill = "white" if row.stuck else color
             marker = ">" if row.mark == "open" else look.of(row.color).marker
-            ax.plot(np.clip(row.mean, low, high), y, marker, color=color, mfc=fill, ms=4.8, zorder=5)
+            ax.plot(
+                np.clip(row.mean, low, high),
+                y,
+                marker,
+                color=color,
+                mfc=fill,
+                ms=4.8,
+                zorder=5,
+                clip_on=False,
+            )
             ax.text(1.02, y, row.text, transform=ax.get_yaxis_transform(), va="center",
                     size=look.font - 1, color=INK)  # fmt: skip
 
@@ -269,7 +278,7 @@ def _rate_axis(runs: pd.DataFrame) -> Axis:
 
 def _accuracy_axis(rows: Sequence[Row], name: str) -> Axis:
     frame = _frame([row for row in rows if row["mark"] == "value"])
-    low, high = value_limits(frame[["mean", "low", "high"]] / 100, log=False)
+    low, high = value_limits(frame[["mean", "low", "high"]] / 100, False, SHARE)
     return Axis(f"{name} (%)", limits=(100 * low, 100 * high))
 
 
@@ -277,4 +286,4 @@ def _step_axis(rows: Sequence[Row], name: str) -> Axis:
     frame = _frame([row for row in rows if row["mark"] == "value"])
     ends = frame[["mean", "high"]].to_numpy(float)
     ends = ends[np.isfinite(ends)]
-    return Axis(name, limits=(0.0, 1.08 * float(ends.max()) if len(ends) else 1.0))
+    return Axis(name, limits=(0.0, 1.08 * float(ends.max()) if len(ends) else 1.0), whole=True)
