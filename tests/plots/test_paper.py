@@ -1,7 +1,5 @@
 """Pages of another width, with other letters, titles and words: nothing is cut off, the values stay."""
 
-import itertools
-
 import numpy as np
 import pytest
 from helpers.cli import call, good
@@ -20,6 +18,15 @@ from normbench.plots import draw, fonts
 from normbench.plots.figures import FIGURES
 from normbench.plots.paper import Paper
 
+SIMILAR = (
+    "convergence_accuracy",
+    "montage",
+    "gap",
+    "sharpness",
+    "v_norm",
+    "percentiles",
+    "against",
+)  # of bases
 CLAIM = {
     **{"id": "C", "statement": "It is.", "measure": "max_stable_lr", "expect": {"ratio_at_least": 1}},
     **{"of": {"model.norm": "batchnorm"}, "against": {"model.norm": "none"}},
@@ -48,25 +55,25 @@ def inside(figure):
         assert box.x1 <= figure.bbox.x1 + 1
 
 
-@pytest.mark.parametrize("name", list(FIGURES))
-@pytest.mark.parametrize(("width", "size"), [(11.5, 14.0)])
-def test_each_figure_fits_on_the_paper(tables, name, width, size):
-    for _, figure in itertools.islice(draw(tables, [name], Paper(width=width, font_size=size)), 2):
-        assert figure.get_figwidth() == pytest.approx(width, abs=0.03)
-        assert_readable(figure)
-        inside(figure)
-        ax = next(iter(panels(figure).values()))
-        assert ax.xaxis.get_major_ticks()[0].label1.get_fontsize() > size - 2.5
+@pytest.mark.parametrize("name", ["summary", "convergence", "rate", "heatmap", "best_vs_equal", "claims"])
+def test_a_figure_fits_on_the_paper(tables, name):
+    _, figure = next(draw(tables, [name], Paper(width=11.5, font_size=14.0)))
+    assert figure.get_figwidth() == pytest.approx(11.5, abs=0.03)
+    assert_readable(figure)
+    inside(figure)
+    ax = next(iter(panels(figure).values()))
+    assert ax.xaxis.get_major_ticks()[0].label1.get_fontsize() > 11.5
 
 
-@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in SIMILAR])
 def test_all_that_is_on_a_page_grows(tables, name):
     """Twice the letters on twice the inches: every letter, line and mark is twice as large."""
     _, plain = next(draw(tables, [name]))
     wide = 2 * plain.get_figwidth()
     _, grown = next(draw(tables, [name], Paper(width=wide, font_size=18.0)))
-    for figure in (plain, grown):
-        figure.draw(FigureCanvasAgg(figure).get_renderer())
+    plain.draw(FigureCanvasAgg(plain).get_renderer())
+    assert_readable(grown)
+    inside(grown)
     pairs = list(zip(plain.axes, grown.axes, strict=True))
     assert all(one.get_label() == other.get_label() for one, other in pairs)
     for one, other in pairs:

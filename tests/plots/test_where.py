@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.cli import call, good
-from helpers.figures import assert_readable, colors, lines, pages, panel, panels, texts
+from helpers.figures import colors, lines, pages, panel, panels, texts
 from helpers.plain_records import Records, band
 from helpers.synthetic import write_layers, write_results
 
 from normbench.analysis.judge import judge_all
 from normbench.analysis.tables import load_tables
 from normbench.errors import NormbenchError
-from normbench.plots import choose
+from normbench.plots import choose, compute
 from normbench.plots.figures import FIGURES
 from normbench.plots.where import narrowed
 
@@ -29,8 +29,10 @@ def folder(tmp_path_factory):
         **{"model.norm": ["none", "batchnorm", "selu"], "model.depth": [3, 10]},
         **{"model.activation": ["relu", "sigmoid"], "optimizer.lr": RATES},
     }
-    where = write_results(tmp_path_factory.mktemp("where") / "r", axes=axes, seeds=2, claims=[CLAIM])
-    return write_layers(where, steps=2, depth=2)
+    where = write_results(
+        tmp_path_factory.mktemp("where") / "r", axes=axes, seeds=2, evaluations=3, claims=[CLAIM]
+    )
+    return write_layers(where, steps=2, depth=1)
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +72,9 @@ def test_only_the_named_values_are_drawn(folder, tables):
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("cost", "montage", "claims")])
 def test_every_figure_is_narrowed(tables, name):
-    for page in pages(tables, name, where=DEPTH).values():
-        assert_readable(page)
-        said = texts(page) + " ".join(ax.get_title() for ax in page.axes)
+    for _, chart in compute(tables, [name], where=DEPTH):
+        heads = [*chart.grid.heads.values(), *chart.grid.strips.values(), *chart.color.labels]
+        said = " ".join([chart.caption, *chart.warnings, chart.footer, *heads])
         assert "depth 3" in said
         assert "depth 10" not in said
         assert "sigmoid" not in said
