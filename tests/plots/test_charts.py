@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.figures import lines, pages, panel
 from helpers.synthetic import write_layers, write_results
@@ -18,7 +19,7 @@ from normbench.errors import NormbenchError
 from normbench.plots.axes import set_axes
 from normbench.plots.chart import FRAME, Axis
 from normbench.plots.figures import FIGURES
-from normbench.plots.figures.best_vs_equal import _limits
+from normbench.plots.figures.best_vs_equal import _axis
 from normbench.plots.figures.rate import Rate
 from normbench.plots.page import draw_panel
 from normbench.plots.style import Look
@@ -145,17 +146,20 @@ def test_a_figure_of_ones_own_is_drawn(tables):
 @pytest.mark.parametrize(
     ("means", "limits", "ticks"),
     [
-        ([1.9, 0.4, 90.0], (0.4 / 1.8, 100.0, 0.0), ["1", "10", "100"]),
-        ([2.0, 3.0], (2 / 1.8, 4.5, 0.0), ["2"]),
-        ([0.0, 0.5, 10.0], (0.0, 15.0, 0.5), ["0", "0.5", "1", "2", "5", "10"]),
-        ([0.0], (0.0, 1.0, 0.1), ["0", "0.1", "0.2", "0.5", "1"]),
+        ([1.9, 0.4, 90.0], (0.4 / 1.8, 100.0), ["1", "10", "100"]),
+        ([2.0, 3.0], (1.9, 3.1), ["2.0", "2.5", "3.0"]),
+        ([52.0, 95.0, 99.9], (49.6, 100.0), ["60", "80", "100"]),
+        ([0.0, 0.5, 10.0], (0.0, 15.0), ["0", "0.5", "1", "2", "5", "10"]),
+        ([0.0], (0.0, 0.1), ["0.00", "0.02", "0.04", "0.06", "0.08", "0.10"]),
     ],
 )
 def test_an_axis_of_errors_holds_zero_and_nothing_beyond_100(means, limits, ticks):
-    found = _limits(np.array(means))
-    assert found == pytest.approx(limits)
+    nothing = np.full(len(means), np.nan)
+    x = _axis("error", pd.DataFrame({"mean": means, "low": nothing, "high": nothing}))
+    assert x.limits == pytest.approx(limits, rel=0.02)
     ax = Figure(figsize=(4, 2)).add_subplot()
-    x = Axis("error", limits=found[:2], log=True, linear=found[2])
     set_axes(ax, Look((), 3.0, 2.0, 9.0, x, Axis(limits=(0.0, 1.0))))
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ticks
-    assert ax.transData.transform((means[0], 0)).min() > 0
+    low, high = ax.get_xlim()
+    places = [tick for tick in ax.get_xticks() if low <= tick <= high]
+    assert ax.xaxis.get_major_formatter().format_ticks(places) == ticks
+    assert all(low <= mean <= high for mean in means)

@@ -13,7 +13,7 @@ from normbench.plots import marks
 from normbench.plots.captions import caption, footer, warnings
 from normbench.plots.chart import Axis, Chart, Grid, Place, marks_of
 from normbench.plots.kind import FigureKind
-from normbench.plots.means import best_table, by_outcome, point_signs
+from normbench.plots.means import SHARE, best_table, by_outcome, point_signs, value_limits
 from normbench.plots.over_key import NAMES, accuracy_column
 from normbench.plots.view import Request, View, view
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from normbench.plots.style import Look
 
+FAR = 6.0  # errors whose ratio is larger are on a logarithmic axis
 EQUAL = 4  # equal learning rates shown, at most
 
 
@@ -49,8 +50,7 @@ class BestVsEqual(FigureKind):
         frame = _frame(shown, measure, best, equal)
         y = Axis("", "levels", (len(shown.color) - 0.5, -0.5), names=shown.color.labels)
         error = NAMES[measure].split(" (")[0].replace("accuracy", "error")
-        low, high, linear = _limits(frame["mean"].to_numpy(float))
-        x = Axis(f"{error} (%), smaller is better", limits=(low, high), log=True, linear=linear)
+        x = _axis(f"{error} (%), smaller is better", frame)
         panels = len(shown.panels)
         places = [Place(p, c, p, c, x, y) for p in range(panels) for c in range(1 + len(equal))]
         heads = {(0, 0): "each at its own best"}
@@ -125,17 +125,18 @@ def _frame(shown: View, measure: str, best: pd.DataFrame, equal: list[float]) ->
     return frame.assign(mark="point", edge=[own["edge"].get(key, "") for key in keys])
 
 
-def _limits(means: np.ndarray) -> tuple[float, float, float]:
-    """Return limits of a logarithmic axis that hold all errors in percent, and where it begins to be linear.
-
-    An error of 0 needs a linear part down to 0; otherwise there is none (0).
-    """
+def _axis(name: str, frame: pd.DataFrame) -> Axis:
+    """Return the axis of the errors in percent, logarithmic if they differ much; an error of 0 is on it."""
+    means = frame["mean"].to_numpy(float)
     means = means[np.isfinite(means)]
     above = means[means > 0]
-    if not len(above):
-        return (0.0, 1.0, 0.1) if len(means) else (1.0, 100.0, 0.0)
+    if not len(above) or (above.max() / above.min() < FAR and len(above) == len(means)):
+        low, high = value_limits(frame[["mean", "low", "high"]] / 100, False, SHARE)
+        return Axis(name, limits=(100 * low, 100 * high))
     low, high = float(above.min()), min(100.0, float(above.max()) * 1.5)
-    return (0.0, high, low) if len(above) < len(means) else (low / 1.8, high, 0.0)
+    if len(above) < len(means):  # linear from 0 on
+        return Axis(name, limits=(0.0, high), log=True, linear=low)
+    return Axis(name, limits=(low / 1.8, high), log=True)
 
 
 def equal_lrs(runs: pd.DataFrame, best: pd.DataFrame) -> list[float]:
