@@ -17,6 +17,7 @@ from normbench.cli.commands.init import init
 from normbench.cli.commands.list import list_
 from normbench.cli.commands.plan import plan
 from normbench.cli.commands.plot import plot
+from normbench.cli.commands.report import report
 from normbench.cli.commands.run import run
 from normbench.cli.commands.schema import schema
 from normbench.cli.commands.status import status
@@ -29,6 +30,7 @@ app.command()(run)
 app.command()(plan)
 app.command()(status)
 app.command()(plot)
+app.command()(report)
 app.command()(verify)
 app.command()(compare)
 app.command()(data)

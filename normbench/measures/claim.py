@@ -81,6 +81,7 @@ class Claim(Options):
     )
     statement: str = Field(min_length=1, description="what is claimed, one sentence")
     source: str | None = Field(None, description="who claims it and where")
+    reports: str | None = Field(None, description="what the source reports, such as 'Fig. 1: 5 times faster'")
     measure: Annotated[Measure, MEASURES.choice] = Field(description="what is measured")
     of: Filter = Field({}, description="the runs that the claim is about: {dotted key: value or list}")
     against: Filter | None = Field(

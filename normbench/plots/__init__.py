@@ -279,7 +279,7 @@ def _keys(tables: Tables, wish: Keys, role: str) -> tuple[str, ...] | None:
     return tuple(known_key(tables, part.strip(), role) for part in parts if part.strip())
 
 
-def _matplotlib() -> Any:
+def import_matplotlib() -> Any:
     """Import matplotlib, whatever backend MPLBACKEND names; the figures here are drawn into files without it.
 
     A notebook's terminal names a backend that other environments lack, and with it the import fails. A
@@ -306,7 +306,7 @@ def _style(text: str = "") -> Iterator[None]:
     Args:
         text: whose characters the fonts have to have.
     """
-    matplotlib = _matplotlib()
+    matplotlib = import_matplotlib()
 
     from normbench.plots.fonts import families
     from normbench.plots.style import RC
