@@ -16,8 +16,9 @@ from normbench.analysis.variants import Levels, label, levels, number, variant_k
 from normbench.measures import Rows, Sample
 from normbench.measures.decades_of_rates import DecadesOfRates
 from normbench.names import RATE
-from normbench.plots.figures.steps_to_target import StepsToTarget, steps_of
-from normbench.plots.slots import slot_view
+from normbench.plots.figures.convergence import accuracy_measure
+from normbench.plots.figures.steps_to_target import StepsToTarget, first_reached
+from normbench.plots.slots import CELL, Slots, slot_view
 from normbench.plots.style import Style, styles_of
 from normbench.plots.view import Request
 from normbench.report.canvas import PIXELS
@@ -233,8 +234,10 @@ def _best(rows: Sequence[dict[str, Any]]) -> list[_Found]:
 
 def _steps(tables: Tables, keys: tuple[str, ...]) -> tuple[str, list[_Found]]:
     """Return the target in words, and the median steps to it, as the figure `steps_to_target` has them."""
-    reached = steps_of(tables, slot_view(tables, Request()))
-    runs = reached.runs.drop_duplicates("run").set_index("run")["first"]
+    shown = slot_view(tables, Request())
+    view = shown.runs.assign(place=Slots.of(shown).places)
+    reached, target = first_reached(tables, view[view["outcome"].notna()], CELL, None)
+    runs = reached.drop_duplicates("run").set_index("run")["first"]
     codes = levels(tables.runs, keys).codes
     found = []
     for code in range(int(codes.max(initial=0)) + 1):
@@ -251,7 +254,8 @@ def _steps(tables: Tables, keys: tuple[str, ...]) -> tuple[str, list[_Found]]:
         more_text = "; ".join(filter(None, more))
         found.append(_Found(one.low, one.high, mean, n=len(first), text=text, more=more_text))
     rate = "each at its best rate" if RATE in tables.varied else "median"
-    return f"{reached.measure.replace('_', ' ')} {number(reached.target)}, {rate}", found
+    measure = accuracy_measure(tables) or "test_accuracy"
+    return f"{measure.replace('_', ' ')} {number(target)}, {rate}", found
 
 
 def _float(value: Any) -> float:

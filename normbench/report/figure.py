@@ -17,6 +17,7 @@ from normbench.plots.chart import Chart, ColorScale, Place
 from normbench.plots.figures import FIGURES
 from normbench.plots.figures.claims import Claims
 from normbench.plots.figures.convergence import ConvergenceAccuracy, Curves
+from normbench.plots.figures.summary import Summary
 from normbench.plots.kind import FigureKind
 from normbench.plots.marks import line_handles
 from normbench.plots.style import clean, styles_of
@@ -188,7 +189,7 @@ def pictures(
     if accuracy.applies(tables):
         kinds.append(accuracy)
     order = list(FIGURES.classes())
-    kinds = [kind for kind in kinds if not isinstance(kind, Claims)]
+    kinds = [kind for kind in kinds if not isinstance(kind, (Claims, Summary))]  # drawn in the text
     if only_curves:
         kinds = [kind for kind in kinds if isinstance(kind, Curves)]
     for kind in sorted(kinds, key=lambda kind: order.index(type(kind))):

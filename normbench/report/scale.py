@@ -25,7 +25,7 @@ class Scale:
     high: float
     start: float  # pixel of `low`
     end: float
-    kind: Literal["linear", "log", "logit", "steps"] = "linear"
+    kind: Literal["linear", "log", "steps"] = "linear"
     knee: float = 1.0
 
     def __call__(self, values: object) -> np.ndarray:
@@ -67,8 +67,6 @@ class Scale:
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.kind == "log":
                 return np.log10(values)
-            if self.kind == "logit":
-                return np.log(values / (1 - values))
             if self.kind == "steps":
                 far = 0.4 + np.log10(np.maximum(values, self.knee) / self.knee)
                 return np.where(values < self.knee, 0.4 * values / self.knee, far)
@@ -86,10 +84,10 @@ def scale_of(axis: Axis, data: np.ndarray, start: float, end: float) -> Scale:
     """
     if axis.kind == "step":
         return _steps(np.unique(np.asarray(axis.values, float)), start, end)
-    kind: Literal["linear", "log", "logit"] = (
-        "logit" if axis.kind == "share" else "log" if axis.log else "linear"
-    )
     low, high = axis.limits or _reach(axis, data)
+    if axis.log and axis.linear:
+        return Scale(low, high, start, end, "steps", axis.linear)
+    kind: Literal["linear", "log"] = "log" if axis.log else "linear"
     return Scale(low, high, start, end, kind)
 
 
@@ -114,9 +112,12 @@ def ticks_of(axis: Axis, scale: Scale, room: float, letters: int = 5) -> Ticks:
     low, high = sorted(axis.inner) if axis.limits else (scale.low, scale.high)
     if axis.kind == "values" and 0 < len(axis.values) <= min(5, most):
         return [(value, number(value)) for value in axis.values]
-    if axis.kind == "share":
-        return [(value, number(value)) for value in _shares(low, high, most)]
-    values = _decades(low, high, most) if axis.log else _round(low, high, most)
+    if axis.log and axis.linear:
+        values = [0.0, *_decades(axis.linear, high, max(2, most - 1))]
+    else:
+        values = _decades(low, high, most) if axis.log else _round(low, high, most)
+    if axis.whole:
+        values = [value for value in values if value == round(value)]
     return [(value, number(float(f"{value:.6g}"))) for value in values]
 
 
@@ -182,13 +183,3 @@ def _decades(low: float, high: float, most: int) -> list[float]:
         if len(ticks) <= most:
             break
     return ticks[:: max(1, -(-len(ticks) // most))] or [low, high]
-
-
-def _shares(low: float, high: float, most: int) -> list[float]:
-    from normbench.plots.axes import SHARES
-
-    for usual in SHARES:
-        ticks = [t for t in usual if low <= t <= high]
-        if len(ticks) > 1:
-            return ticks[:: max(1, -(-len(ticks) // most))]
-    return [float(f"{t:.3g}") for t in np.linspace(low, high, 4)[1:3]]
