@@ -14,6 +14,7 @@ from normbench.plots import marks
 from normbench.plots.chart import marks_of
 from normbench.plots.figures.best_vs_equal import BestVsEqual
 from normbench.plots.figures.claims import LOOKS, Claims
+from normbench.plots.figures.convergence import RINGS as STUCK_RINGS
 from normbench.plots.figures.convergence import Curves
 from normbench.plots.figures.cost import PARTS, WHOLE, Cost
 from normbench.plots.figures.heatmap import Heatmap
@@ -61,6 +62,11 @@ def _(kind: Curves, c: Canvas, part: pd.DataFrame) -> None:
             f"={span_text(*_last(own))} at {c.place.x.label} {number(last['x'])}",
         )
         c.line(own["x"], own["mean"], style.color, style.dashes, words=words)
+        if mark == "stuck":
+            few = np.unique(np.linspace(0, len(own) - 1, STUCK_RINGS).round().astype(int))
+            for row in marks_of(own.iloc[few]):
+                if c.place.y.inner[0] <= row.mean <= c.place.y.inner[1]:
+                    c.mark(row.x, row.mean, style.color, "o", size=3, hollow=True, words=c.about(color))
     lost = part[part["mark"] == "lost"]
     for (color, run), own in lost.groupby(["color", "run"], sort=True) if len(lost) else ():
         c.line(own["x"], own["mean"], c.style(color).color, width=0.8, run=int(run))
