@@ -1,11 +1,13 @@
-"""Measures the runs of a stack on the validation and test images."""
+"""Measures the runs of a stack at inference, on validation, test and training images."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from normbench.data import Dataset, Split
 from normbench.data.batches import EVAL_ROWS
@@ -20,6 +22,10 @@ Scores = tuple[list[float], list[float]]  # mean loss in nats and accuracy of ea
 class Evaluator:
     """Measures a stack at inference. Neither the state nor the training changes.
 
+    After the last step it also measures training images, as they are, without augmentation and with the
+    labels of the training: as many as there are test images, or all if these are fewer. The choice is the
+    same for all runs.
+
     Args:
         executor: runs the nets.
         dataset: supplies the images.
@@ -33,18 +39,27 @@ class Evaluator:
         self.executor, self.dataset, self.sampler = executor, dataset, sampler
         self.eval_size = eval_size
 
-    def measure(self, state: StackState, seeds: list[int], full: bool) -> tuple[Scores | None, Scores | None]:
-        """Return the scores on the validation and on the test images; None for a part without images.
+    def parts(self, last: bool) -> dict[str, Split]:
+        """Return the images to measure, by their part: `val`, `test` and, after the last step, `train`.
+
+        Before the last evaluation, only `eval_size` of the test images are used.
+        """
+        parts = {"val": self.dataset.val, "test": self.dataset.test if last else self._some_test_images}
+        if last:
+            parts["train"] = self.training_images
+        return {name: part for name, part in parts.items() if part is not None and len(part)}
+
+    def measure(self, state: StackState, seeds: list[int], last: bool) -> dict[str, Scores]:
+        """Return the scores on each of the `parts`.
 
         Args:
             state: of the stack.
             seeds: of the run in each lane.
-            full: whether to use all test images, not only `eval_size` of them.
+            last: whether this is the evaluation after the last step.
         """
         state = self.with_precise_statistics(state, seeds)
-        test = self.dataset.test if full else self._some_test_images
         with torch.no_grad():
-            return self._scores(state, self.dataset.val), self._scores(state, test)
+            return {name: self._scores(state, part) for name, part in self.parts(last).items()}
 
     def with_precise_statistics(self, state: StackState, seeds: list[int]) -> StackState:
         """Return the state with new running statistics, for layers that ask for them by `precise_bn_batches`.
@@ -67,23 +82,34 @@ class Evaluator:
                 self.executor.forward(state, self.sampler.batch(seeds, index), training=True)
         return state
 
-    def _scores(self, state: StackState, part: Split | None) -> Scores | None:
-        if part is None or not len(part):
-            return None
+    def batches(self, part: Split) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images and labels of a part in the batches in which it is measured."""
         batches = -(-len(part) // EVAL_ROWS)
         rows = -(-len(part) // batches)  # batches of equal size, because each size needs a trace
-        loss, correct = torch.zeros_like(state.train_loss), torch.zeros_like(state.train_loss)
         for start in range(0, len(part), rows):
-            stop = start + rows
-            sums = self.executor.evaluate(state, part.x[start:stop], part.y[start:stop])
+            yield part.x[start : start + rows], part.y[start : start + rows]
+
+    def _scores(self, state: StackState, part: Split) -> Scores:
+        loss, correct = torch.zeros_like(state.train_loss), torch.zeros_like(state.train_loss)
+        for x, y in self.batches(part):
+            sums = self.executor.evaluate(state, x, y)
             loss, correct = loss + sums[0], correct + sums[1]
         return (loss / len(part)).tolist(), (correct / len(part)).tolist()
 
     @cached_property
-    def _some_test_images(self) -> Split | None:
+    def _some_test_images(self) -> Split:
         """Return the test images of all evaluations but the last."""
-        part, size = self.dataset.test, self.eval_size
-        if part is None or size is None or size >= len(part):
-            return part
-        chosen = torch.randperm(len(part), generator=generator(0, "eval_size"))[:size].to(part.x.device)
-        return Split(part.x[chosen], part.y[chosen])
+        return _some(self.dataset.test, self.eval_size, "eval_size")
+
+    @cached_property
+    def training_images(self) -> Split:
+        """Return the training images that are measured after the last step."""
+        return _some(self.dataset.train, len(self.dataset.test), "inference_train")
+
+
+def _some(part: Split, size: int | None, place: str) -> Split:
+    """Return `size` images of a part, chosen at random by `place`; all if there are no more, or for None."""
+    if size is None or size >= len(part):
+        return part
+    chosen = torch.randperm(len(part), generator=generator(0, place))[:size].to(part.x.device)
+    return Split(part.x[chosen], part.y[chosen])

@@ -135,7 +135,7 @@ class Estimate:
         info = data_shape(settings.data, self.plan.data_dir)
         evaluations = len(train.evaluation_steps)
         each_evaluation = min(train.eval_size or info.test, info.test) + info.val
-        images = (evaluations - 1) * each_evaluation + info.test + info.val
+        images = (evaluations - 1) * each_evaluation + info.test + info.val + min(info.test, info.train)
         steps = train.steps + sum(times * each for times, each in self._measurements(stack).values())
         flops = float(count) * (steps * self.step_flops(settings) + images * cost.forward_flops)
         programs = 1 if stack.executor == "vectorized" else count

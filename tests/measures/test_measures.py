@@ -146,8 +146,10 @@ def test_steps_to_target_needs_one_target(options):
         ("final_loss", {}, 0.4),
         ("best_accuracy", {}, 0.92),
         ("best_loss", {"part": "train"}, 0.1),
-        ("generalisation_gap", {}, 0.07),
-        ("generalisation_gap", {"what": "loss"}, 0.2),
+        ("generalisation_gap", {}, 0.05),
+        ("generalisation_gap", {"what": "loss"}, 0.1),
+        ("generalisation_gap", {"training": "batches"}, 0.07),
+        ("generalisation_gap", {"what": "loss", "training": "batches"}, 0.2),
         ("seconds_per_step", {}, 0.002),
     ],
 )
@@ -155,6 +157,7 @@ def test_numbers_of_a_run(tmp_path, name, options, expected):
     values = {
         **{"final_test_accuracy": 0.9, "final_train_accuracy": 0.97, "final_test_loss": 0.4},
         **{"best_test_accuracy": 0.92, "best_train_loss": 0.1, "final_train_loss": 0.2, "train_seconds": 2.0},
+        **{"inference_train_accuracy": 0.95, "inference_train_loss": 0.3, "inference_train_images": 100},
     }
     assert ends(reading(tmp_path, [run({}, 0, **values)], name, **options)) == span(expected)
 
@@ -179,6 +182,13 @@ def test_a_diverged_run(tmp_path, name, expected):
 )
 def test_a_number_that_is_not_there(tmp_path, name):
     assert reading(tmp_path, [run({}, 0)], name) is None
+
+
+def test_the_gap_of_older_records_is_not_that_of_the_batches(tmp_path):
+    """Version 0.2 did not measure training images at inference: no number, and a sentence that says why."""
+    values = {"final_test_accuracy": 0.9, "final_train_accuracy": 0.97}
+    assert reading(tmp_path, [run({}, 0, **values)], "generalisation_gap") is None
+    assert "version 0.2" in MEASURES["generalisation_gap"].absent
 
 
 LAYERS = [
