@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from normbench.data import Dataset, Split
-from normbench.data.batches import EVAL_ROWS
+from normbench.data.batches import inference_rows
 from normbench.engine.batches import BatchSampler
 from normbench.engine.executor import Executor
 from normbench.engine.state import StackState
@@ -31,13 +31,19 @@ class Evaluator:
         dataset: supplies the images.
         sampler: supplies the training batches over which running statistics are averaged again.
         eval_size: number of test images that are used before the last evaluation; None for all.
+        batch_size: images in a batch; None for equal batches of the usual size.
     """
 
     def __init__(
-        self, executor: Executor, dataset: Dataset, sampler: BatchSampler, eval_size: int | None
+        self,
+        executor: Executor,
+        dataset: Dataset,
+        sampler: BatchSampler,
+        eval_size: int | None,
+        batch_size: int | None = None,
     ) -> None:
         self.executor, self.dataset, self.sampler = executor, dataset, sampler
-        self.eval_size = eval_size
+        self.eval_size, self.batch_size = eval_size, batch_size
 
     def parts(self, last: bool) -> dict[str, Split]:
         """Return the images to measure, by their part: `val`, `test` and, after the last step, `train`.
@@ -84,8 +90,7 @@ class Evaluator:
 
     def batches(self, part: Split) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images and labels of a part in the batches in which it is measured."""
-        batches = -(-len(part) // EVAL_ROWS)
-        rows = -(-len(part) // batches)  # batches of equal size, because each size needs a trace
+        rows = inference_rows(len(part), self.batch_size)
         for start in range(0, len(part), rows):
             yield part.x[start : start + rows], part.y[start : start + rows]
 

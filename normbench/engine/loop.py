@@ -92,7 +92,9 @@ class StackTrainer:
         self.sampler.noise_shapes = noise_shapes(model, self._first_images(self.runs[0]))
         self.parameters = sum(p.numel() for p in trained(model).values())
         self.executor = EXECUTORS[executor](model, self.settings.optimizer, (key, str(self.device)))
-        self.evaluator = Evaluator(self.executor, dataset, self.sampler, train.eval_size)
+        self.evaluator = Evaluator(
+            self.executor, dataset, self.sampler, train.eval_size, train.eval_batch_size
+        )
         served = [probe for probe in probes if probe.refuses(model, self.settings) is None]
         self._evaluation_steps = train.evaluation_steps
         self.probing = Probing(self.executor, served, train.steps, self._evaluation_steps)

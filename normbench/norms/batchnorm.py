@@ -35,7 +35,9 @@ class BatchNorm(Normalization):
     affine: bool = Field(True, description="learn the gain gamma and the offset beta")
 
     inference: Literal["running", "batch"] = Field(
-        "running", description="statistics at inference: the running ones, or those of the evaluated batch"
+        "running",
+        description="statistics at inference: the running ones, or those of the evaluated batch, whose size "
+        "train.eval_batch_size sets",
     )
     precise_bn_batches: int | None = Field(
         None,

@@ -139,7 +139,7 @@ class Estimate:
         steps = train.steps + sum(times * each for times, each in self._measurements(stack).values())
         flops = float(count) * (steps * self.step_flops(settings) + images * cost.forward_flops)
         programs = 1 if stack.executor == "vectorized" else count
-        batches = -(-images * max(count, 2) // EVAL_ROWS)
+        batches = -(-images * max(count, 2) // (train.eval_batch_size or EVAL_ROWS))
         starts = (steps + batches / 3) * programs * cost.layers * LAYER_SECONDS
         starts += steps * programs * STEP_SECONDS + evaluations * EVALUATION_SECONDS
         starts += 0.0 if recorded else cost.layers * TRACE_SECONDS
