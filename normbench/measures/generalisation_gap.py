@@ -31,8 +31,8 @@ class GeneralizationGap(RunMeasure):
 
     compares: ClassVar[tuple[Comparison, ...]] = ("difference",)
     absent: ClassVar[str] = (
-        "diverged, or have no training values at inference (records of version 0.2 and older lack them; "
-        "'training: batches' takes those of the training batches)"
+        "diverged, or have no training values at inference (measured after the last step alone, and not by "
+        "version 0.2 and older; 'training: batches' takes those of the training batches)"
     )
 
     @property
