@@ -101,6 +101,22 @@ def test_a_grid_that_alone_is_too_coarse_is_named(tmp_path, of, against, alone):
     assert ("`optimizer.lr: {edge: {from: ..., to: ...}}`" in one.reason) == alone
 
 
+@pytest.mark.parametrize(
+    ("of", "against", "least", "word", "expected"),
+    [
+        ("SSSSD", "SDDDD", 3, "supported", (1000, 100, 10000)),
+        ("SSDDD", "SDDDD", 3, "inconclusive", (10, 1, 100)),  # the grid, which a search does not make finer
+        ("SDDDD", "TTTSD", 3, "refuted", (0.001, 0.0001, 0.01)),
+    ],
+)
+def test_divergence_alone_ends_the_rates_without_divergence(tmp_path, of, against, least, word, expected):
+    one = verdict(tmp_path, edges(of, against), "largest_rate_without_divergence", {"ratio_at_least": least})
+    assert (one.verdict, numbers(one)) == (word, expected)
+    assert "largest rate without divergence" in one.reason
+    assert ("a finer grid decides" in one.reason) == (word == "inconclusive")
+    assert "{edge:" not in one.reason
+
+
 NOWHERE, LOW = ["SSSSS", "DDDDD"], ["TSSSS"]
 
 

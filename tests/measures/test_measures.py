@@ -77,6 +77,30 @@ def test_a_seed_that_trains_at_no_rate_has_the_rate_0(tmp_path, outcomes, expect
 
 
 @pytest.mark.parametrize(
+    ("outcomes", "expected", "holes"),
+    [
+        ("STSS", (10, INF, INF), 0),  # nothing diverges, whatever trains
+        ("STSD", (1, 10, math.sqrt(10)), 0),
+        ("SDTD", (0.01, 0.1, math.sqrt(0.001)), 1),
+        ("TSCT", (0.1, 1, math.sqrt(0.1)), 1),  # a crash ends the block, too
+        ("SS.D", (0.1, 10, 1.0), 0),
+        ("DDSD", (1, 10, math.sqrt(10)), 0),  # the first block, as for the rates that train
+        ("DDDD", (0, 0, 0), 0),
+        ("CDDD", (0, 0, 0), 0),
+    ],
+)
+def test_largest_rate_without_divergence(tmp_path, outcomes, expected, holes):
+    runs, name = rate_runs({}, 0, RATES, outcomes), "largest_rate_without_divergence"
+    assert ends(reading(tmp_path, runs, name)) == pytest.approx(expected)
+    assert MEASURES[name]().holes(sample(tmp_path, runs)) == holes
+
+
+def test_rates_that_may_not_diverge_are_not_the_rate_0(tmp_path):
+    runs = rate_runs({}, 0, RATES, "D.DD")
+    assert reading(tmp_path, runs, "largest_rate_without_divergence") is None
+
+
+@pytest.mark.parametrize(
     ("outcomes", "expected"),
     [
         ("STTS", (1, 3, 2)),  # 0.1 to 1 for sure, 0.01 to 10 at most
