@@ -8,6 +8,7 @@ from normbench.measures.decades_of_rates import DecadesOfRates
 from normbench.measures.final import FinalAccuracy, FinalLoss
 from normbench.measures.generalisation_gap import GeneralizationGap
 from normbench.measures.largest_rate_without_divergence import LargestRateWithoutDivergence
+from normbench.measures.lr_sensitivity import LrSensitivity
 from normbench.measures.max_stable_lr import MaxStableLr
 from normbench.measures.probe import ProbedQuantity
 from normbench.measures.seconds_per_step import SecondsPerStep
@@ -22,6 +23,7 @@ MEASURES: Registry[Measure] = Registry(
     LargestRateWithoutDivergence,
     DecadesOfRates,
     ShareThatTrains,
+    LrSensitivity,
     StepsToTarget,
     FinalAccuracy,
     FinalLoss,

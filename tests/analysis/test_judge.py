@@ -117,6 +117,24 @@ def test_divergence_alone_ends_the_rates_without_divergence(tmp_path, of, agains
     assert "{edge:" not in one.reason
 
 
+def test_lr_sensitivity_is_compared_by_its_ratio_and_a_net_that_learns_nothing_has_none(tmp_path):
+    """BN loses (0.2 + 0) / 2 over each of its two decades; the plain net loses 5 times that."""
+    runs = []
+    for cell, losses, outcomes in ((BN, (0.5, 0.3, 0.5), "TTT"), (PLAIN, (1.3, 0.3, 1.3), "STS")):
+        for seed in range(6):
+            for rate, loss, outcome in zip((0.1, 1, 10), losses, outcomes, strict=True):
+                where, values = {**cell, "optimizer.lr": rate}, {"curve": {0: 0.1}, "start": 2.3}
+                runs.append(run(where, seed, outcome, final_test_loss=loss * (1 + 0.01 * seed), **values))
+    one = verdict(tmp_path / "a", runs, "lr_sensitivity", {"ratio_at_most": 0.5})
+    assert (one.verdict, one.n) == ("supported", 6)
+    assert one.estimate == pytest.approx(0.2)
+    for this in runs[-3:]:
+        this["outcome"] = "stuck"
+    one = verdict(tmp_path / "b", runs, "lr_sensitivity", {"ratio_at_most": 0.5})
+    assert one.verdict == "inconclusive"
+    assert "1 of 6 seeds train at no rate" in one.reason
+
+
 NOWHERE, LOW = ["SSSSS", "DDDDD"], ["TSSSS"]
 
 

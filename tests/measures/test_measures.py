@@ -122,6 +122,40 @@ def test_share_that_trains(tmp_path):
     assert reading(tmp_path, rate_runs({}, 0, RATES, "...."), "share_that_trains") is None
 
 
+def swept(rates, outcomes, losses, start=2.3):
+    """Runs of one cell and seed with these final losses; all have the same loss before training."""
+    return [
+        run({"optimizer.lr": rate}, 0, outcome, final_test_loss=loss, curve={0: 0.1}, start=start)
+        for rate, outcome, loss in zip(rates, outcomes, losses, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rates", "outcomes", "losses", "expected"),
+    [
+        # one decade each: the mean of the middles, (1.4 + 0.6) / 2, (0.6 + 0) / 2, (0 + 2.1) / 2
+        (RATES, "STTD", [1.6, 0.8, 0.2, None], (1.0 + 0.3 + 1.05) / 3),
+        (RATES, "STTS", [1.6, 0.8, 0.2, 99.0], (1.0 + 0.3 + 1.05) / 3),  # worse than before training: L0
+        (RATES, "STTC", [1.6, 0.8, 0.2, None], (1.0 + 0.3 + 1.05) / 3),
+        # the same curve on an unequal grid: a point on a straight line changes nothing
+        ([0.01, 0.1, math.sqrt(0.1), 1, 10], "STTTD", [1.6, 0.8, 0.5, 0.2, None], (1.0 + 0.3 + 1.05) / 3),
+        (RATES, "TTTT", [0.3, 0.3, 0.3, 0.3], 0.0),
+        (RATES, "SSSD", [2.2, 2.1, 2.2, None], None),  # no rate trains: near 0 for a net that learns nothing
+        (RATES, "STT.", [1.6, 0.8, 0.2, None], None),
+        (RATES, "STTS", [1.6, 0.8, 0.2, None], None),  # a finished run whose loss is lost
+        ([0.1], "T", [0.2], None),
+    ],
+)
+def test_lr_sensitivity(tmp_path, rates, outcomes, losses, expected):
+    found = reading(tmp_path, swept(rates, outcomes, losses), "lr_sensitivity")
+    assert found is None if expected is None else ends(found) == span(expected)
+
+
+def test_lr_sensitivity_needs_the_loss_before_training(tmp_path):
+    runs = swept(RATES, "STTD", [1.6, 0.8, 0.2, None], start=None)
+    assert reading(tmp_path, runs, "lr_sensitivity") is None
+
+
 CURVE = {0: 0.1, 100: 0.5, 200: 0.9, 300: 0.85, 1000: 0.95}
 
 
