@@ -65,7 +65,11 @@ class Evaluator:
         """
         state = self.with_precise_statistics(state, seeds)
         with torch.no_grad():
-            return {name: self._scores(state, part) for name, part in self.parts(last).items()}
+            scores = {}
+            for name, part in self.parts(last).items():
+                # What a layer writes at inference must be that of the validation and test images.
+                scores[name] = self._scores(_copied(state) if name == "train" else state, part)
+            return scores
 
     def with_precise_statistics(self, state: StackState, seeds: list[int]) -> StackState:
         """Return the state with new running statistics, for layers that ask for them by `precise_bn_batches`.
@@ -79,8 +83,8 @@ class Evaluator:
         }
         if not layers:
             return state
-        buffers = {name: tensor.clone() for name, tensor in state.buffers.items()}
-        state = replace(state, buffers=buffers)
+        state = _copied(state)
+        buffers = state.buffers
         with torch.no_grad():
             for index in range(min(self.sampler.steps_per_epoch, max(layers.values()))):
                 for name in layers:
@@ -110,6 +114,11 @@ class Evaluator:
     def training_images(self) -> Split:
         """Return the training images that are measured after the last step."""
         return _some(self.dataset.train, len(self.dataset.test), "inference_train")
+
+
+def _copied(state: StackState) -> StackState:
+    """Return the state with buffers of its own."""
+    return replace(state, buffers={name: tensor.clone() for name, tensor in state.buffers.items()})
 
 
 def _some(part: Split, size: int | None, place: str) -> Split:
