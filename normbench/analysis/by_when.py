@@ -9,6 +9,7 @@ import numpy as np
 
 from normbench.analysis.tables import Tables, setting, until
 from normbench.names import QUANTITIES, STEPS, TRAINS_BELOW
+from normbench.records.schema import INFERENCE
 from normbench.stats.outcome import outcome
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def read_at(tables: Tables, share: float) -> Tables:
             if form == "final":
                 values.index = metrics.loc[values.index, "run"]
             runs[f"{form}_{name}"] = values.reindex(range(count)).to_numpy(float)
+    runs[[column.name for column in INFERENCE]] = np.nan  # measured after the last step alone
     diverged = (runs["status"] == "diverged") & (runs["diverged_at_step"].to_numpy(float) <= limits)
     went_on = (finished | (runs["status"] == "diverged")) & ~diverged
     losses, window = _last_losses(metrics, ends)

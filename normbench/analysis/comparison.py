@@ -192,10 +192,9 @@ class Comparison:
             n = len(self.seeds)
             return f"all {n} seeds agree, but so few can by chance: sign test p = {2 * 0.5**n:.2g} ({text})"
         if self._only_the_grid_is_open():
-            return (
-                f"the grid of learning rates alone is too coarse ({text}); a finer grid decides, or a "
-                f"search: `{RATE}: {{edge: {{from: ..., to: ...}}}}`"
-            )
+            search = f", or a search: `{RATE}: {{edge: {{from: ..., to: ...}}}}`"
+            search = search if self.measure.searched else ""
+            return f"the grid of learning rates alone is too coarse ({text}); a finer grid decides{search}"
         return f"the interval reaches beyond what is expected ({text})"
 
     def _only_the_grid_is_open(self) -> bool:

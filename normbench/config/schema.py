@@ -72,12 +72,20 @@ class Train(Options):
     eval_size: int | None = Field(
         None, gt=0, description="test images of the evaluations in between; the last one takes all"
     )
+    eval_batch_size: int | None = Field(
+        None,
+        gt=0,
+        description="images in a batch at inference; the last batch of a part has what is left; unset: "
+        "batches of equal size, of at most 256 images",
+    )
     trains_below: float = Field(
         0.5,
         gt=0,
         description="'trains' means a training loss of at most this times the entropy of the labels",
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="of weights and inputs")
+
+    late: ClassVar[frozenset[str]] = frozenset({"eval_batch_size"})
 
     @property
     def evaluation_steps(self) -> list[int]:

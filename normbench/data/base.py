@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from normbench.data.augment import Augment
@@ -135,11 +136,31 @@ class DataOptions(Named):
         description="share of the training labels that are replaced by another class, chosen by split_seed",
     )
     binarize: bool = Field(False, description="before scaling, set inputs above 0.5 to 1 and others to 0")
-    split_seed: int = Field(
-        0, ge=0, description="seed of the choice of images for train_size, val_size and test_size"
+    split_seed: Annotated[int, Field(ge=0)] | Literal["seed"] = Field(
+        0,
+        description="seed of the choice of images for train_size, val_size and test_size and of label noise; "
+        "seed: each run's own seed, so that the choice of the data is among what differs between seeds",
     )
     augment: Augment = Field(Augment(), description="random changes of the training images at each step")
     root: str | None = Field(None, min_length=1, description="folder of the data; not part of run ids")
+
+    @field_validator("split_seed", mode="before")
+    @classmethod
+    def _number_or_seed(cls, value: Any) -> Any:
+        if value != "seed" and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            mend = "; lists go under `sweep`" if isinstance(value, list) else ""
+            found = json.dumps(value, default=str)
+            raise ValueError(f"found {found}; allowed: a number from 0 on, or seed{mend}")
+        return value
+
+    @property
+    def differs_by_seed(self) -> bool:
+        """Return whether runs of different seeds have different images, so that no stack holds both."""
+        return self.split_seed == "seed"
+
+    def for_seed(self, seed: int) -> DataOptions:
+        """Return the options of the data set that a run with this seed trains on."""
+        return self.model_copy(update={"split_seed": seed}) if self.differs_by_seed else self
 
     def folder(self, data_dir: Folder = None) -> Path:
         """Return the first that is set: `data.root`, `data_dir`, `$NORMBENCH_DATA`, the cache folder."""

@@ -8,9 +8,20 @@ from torch import Tensor
 from normbench import seeding
 from normbench.errors import DataError
 
-# Most images in one evaluation batch. It is the same for every stack: another division of the images would
-# round their mean differently, and results must not depend on the size of the stack.
+# Most images in one evaluation batch, unless `train.eval_batch_size` says otherwise. It is the same for every
+# stack: another division of the images would round their mean differently, and results must not depend on the
+# size of the stack.
 EVAL_ROWS = 256
+
+
+def inference_rows(images: int, batch_size: int | None) -> int:
+    """Return how many images are in a batch at inference; the last batch of a part has what is left.
+
+    Args:
+        images: number of images in the part.
+        batch_size: `train.eval_batch_size`; None for batches of equal size, because each size needs a trace.
+    """
+    return batch_size or -(-images // max(1, -(-images // EVAL_ROWS)))
 
 
 def batch_order(seed: int, epoch: int, n: int) -> Tensor:

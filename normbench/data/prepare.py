@@ -187,12 +187,22 @@ def noisy_labels(y: Tensor, classes: int, options: DataOptions) -> Tensor:
         return y
     if classes < 2:
         raise DataError("data.label_noise: a single class has no other label; set it to 0")
-    generator = seeding.generator(options.split_seed, "label_noise")
+    generator = seeding.generator(_split_seed(options), "label_noise")
     chosen = torch.randperm(len(y), generator=generator)[:count]
     shift = torch.randint(1, classes, (count,), generator=generator)
     noisy = y.clone()
     noisy[chosen] = (y[chosen] + shift) % classes
     return noisy
+
+
+def _split_seed(options: DataOptions) -> int:
+    """Return the seed of all choices of images and labels."""
+    if options.split_seed == "seed":
+        raise DataError(
+            "data.split_seed: 'seed' stands for the seed of a run, so there are as many data sets as seeds; "
+            "in Python, take options.for_seed(0)"
+        )
+    return options.split_seed
 
 
 def prepare(
@@ -210,20 +220,20 @@ def prepare(
         device: device of the tensors.
 
     Raises:
-        DataError: the options ask for too many images, or leave nothing of the inputs.
+        DataError: the options ask for too many images, leave nothing of the inputs, or name no seed.
     """
     channels, height, width = raw.train.x.shape[1:]
     info = RawInfo((channels, height, width), len(raw.class_names), len(raw.train.y), len(raw.test.y))
     sizes = part_sizes(options, info)
 
     rest = torch.ones(info.train, dtype=torch.bool)
-    val_index = stratified(raw.train.y, sizes.val, seeding.generator(options.split_seed, "split", "val"))
+    val_index = stratified(raw.train.y, sizes.val, seeding.generator(_split_seed(options), "split", "val"))
     rest[val_index] = False
     rest_index = rest.nonzero().squeeze(1)
     chosen = stratified(
-        raw.train.y[rest_index], sizes.train, seeding.generator(options.split_seed, "split", "train")
+        raw.train.y[rest_index], sizes.train, seeding.generator(_split_seed(options), "split", "train")
     )
-    test_index = stratified(raw.test.y, sizes.test, seeding.generator(options.split_seed, "split", "test"))
+    test_index = stratified(raw.test.y, sizes.test, seeding.generator(_split_seed(options), "split", "test"))
 
     top = 1 if options.binarize else raw.one
     parts = [

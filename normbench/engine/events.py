@@ -65,6 +65,10 @@ class RunEnd:
         train_seconds: the run's share of the training time of its stack, evaluation excluded.
         executor: name of the executor that trained it.
         error: traceback of a crashed run; the exception of a run that diverged by raising one.
+        inference_train_loss: mean over training images at inference after the last update, in nats, if the
+            run finished.
+        inference_train_accuracy: share of correct answers on them.
+        inference_train_images: how many training images these were.
     """
 
     run_id: str
@@ -77,6 +81,9 @@ class RunEnd:
     train_seconds: float
     executor: str
     error: str | None = None
+    inference_train_loss: float | None = None
+    inference_train_accuracy: float | None = None
+    inference_train_images: int | None = None
 
 
 Event = Evaluation | Layers | RunEnd

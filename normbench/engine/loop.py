@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from normbench.data import Dataset
-from normbench.data.batches import EVAL_ROWS
 from normbench.engine.batches import Batch, BatchSampler, noise_shapes
 from normbench.engine.checkpoint import UnfitError
 from normbench.engine.divergence import Pass, broken, repeat
@@ -70,6 +69,7 @@ class StackTrainer:
     state: StackState  # all that a checkpoint needs
     made: int  # run steps that this trainer made itself
     losses: list[Tensor]  # of the steps of this chunk, (R,) each
+    inference: dict[int, tuple[float | None, float | None]]  # of training images after the last step, by run
 
     def __init__(
         self,
@@ -92,7 +92,9 @@ class StackTrainer:
         self.sampler.noise_shapes = noise_shapes(model, self._first_images(self.runs[0]))
         self.parameters = sum(p.numel() for p in trained(model).values())
         self.executor = EXECUTORS[executor](model, self.settings.optimizer, (key, str(self.device)))
-        self.evaluator = Evaluator(self.executor, dataset, self.sampler, train.eval_size)
+        self.evaluator = Evaluator(
+            self.executor, dataset, self.sampler, train.eval_size, train.eval_batch_size
+        )
         served = [probe for probe in probes if probe.refuses(model, self.settings) is None]
         self._evaluation_steps = train.evaluation_steps
         self.probing = Probing(self.executor, served, train.steps, self._evaluation_steps)
@@ -102,7 +104,7 @@ class StackTrainer:
             state = initial_state(models, self.runs, self.device)
         elif not holds(state, model):
             raise UnfitError("its net has other parts")
-        self.state, self.made, self.losses = state, 0, []
+        self.state, self.made, self.losses, self.inference = state, 0, [], {}
         self._hyper: Tensors = {}
         self._hyper_for: list[int] = []
 
@@ -135,14 +137,14 @@ class StackTrainer:
     def _events(self, should_stop: Callable[[], bool]) -> Iterator[Event]:
         steps = self.settings.train.steps
         if self.state.step == 0:
-            yield from self._evaluate(full=steps == 0)
+            yield from self._evaluate(last=steps == 0)
         while self.state.lanes and self.state.step < steps:
             if should_stop():
                 return
             target = self._evaluation_steps[bisect_right(self._evaluation_steps, self.state.step)]
             yield from self._train(min(target, self.state.step + CHECK_EVERY))
             if self.state.step == target and self.state.lanes:
-                yield from self._evaluate(full=target == steps)
+                yield from self._evaluate(last=target == steps)
         if self.state.lanes:
             yield from self._finish()
 
@@ -225,10 +227,8 @@ class StackTrainer:
         """Return what the nets of this step look at: its batch, and the other images if it is evaluated."""
         passes: list[Pass] = [(True, self._batch(step).of(0).data)]
         if step == 0 or step in self._evaluation_steps:
-            for split in filter(None, (self.dataset.val, self.dataset.test)):
-                for first in range(0, len(split), EVAL_ROWS):
-                    rows = slice(first, first + EVAL_ROWS)
-                    passes.append((False, (split.x[rows], split.y[rows], {})))
+            for part in self.evaluator.parts(last=step == self.settings.train.steps).values():
+                passes += [(False, (x, y, {})) for x, y in self.evaluator.batches(part)]
         return passes
 
     def _finish(self) -> Iterator[Event]:
@@ -300,20 +300,25 @@ class StackTrainer:
         """Yield what the probes measured since the last call."""
         yield from self.probing.layers([self.runs[run].run_id for run in self.state.lanes], diverged_at)
 
-    def _evaluate(self, full: bool) -> Iterator[Evaluation | RunEnd]:
+    def _evaluate(self, last: bool) -> Iterator[Evaluation | RunEnd]:
         """Evaluate all runs, and restart the means over training batches.
 
-        In the last evaluation, which is `full`, a run diverges if its test loss is not finite.
+        In the last evaluation, a run diverges if its test loss is not finite.
         """
         state = self.state
-        val, test = self.evaluator.measure(state, self._seeds(), full)
+        scores = self.evaluator.measure(state, self._seeds(), last)
+        val, test = scores.get("val"), scores.get("test")
+        if last:
+            self.inference = {
+                run: _of_lane(scores.get("train"), lane) for lane, run in enumerate(state.lanes)
+            }
         train = None
         if state.since:
             train = (state.train_loss / state.since).tolist(), (state.train_correct / state.since).tolist()
         lr_factor = self._lr_factor(max(0, state.step - 1))
         diverged = []
         for lane, run in enumerate(state.lanes):
-            if full and test is not None and not torch.isfinite(torch.tensor(test[0][lane])):
+            if last and test is not None and not torch.isfinite(torch.tensor(test[0][lane])):
                 diverged.append(lane)
                 continue
             spec = self.runs[run]
@@ -330,6 +335,7 @@ class StackTrainer:
         """Return how the run in a lane ended."""
         train, run = self.settings.train, self.state.lanes[lane]
         tail = float(self.state.tail_loss[lane]) / (train.steps - train.tail_start)
+        loss, accuracy = self.inference[run] if status == "finished" else (None, None)
         return RunEnd(
             run_id=self.runs[run].run_id,
             status=status,
@@ -340,6 +346,9 @@ class StackTrainer:
             parameters=self.parameters,
             train_seconds=self.state.seconds[run],
             executor=self.executor.name,
+            inference_train_loss=loss,
+            inference_train_accuracy=accuracy,
+            inference_train_images=None if loss is None else len(self.evaluator.training_images),
         )
 
 

@@ -128,8 +128,11 @@ class Session:
 
     def _load_data(self) -> None:
         """Fetch all data sets before anything is written, so that damaged or absent data is an error now."""
-        for data in {id(run.settings.data): run.settings.data for run in self.plan.runs}.values():
-            load(data, self.plan.data_dir)
+        first: dict[int, RunSpec] = {}
+        for run in self.plan.runs:
+            first.setdefault(id(run.settings.data), run)
+        for run in first.values():  # where data sets differ by seed, they are made of the same files
+            load(run.settings.data.for_seed(run.seed), self.plan.data_dir)
 
     def _open(self) -> None:
         """Open the results folder and look which runs have ended."""

@@ -59,7 +59,8 @@ def _train(assignment: Assignment, should_stop: Callable[[], bool]) -> Generator
     stack, settings = assignment.stack, assignment.stack.runs[0].settings
     run_ids = [run.run_id for run in stack.runs]
     device = assignment.device
-    dataset = load(settings.data, assignment.data_dir, dtype=settings.train.torch_dtype, device=device)
+    data = settings.data.for_seed(stack.runs[0].seed)  # that of all its runs, see `form_stacks`
+    dataset = load(data, assignment.data_dir, dtype=settings.train.torch_dtype, device=device)
     settled = made = 0
 
     def advance(run_steps: int) -> None:

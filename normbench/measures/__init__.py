@@ -7,6 +7,8 @@ from normbench.measures.best import BestAccuracy, BestLoss
 from normbench.measures.decades_of_rates import DecadesOfRates
 from normbench.measures.final import FinalAccuracy, FinalLoss
 from normbench.measures.generalisation_gap import GeneralizationGap
+from normbench.measures.largest_rate_without_divergence import LargestRateWithoutDivergence
+from normbench.measures.lr_sensitivity import LrSensitivity
 from normbench.measures.max_stable_lr import MaxStableLr
 from normbench.measures.probe import ProbedQuantity
 from normbench.measures.seconds_per_step import SecondsPerStep
@@ -18,8 +20,10 @@ from normbench.registry import Registry
 MEASURES: Registry[Measure] = Registry(
     "measure",
     MaxStableLr,
+    LargestRateWithoutDivergence,
     DecadesOfRates,
     ShareThatTrains,
+    LrSensitivity,
     StepsToTarget,
     FinalAccuracy,
     FinalLoss,

@@ -96,6 +96,7 @@ class Measure(Named):
         absent: what seeds without a reading did, for messages: `train at no rate`.
         infinite: what seeds with an infinite reading did: `never reach the target`. Empty: no message.
         failed: what seeds did of which no counted run trains.
+        searched: whether a search for the edge (`optimizer.lr: {edge: ...}`) makes its numbers finer.
     """
 
     scale: ClassVar[Scale] = "linear"
@@ -107,6 +108,7 @@ class Measure(Named):
     absent: ClassVar[str] = "have no value in the records"
     infinite: ClassVar[str] = ""
     failed: ClassVar[str] = "failed"
+    searched: ClassVar[bool] = False
 
     @property
     def own_best(self) -> bool:
@@ -146,6 +148,7 @@ class RateMeasure(Measure):
 
     over_rates: ClassVar[bool] = True
     refined: ClassVar[bool] = True
+    searched: ClassVar[bool] = True
 
     def edge(self, sample: Sample) -> Edge | None:
         """Return where the block ends; None if no rate trains."""

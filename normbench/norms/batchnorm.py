@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from normbench.nn import functional
 from normbench.nn.layers import Noisy
 from normbench.norms.base import Affine, Normalization
-from normbench.norms.sequence_batchnorm import SequenceBatchNorm
+from normbench.norms.sequence_batchnorm import SequenceBatchNorm, move
 
 
 class BatchNorm(Normalization):
@@ -24,9 +24,10 @@ class BatchNorm(Normalization):
 
     `precise_bn_batches` does not change training. Before each evaluation it replaces the running statistics
     by their means over this many training batches (at most one epoch) at the current weights (Wu & Johnson
-    2021, arXiv:2105.07576). With `ghost` batches (Hoffer et al. 2017, arXiv:1705.08741), the running
-    statistics follow the mean over the parts. The noise after the layer is drawn for each feature at each
-    training step; Santurkar et al. (2018, arXiv:1805.11604) use offset 0.5 and scale 1.25.
+    2021, arXiv:2105.07576); in a recurrent net, those of each time step. With `ghost` batches (Hoffer et al.
+    2017, arXiv:1705.08741), the running statistics follow the mean over the parts. The noise after the layer
+    is drawn for each feature at each training step; Santurkar et al. (2018, arXiv:1805.11604) use offset 0.5
+    and scale 1.25.
     """
 
     name: Literal["batchnorm"] = "batchnorm"
@@ -35,7 +36,9 @@ class BatchNorm(Normalization):
     affine: bool = Field(True, description="learn the gain gamma and the offset beta")
 
     inference: Literal["running", "batch"] = Field(
-        "running", description="statistics at inference: the running ones, or those of the evaluated batch"
+        "running",
+        description="statistics at inference: the running ones, or those of the evaluated batch, whose size "
+        "train.eval_batch_size sets",
     )
     precise_bn_batches: int | None = Field(
         None,
@@ -105,14 +108,13 @@ class BatchNorm(Normalization):
         self, features: int, steps: int, shared: bool = False, offset: bool = True
     ) -> SequenceBatchNorm:
         """Return the layer that keeps running statistics for each step, or one set for all steps."""
-        return SequenceBatchNorm(
-            features, 1 if shared else steps, self.eps, self.momentum, self.affine, offset
-        )
+        return SequenceBatchNorm(features, 1 if shared else steps, self, offset)
 
     def refuses_sequences(self) -> str | None:
         """Refuse the options that are not defined for sequences."""
         defaults = {name: field.default for name, field in type(self).model_fields.items()}
-        used = [name for name in sorted(self.late) if getattr(self, name) != defaults[name]]
+        defined = {"inference", "precise_bn_batches"}
+        used = [name for name in sorted(self.late - defined) if getattr(self, name) != defaults[name]]
         return f"its option {used[0]} is not defined for the steps of a sequence" if used else None
 
 
@@ -190,8 +192,8 @@ class BatchNormLayer(Affine):
         frozen_from = self.options.frozen_from
         if frozen_from is None:
             with torch.no_grad():
-                self.move(self.running_mean, mean)
-                self.move(self.running_var, var)
+                move(self.running_mean, mean, self.momentum)
+                move(self.running_var, var, self.momentum)
             return y
         frozen = self.steps >= frozen_from
         before = (
@@ -202,17 +204,10 @@ class BatchNormLayer(Affine):
         with torch.no_grad():
             pairs = ((self.running_mean, mean), (self.running_var, var))
             for kept, (running, now) in zip(before, pairs, strict=True):
-                self.move(running, now)
+                move(running, now, self.momentum)
                 running.copy_(torch.where(frozen, kept, running))
             self.steps.add_(1)
         return y
-
-    def move(self, running: Tensor, now: Tensor) -> None:
-        """Set running <- (1 - momentum) running + momentum now."""
-        if isinstance(self.momentum, Tensor):
-            running.mul_(1 - self.momentum).add_(now * self.momentum)
-        else:
-            running.mul_(1 - self.momentum).add_(now, alpha=self.momentum)
 
     def inference(self, x: Tensor) -> Tensor:
         """Return x (B, F, ...) normalized with the running statistics."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from normbench.nn import functional
 from normbench.norms.sequence import Seen, SequenceLayer
+
+if TYPE_CHECKING:
+    from normbench.norms.batchnorm import BatchNorm
 
 
 class SequenceBatchNorm(SequenceLayer):
@@ -14,26 +19,34 @@ class SequenceBatchNorm(SequenceLayer):
 
     All steps share gamma and beta, both (F,). Inference uses running averages of each step's statistics;
     steps beyond a training sequence use those of its last step. With one row, all steps share one average.
+    With `precise_bn_batches`, the averages of each step are means over training batches at the present
+    weights. With `inference: batch`, inference uses the statistics that the evaluated batch has at each step.
 
     Args:
         features: number of features F.
         rows: sets of running statistics: the steps of a training sequence, or 1 for a shared set.
-        eps: added to the variance.
-        momentum: weight of the new batch in the running statistics.
-        affine: learn gamma (initially 1) and, with `offset`, beta (0).
-        offset: whether there is a beta to learn.
+        options: of the batch normalization; with `affine`, gamma (initially 1) is learned.
+        offset: whether `affine` learns beta (initially 0), too.
+
+    Attributes:
+        precise_bn_batches: as in `Affine`.
     """
 
     weight: Tensor
     bias: Tensor
     running_mean: Tensor
     running_var: Tensor
+    momentum: float | Tensor
 
-    def __init__(
-        self, features: int, rows: int, eps: float, momentum: float, affine: bool, offset: bool
-    ) -> None:
+    def __init__(self, features: int, rows: int, options: BatchNorm, offset: bool) -> None:
         super().__init__()
-        self.rows, self.eps, self.momentum = rows, eps, momentum
+        self.rows, self.eps, affine = rows, options.eps, options.affine
+        self.of_batch = options.inference == "batch"
+        self.precise_bn_batches = options.precise_bn_batches
+        if self.precise_bn_batches is None:
+            self.momentum = options.momentum
+        else:
+            self.register_buffer("momentum", torch.tensor(options.momentum, dtype=torch.float64))
         for name, value, learned in (
             ("weight", torch.ones(features), affine),
             ("bias", torch.zeros(features), affine and offset),
@@ -47,9 +60,10 @@ class SequenceBatchNorm(SequenceLayer):
 
     def at(self, x: Tensor, step: int, seen: Seen) -> Tensor:
         """Return x (B, F) of this step, normalized."""
-        if self.training:
+        if self.training or self.of_batch:
             y, mean, var = functional.batch_norm(x, self.weight, self.bias, self.eps)
-            seen.append((mean, var * (len(x) / (len(x) - 1))))
+            if self.training:
+                seen.append((mean, var * (len(x) / (len(x) - 1))))
             return y
         row = min(step, self.rows - 1)
         scale = self.weight * torch.rsqrt(self.running_var[row] + self.eps)
@@ -63,9 +77,10 @@ class SequenceBatchNorm(SequenceLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a whole sequence x (T, B, F), normalized."""
-        if self.training:
+        if self.training or self.of_batch:
             y, mean, var = functional.batch_norm_steps(x, self.weight, self.bias, self.eps)
-            self._move(mean, var * (x.shape[1] / (x.shape[1] - 1)))
+            if self.training:
+                self._move(mean, var * (x.shape[1] / (x.shape[1] - 1)))
             return y
         mean, var = self._rows(self.running_mean, len(x)), self._rows(self.running_var, len(x))
         scale = self.weight * torch.rsqrt(var + self.eps)
@@ -83,5 +98,13 @@ class SequenceBatchNorm(SequenceLayer):
         """Update the running statistics by mean and unbiased variance (T, F) of one batch."""
         if self.rows == 1:
             mean, var = mean.mean(0, keepdim=True), var.mean(0, keepdim=True)
-        self.running_mean.mul_(1 - self.momentum).add_(mean, alpha=self.momentum)
-        self.running_var.mul_(1 - self.momentum).add_(var, alpha=self.momentum)
+        move(self.running_mean, mean, self.momentum)
+        move(self.running_var, var, self.momentum)
+
+
+def move(running: Tensor, now: Tensor, momentum: float | Tensor) -> None:
+    """Set running <- (1 - momentum) running + momentum now."""
+    if isinstance(momentum, Tensor):
+        running.mul_(1 - momentum).add_(now * momentum)
+    else:
+        running.mul_(1 - momentum).add_(now, alpha=momentum)

@@ -135,11 +135,11 @@ class Estimate:
         info = data_shape(settings.data, self.plan.data_dir)
         evaluations = len(train.evaluation_steps)
         each_evaluation = min(train.eval_size or info.test, info.test) + info.val
-        images = (evaluations - 1) * each_evaluation + info.test + info.val
+        images = (evaluations - 1) * each_evaluation + info.test + info.val + min(info.test, info.train)
         steps = train.steps + sum(times * each for times, each in self._measurements(stack).values())
         flops = float(count) * (steps * self.step_flops(settings) + images * cost.forward_flops)
         programs = 1 if stack.executor == "vectorized" else count
-        batches = -(-images * max(count, 2) // EVAL_ROWS)
+        batches = -(-images * max(count, 2) // (train.eval_batch_size or EVAL_ROWS))
         starts = (steps + batches / 3) * programs * cost.layers * LAYER_SECONDS
         starts += steps * programs * STEP_SECONDS + evaluations * EVALUATION_SECONDS
         starts += 0.0 if recorded else cost.layers * TRACE_SECONDS

@@ -33,7 +33,7 @@ def stack_bytes(stack: Stack, data_dir: Path | None) -> float:
     numbers += live * 4 * settings.data.batch_size * cost.activations
     pixels = math.prod(info.input_shape)
     data = (info.train + info.val + info.test) * pixels
-    evaluated = EVAL_ROWS * (pixels + cost.activations)
+    evaluated = (settings.train.eval_batch_size or EVAL_ROWS) * (pixels + cost.activations)
     return float(settings.train.itemsize * (numbers + data + evaluated))
 
 

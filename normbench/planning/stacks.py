@@ -55,7 +55,7 @@ def form_stacks(
 
     With a probe that measures whole stacks, each seed gets its own stack, so that seeds are independent
     repetitions. Seeds are then interleaved across variants, so that a slow spell of the machine affects all
-    variants equally.
+    variants equally. Seeds that have data sets of their own (`data.split_seed: seed`) get own stacks, too.
 
     Args:
         runs: to train, in the plan's order.
@@ -66,12 +66,13 @@ def form_stacks(
         executors: with `auto`, those to take in place of the one that suits, by `stack_key`.
     """
     apart = any(probe.of_stack for probe in probes)
-    groups: dict[str, list[RunSpec]] = {}
+    groups: dict[tuple[str, int | None], list[RunSpec]] = {}
     key = Memo(partial(stack_key, in_common=Memo(_in_common)))
     for run in runs:
-        groups.setdefault(key(run.settings), []).append(run)
+        seed = run.seed if run.settings.data.differs_by_seed else None
+        groups.setdefault((key(run.settings), seed), []).append(run)
     stacks = []
-    for shared, members in groups.items():
+    for (shared, _), members in groups.items():
         settings = members[0].settings
         chosen = executors.get(shared, choose_executor(settings, device)) if executor == "auto" else executor
         most = stack_size(settings, device, data_dir)

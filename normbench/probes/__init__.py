@@ -11,6 +11,7 @@ from normbench.probes.gradient_noise import GradientNoise
 from normbench.probes.gradients import Gradients
 from normbench.probes.ics import ICS
 from normbench.probes.landscape import Landscape
+from normbench.probes.myopia import Myopia
 from normbench.probes.perturbation import Perturbation
 from normbench.probes.quantity import Quantity
 from normbench.probes.sharpness import Sharpness
@@ -30,6 +31,7 @@ PROBES: Registry[Probe] = Registry(
     Sharpness,
     VarianceShift,
     Forgetting,
+    Myopia,
     Perturbation,
     GradientNoise,
     Cost,

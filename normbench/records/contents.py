@@ -22,6 +22,7 @@ from normbench.records.schema import (
     COST,
     DECIDED,
     END,
+    INFERENCE,
     LONGEST_LINE,
     METRICS,
     ROWS,
@@ -38,7 +39,7 @@ from normbench.records.schema import (
 from normbench.records.summary import final_cells, run_cells
 
 T = TypeVar("T")
-END_CELLS = [column.name for column in (*END, *COST)]
+END_CELLS = [column.name for column in (*END, *COST, *INFERENCE)]
 _SHOWN = 3  # runs in a sentence
 _ATTEMPTS = 5  # a merge in another process may remove a part between listing and reading it
 

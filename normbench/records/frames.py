@@ -26,6 +26,7 @@ from normbench.records.index import RowIndex
 from normbench.records.parts import FOLDER
 from normbench.records.schema import (
     DECIDED,
+    INFERENCE,
     LAYERS,
     LONGEST_LINE,
     METRICS,
@@ -77,9 +78,9 @@ def _read_runs(root: Path) -> pd.DataFrame:
             rows = ([cells[name] for name in table.names] for cells in contents.run_rows())
             frame = _parsed(map(line, rows), table, path)
             said = contents.warnings
-    for column in DECIDED:
-        if column.name not in frame.columns:  # records of version 0.1
-            frame[column.name] = None
+    for column in (*INFERENCE, *DECIDED):
+        if column.name not in frame.columns:  # records of an older version
+            frame[column.name] = None if column.kind == "word" else float("nan")
     frame.attrs["warnings"] = list(said)
     return frame
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,11 +54,12 @@ class RowIndex:
 
     Args:
         path: of the file.
-        table: its columns.
+        table: its columns, as they are written now.
         files: keeps the file open between reads.
         unended_counts: whether a last line without its line end is kept apart instead of counting as torn.
 
     Attributes:
+        table: the columns of the file, which an older version may have begun with fewer.
         torn: whether the last line is incomplete.
         missing: whether there is no such file.
         counts: the number of rows of each run.
@@ -79,7 +80,7 @@ class RowIndex:
     def _scan(self) -> None:
         ranges: dict[bytes, array[int]] = {}
         counts: dict[bytes, int] = {}
-        header = line(self.table.names)
+        forms = {form: line(form.names) for form in self.table.forms()}
         with explained(self.path, "read"):
             try:
                 file = self.path.open("rb")
@@ -90,13 +91,15 @@ class RowIndex:
                 first = file.readline(LONGEST_LINE)
                 offset = len(first)
                 if not first.endswith(b"\n"):  # the header was not written completely
-                    if not header.startswith(first):
-                        raise garbage(self.path, 1, f"the header is not {header.decode().strip()}")
+                    if not any(header.startswith(first) for header in forms.values()):
+                        raise garbage(self.path, 1, f"the header is not {forms[self.table].decode().strip()}")
                     self.torn = True
                     return
-                if not self._is_header(first):
-                    cause = saved_otherwise(first)
-                    raise garbage(self.path, 1, f"{cause}The header is not {header.decode().strip()}")
+                found = self._form_of(first, list(forms))
+                if found is None:
+                    what = f"The header is not {forms[self.table].decode().strip()}"
+                    raise garbage(self.path, 1, f"{saved_otherwise(first)}{what}")
+                self.table = found
                 for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=2):
                     if not raw.endswith(b"\n"):
                         if len(raw) >= LONGEST_LINE:
@@ -122,11 +125,13 @@ class RowIndex:
                 raise self._garbage_at(known[0])
             self._ranges[name], self.counts[name] = known, counts[key]
 
-    def _is_header(self, first: bytes) -> bool:
+    def _form_of(self, first: bytes, forms: Sequence[Table]) -> Table | None:
+        """Return the form of the table that has this header."""
         try:
-            return cells_of(first.removeprefix(b"\xef\xbb\xbf")) == self.table.names
+            names = cells_of(first.removeprefix(b"\xef\xbb\xbf"))
         except ValueError:
-            return False
+            return None
+        return next((form for form in forms if form.names == names), None)
 
     def __contains__(self, run_id: object) -> bool:
         return run_id in self._ranges

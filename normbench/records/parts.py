@@ -30,7 +30,7 @@ from normbench.records.files import (
     write_file,
 )
 from normbench.records.index import OpenFiles, RowIndex
-from normbench.records.schema import LAYERS, METRICS, PART_RUNS, PART_TABLES, count, format_cell, line
+from normbench.records.schema import LAYERS, METRICS, PART_TABLES, count, format_cell, line
 
 if TYPE_CHECKING:
     from normbench.planning.runs import Stack
@@ -89,7 +89,7 @@ class Part:
 
     def _read_ends(self) -> dict[str, dict[str, str]]:
         ends: dict[str, dict[str, str]] = {}
-        names = PART_RUNS.names
+        names = self.tables["runs"].table.names
         for run_id in self.tables["runs"].run_ids():
             cells = dict(zip(names, self.tables["runs"].last(run_id) or (), strict=True))
             if count(cells["rows"]) <= self.tables["metrics"].counts.get(run_id, 0):
@@ -178,6 +178,7 @@ class StackWriter:
         self._descriptors: dict[str, int] = {}
         self._counts: Counter[str] = Counter()
         self._alive: set[str] = set()
+        self._tables = dict(PART_TABLES)  # a file that an older version began keeps its columns
         self.closed = False
         own_folder(self.folder)
         if lengths is None:
@@ -218,7 +219,7 @@ class StackWriter:
         elif event.status in RESULTS:
             remove(crash)
         values = {
-            **{name: getattr(event, name, None) for name in PART_RUNS.names},
+            **{name: getattr(event, name, None) for name in self._tables["runs"].names},
             "stack": self.stack_id,
             "train_seconds": round(event.train_seconds, 6),
             "trains_below": self._trains_below.get(event.run_id),
@@ -236,8 +237,10 @@ class StackWriter:
         for table, size in lengths.items():
             path = part_file(self.folder, stack_id, table)
             with explained(path, "read"):
-                rows = path.read_bytes()[:size].splitlines(keepends=True)[1:]
+                header, *rows = path.read_bytes()[:size].splitlines(keepends=True) or [b""]
             own = [row for row in rows if row.partition(b",")[0].decode() in self._trains_below]
+            missing = len(self._tables[table].columns) - len(header.split(b","))  # in an older form
+            own = [row.removesuffix(b"\n") + b"," * missing + b"\n" for row in own]
             self._buffers.setdefault(table, []).extend(own)
         self.flush()
         self._recount()
@@ -252,7 +255,7 @@ class StackWriter:
             raise RecordsError(
                 f"{self.folder}: the stack {self.stack_id} is closed; nothing more can be written"
             )
-        assert len(cells) == len(PART_TABLES[table].columns), (table, cells)
+        assert len(cells) == len(self._tables[table].columns), (table, cells)
         self._buffers.setdefault(table, []).append(line(cells))
 
     def flush(self) -> None:
@@ -270,7 +273,7 @@ class StackWriter:
                 self._descriptors[table] = open_own(path)
             descriptor, size = self._descriptors[table], self._sizes.get(table, 0)
             if size == 0:
-                data = line(PART_TABLES[table].names) + data
+                data = line(self._tables[table].names) + data
             try:
                 # An earlier write that was cut off (full disk, Ctrl-C) leaves a torn line: start after the
                 # last complete one.
@@ -321,6 +324,7 @@ class StackWriter:
     def _recount(self) -> None:
         files = OpenFiles()
         part = Part(self.folder, self.stack_id, files)
+        self._tables = {name: index.table for name, index in part.tables.items()}
         self._counts = Counter(part.tables["metrics"].counts)
         ended = {run_id for run_id in self._trains_below if part.status(run_id) in ENDED}
         self._alive = set(self._trains_below) - ended

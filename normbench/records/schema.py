@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,13 +46,19 @@ class Table:
     """One CSV file.
 
     Rows of a run with an equal `key` repeat the same measurement; the last one counts. `float_type` is the
-    dtype of the float columns in memory.
+    dtype of the float columns in memory. `late` counts the last columns that files of older versions lack.
     """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     float_type: Literal["float32", "float64"] = "float64"
+    late: int = 0
+
+    def forms(self) -> tuple[Table, ...]:
+        """Return the table as it is written now, and as older versions wrote it."""
+        older = replace(self, columns=self.columns[: len(self.columns) - self.late], late=0)
+        return (self, older) if self.late else (self,)
 
     @property
     def names(self) -> list[str]:
@@ -85,6 +91,9 @@ LAYERS = Table(
 # How a run ended. Part files and runs.csv share these columns; runs.csv adds the swept keys and the summary.
 END = columns("status:word steps:int? diverged_at_step:int? train_loss_last_tenth:float label_entropy:float")
 COST = columns("parameters:int? train_seconds:float stack:word executor:word")
+# Losses and accuracies of a finished run on training images at inference, and how many images these were.
+# Version 0.2 and older did not write them; they then read as empty.
+INFERENCE = columns("inference_train_loss:float inference_train_accuracy:float inference_train_images:int?")
 # The swept keys that the run's own settings decide, such as the activation of SELU, separated by spaces.
 # Figures and claims put such a run beside each value of these keys. `none`: it decides no key. Version 0.1
 # did not write the column, which then reads as empty.
@@ -92,25 +101,34 @@ DECIDED = columns("decided:word")
 SUMMARY = columns(" ".join(f"{form}_{name}:float" for name in QUANTITIES for form in ("final", "best")))
 # A part also records the config's `trains_below`, which its reader does not know, and the number of metrics
 # rows written before the end, so that an end whose rows were lost does not count as a result.
-PART_RUNS = Table("runs", (*columns("run_id:id"), *END, *COST, *columns("trains_below:float rows:int?")))
+PART_RUNS = Table(
+    "runs",
+    (*columns("run_id:id"), *END, *COST, *columns("trains_below:float rows:int?"), *INFERENCE),
+    late=len(INFERENCE),
+)
 ROWS = {"metrics": METRICS, "layers": LAYERS}  # the tables that are merged row by row
 PART_TABLES = {"metrics": METRICS, "layers": LAYERS, "runs": PART_RUNS}
 
 
-def runs_table(swept: Iterable[str], with_decided: bool = True) -> Table:
-    """Return the table runs.csv for these swept keys, as it is written now or as version 0.1 wrote it."""
+# The columns that runs.csv lacks: as it is written now, by version 0.2 and by version 0.1.
+LACKING = ((), INFERENCE, (*INFERENCE, *DECIDED))
+
+
+def runs_table(swept: Iterable[str], lacking: Sequence[Column] = ()) -> Table:
+    """Return the table runs.csv for these swept keys, as written now or without what an older one lacks."""
     head = (*columns("run_id:id seed:int"), *(Column(key, "swept") for key in swept))
     end = (END[0], *columns("outcome:word"), *END[1:])
-    return Table("runs", (*head, *end, *SUMMARY, *COST, *(DECIDED if with_decided else ())))
+    every = (*head, *end, *SUMMARY, *INFERENCE, *COST, *DECIDED)
+    return Table("runs", tuple(column for column in every if column not in lacking))
 
 
 def table_of(header: Sequence[str], file: Path) -> Table:
     """Return the table of a header of runs.csv; RecordsError if it is not a header of that file."""
     names = [text_value(name) for name in header]
     if len(set(names)) == len(names):
-        for with_decided in (True, False):
-            fixed = len(runs_table([], with_decided).columns)
-            table = runs_table(header[2 : len(header) - fixed + 2], with_decided)
+        for lacking in LACKING:
+            fixed = len(runs_table([], lacking).columns)
+            table = runs_table(header[2 : len(header) - fixed + 2], lacking)
             if list(header) == table.names:
                 return table
     raise RecordsError(

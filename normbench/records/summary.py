@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from normbench.names import QUANTITIES
-from normbench.records.schema import COST, END, METRICS
+from normbench.records.schema import COST, END, INFERENCE, METRICS
 from normbench.stats.outcome import outcome
 
 _POSITIONS = {name: METRICS.names.index(name) for name in QUANTITIES}
@@ -44,7 +44,7 @@ def run_cells(
     Returns:
         The cells by column.
     """
-    known = {column.name: end.get(column.name, "") for column in (*END, *COST)}
+    known = {column.name: end.get(column.name, "") for column in (*END, *COST, *INFERENCE)}
     return {
         **known,
         "status": status,

@@ -41,6 +41,8 @@ def test_records_read_at_half_the_training_are_those_of_a_training_of_half_the_l
     for name in ("metrics", "layers"):
         pd.testing.assert_frame_equal(getattr(early, name), getattr(short, name), check_dtype=False)
     assert read_at(short, 1) is short
+    assert short.runs["inference_train_loss"].notna().any()
+    assert early.runs["inference_train_loss"].isna().all()  # measured at the end alone
 
 
 def test_a_run_that_diverges_later_has_not_diverged_yet(tmp_path):

@@ -101,6 +101,40 @@ def test_a_grid_that_alone_is_too_coarse_is_named(tmp_path, of, against, alone):
     assert ("`optimizer.lr: {edge: {from: ..., to: ...}}`" in one.reason) == alone
 
 
+@pytest.mark.parametrize(
+    ("of", "against", "least", "word", "expected"),
+    [
+        ("SSSSD", "SDDDD", 3, "supported", (1000, 100, 10000)),
+        ("SSDDD", "SDDDD", 3, "inconclusive", (10, 1, 100)),  # the grid, which a search does not make finer
+        ("SDDDD", "TTTSD", 3, "refuted", (0.001, 0.0001, 0.01)),
+    ],
+)
+def test_divergence_alone_ends_the_rates_without_divergence(tmp_path, of, against, least, word, expected):
+    one = verdict(tmp_path, edges(of, against), "largest_rate_without_divergence", {"ratio_at_least": least})
+    assert (one.verdict, numbers(one)) == (word, expected)
+    assert "largest rate without divergence" in one.reason
+    assert ("a finer grid decides" in one.reason) == (word == "inconclusive")
+    assert "{edge:" not in one.reason
+
+
+def test_lr_sensitivity_is_compared_by_its_ratio_and_a_net_that_learns_nothing_has_none(tmp_path):
+    """BN loses (0.2 + 0) / 2 over each of its two decades; the plain net loses 5 times that."""
+    runs = []
+    for cell, losses, outcomes in ((BN, (0.5, 0.3, 0.5), "TTT"), (PLAIN, (1.3, 0.3, 1.3), "STS")):
+        for seed in range(6):
+            for rate, loss, outcome in zip((0.1, 1, 10), losses, outcomes, strict=True):
+                where, values = {**cell, "optimizer.lr": rate}, {"curve": {0: 0.1}, "start": 2.3}
+                runs.append(run(where, seed, outcome, final_test_loss=loss * (1 + 0.01 * seed), **values))
+    one = verdict(tmp_path / "a", runs, "lr_sensitivity", {"ratio_at_most": 0.5})
+    assert (one.verdict, one.n) == ("supported", 6)
+    assert one.estimate == pytest.approx(0.2)
+    for this in runs[-3:]:
+        this["outcome"] = "stuck"
+    one = verdict(tmp_path / "b", runs, "lr_sensitivity", {"ratio_at_most": 0.5})
+    assert one.verdict == "inconclusive"
+    assert "1 of 6 seeds train at no rate" in one.reason
+
+
 NOWHERE, LOW = ["SSSSS", "DDDDD"], ["TSSSS"]
 
 

@@ -13,6 +13,7 @@ from normbench.analysis.tables import load_tables
 from normbench.analysis.variants import spread
 from normbench.analysis.verify import verify
 from normbench.norms import NORMS
+from normbench.records.schema import DECIDED, INFERENCE
 
 PLUGIN = '''
 from typing import Literal
@@ -145,7 +146,8 @@ def without_column(folder, place):
     for name in ("config.yaml", "metrics.csv", "runs.csv"):
         (old / name).write_bytes((folder / name).read_bytes())
     runs = pd.read_csv(old / "runs.csv", dtype=str, keep_default_na=False)
-    runs.drop(columns="decided").to_csv(old / "runs.csv", index=False)
+    late = [column.name for column in (*DECIDED, *INFERENCE)]
+    runs.drop(columns=late).to_csv(old / "runs.csv", index=False)
     return old
 
 

@@ -14,17 +14,20 @@ from normbench.norms import NORMS
 from normbench.records.schema import LAYERS, METRICS, format_cell, line, runs_table
 
 ENTROPY = math.log(10)
+NOT_COLUMNS = ("cell", "curve", "start", "steps", "layers")
 WORDS = {"T": "trains", "S": "stuck", "D": "diverged", "C": "crashed", ".": None}
 
 
-def run(cell, seed, outcome="T", *, steps=1000, curve=(), **values):
-    """Return one made-up run. `curve`: step -> test accuracy; values: columns of runs.csv."""
+def run(cell, seed, outcome="T", *, steps=1000, curve=(), start=None, **values):
+    """Return one made-up run. `curve`: step -> test accuracy; `start`: test loss at its first step; values:
+    columns of runs.csv."""
     return {
         "cell": cell,
         "seed": seed,
         "outcome": WORDS[outcome],
         "steps": steps,
         "curve": dict(curve),
+        "start": start,
         **values,
     }
 
@@ -62,7 +65,7 @@ def write(folder: Path, runs, claims=(), *, seeds=None, steps=1000):
             "steps": one["steps"] if ended else None,
             "label_entropy": ENTROPY if ended else None,
             "train_loss_last_tenth": {"trains": 0.1, "stuck": 2.3}.get(one["outcome"]),
-            **{key: value for key, value in one.items() if key not in ("cell", "curve", "steps", "layers")},
+            **{key: value for key, value in one.items() if key not in NOT_COLUMNS},
             **one["cell"],
         }
         last = list(one["curve"].values())[-1:]
@@ -73,7 +76,10 @@ def write(folder: Path, runs, claims=(), *, seeds=None, steps=1000):
             own["outcome"] = None  # as records of before 0.3 have it
         rows.append(own)
         for step, value in one["curve"].items():
-            curves.append({"run_id": name, "step": step, "epoch": 0.0, "lr": 0.1, "test_accuracy": value})
+            row = {"run_id": name, "step": step, "epoch": 0.0, "lr": 0.1, "test_accuracy": value}
+            curves.append(
+                {**row, "test_loss": one.get("start") if step == next(iter(one["curve"])) else None}
+            )
         depths += [dict(zip(LAYERS.names, (name, *row), strict=True)) for row in one.get("layers", ())]
     return write_folder(folder, config, rows, pd.DataFrame(curves), pd.DataFrame(depths))
 

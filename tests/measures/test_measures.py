@@ -77,6 +77,30 @@ def test_a_seed_that_trains_at_no_rate_has_the_rate_0(tmp_path, outcomes, expect
 
 
 @pytest.mark.parametrize(
+    ("outcomes", "expected", "holes"),
+    [
+        ("STSS", (10, INF, INF), 0),  # nothing diverges, whatever trains
+        ("STSD", (1, 10, math.sqrt(10)), 0),
+        ("SDTD", (0.01, 0.1, math.sqrt(0.001)), 1),
+        ("TSCT", (0.1, 1, math.sqrt(0.1)), 1),  # a crash ends the block, too
+        ("SS.D", (0.1, 10, 1.0), 0),
+        ("DDSD", (1, 10, math.sqrt(10)), 0),  # the first block, as for the rates that train
+        ("DDDD", (0, 0, 0), 0),
+        ("CDDD", (0, 0, 0), 0),
+    ],
+)
+def test_largest_rate_without_divergence(tmp_path, outcomes, expected, holes):
+    runs, name = rate_runs({}, 0, RATES, outcomes), "largest_rate_without_divergence"
+    assert ends(reading(tmp_path, runs, name)) == pytest.approx(expected)
+    assert MEASURES[name]().holes(sample(tmp_path, runs)) == holes
+
+
+def test_rates_that_may_not_diverge_are_not_the_rate_0(tmp_path):
+    runs = rate_runs({}, 0, RATES, "D.DD")
+    assert reading(tmp_path, runs, "largest_rate_without_divergence") is None
+
+
+@pytest.mark.parametrize(
     ("outcomes", "expected"),
     [
         ("STTS", (1, 3, 2)),  # 0.1 to 1 for sure, 0.01 to 10 at most
@@ -96,6 +120,40 @@ def test_share_that_trains(tmp_path):
     runs = rate_runs({}, 0, RATES, "TTS.")
     assert reading(tmp_path, runs, "share_that_trains") == Span(2 / 3, 2 / 3, 2 / 3)
     assert reading(tmp_path, rate_runs({}, 0, RATES, "...."), "share_that_trains") is None
+
+
+def swept(rates, outcomes, losses, start=2.3):
+    """Runs of one cell and seed with these final losses; all have the same loss before training."""
+    return [
+        run({"optimizer.lr": rate}, 0, outcome, final_test_loss=loss, curve={0: 0.1}, start=start)
+        for rate, outcome, loss in zip(rates, outcomes, losses, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rates", "outcomes", "losses", "expected"),
+    [
+        # one decade each: the mean of the middles, (1.4 + 0.6) / 2, (0.6 + 0) / 2, (0 + 2.1) / 2
+        (RATES, "STTD", [1.6, 0.8, 0.2, None], (1.0 + 0.3 + 1.05) / 3),
+        (RATES, "STTS", [1.6, 0.8, 0.2, 99.0], (1.0 + 0.3 + 1.05) / 3),  # worse than before training: L0
+        (RATES, "STTC", [1.6, 0.8, 0.2, None], (1.0 + 0.3 + 1.05) / 3),
+        # the same curve on an unequal grid: a point on a straight line changes nothing
+        ([0.01, 0.1, math.sqrt(0.1), 1, 10], "STTTD", [1.6, 0.8, 0.5, 0.2, None], (1.0 + 0.3 + 1.05) / 3),
+        (RATES, "TTTT", [0.3, 0.3, 0.3, 0.3], 0.0),
+        (RATES, "SSSD", [2.2, 2.1, 2.2, None], None),  # no rate trains: near 0 for a net that learns nothing
+        (RATES, "STT.", [1.6, 0.8, 0.2, None], None),
+        (RATES, "STTS", [1.6, 0.8, 0.2, None], None),  # a finished run whose loss is lost
+        ([0.1], "T", [0.2], None),
+    ],
+)
+def test_lr_sensitivity(tmp_path, rates, outcomes, losses, expected):
+    found = reading(tmp_path, swept(rates, outcomes, losses), "lr_sensitivity")
+    assert found is None if expected is None else ends(found) == span(expected)
+
+
+def test_lr_sensitivity_needs_the_loss_before_training(tmp_path):
+    runs = swept(RATES, "STTD", [1.6, 0.8, 0.2, None], start=None)
+    assert reading(tmp_path, runs, "lr_sensitivity") is None
 
 
 CURVE = {0: 0.1, 100: 0.5, 200: 0.9, 300: 0.85, 1000: 0.95}
@@ -146,8 +204,10 @@ def test_steps_to_target_needs_one_target(options):
         ("final_loss", {}, 0.4),
         ("best_accuracy", {}, 0.92),
         ("best_loss", {"part": "train"}, 0.1),
-        ("generalisation_gap", {}, 0.07),
-        ("generalisation_gap", {"what": "loss"}, 0.2),
+        ("generalisation_gap", {}, 0.05),
+        ("generalisation_gap", {"what": "loss"}, 0.1),
+        ("generalisation_gap", {"training": "batches"}, 0.07),
+        ("generalisation_gap", {"what": "loss", "training": "batches"}, 0.2),
         ("seconds_per_step", {}, 0.002),
     ],
 )
@@ -155,6 +215,7 @@ def test_numbers_of_a_run(tmp_path, name, options, expected):
     values = {
         **{"final_test_accuracy": 0.9, "final_train_accuracy": 0.97, "final_test_loss": 0.4},
         **{"best_test_accuracy": 0.92, "best_train_loss": 0.1, "final_train_loss": 0.2, "train_seconds": 2.0},
+        **{"inference_train_accuracy": 0.95, "inference_train_loss": 0.3, "inference_train_images": 100},
     }
     assert ends(reading(tmp_path, [run({}, 0, **values)], name, **options)) == span(expected)
 
@@ -179,6 +240,13 @@ def test_a_diverged_run(tmp_path, name, expected):
 )
 def test_a_number_that_is_not_there(tmp_path, name):
     assert reading(tmp_path, [run({}, 0)], name) is None
+
+
+def test_the_gap_of_older_records_is_not_that_of_the_batches(tmp_path):
+    """Version 0.2 did not measure training images at inference: no number, and a sentence that says why."""
+    values = {"final_test_accuracy": 0.9, "final_train_accuracy": 0.97}
+    assert reading(tmp_path, [run({}, 0, **values)], "generalisation_gap") is None
+    assert "version 0.2" in MEASURES["generalisation_gap"].absent
 
 
 LAYERS = [

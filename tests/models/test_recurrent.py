@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.engine import Trained, data_of, runs_of, trainer
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
@@ -162,6 +163,73 @@ def test_running_statistics_belong_to_each_step_and_serve_at_inference(cell, sta
         torch.testing.assert_close(layer.running_var, var, **close)
 
 
+@pytest.mark.parametrize(
+    ("cell", "statistics", "executor"),
+    [
+        ("lstm", "per_step", "vectorized"),
+        ("lstm", "shared", "looped"),
+        ("rnn", "per_step", "looped"),
+        ("rnn", "shared", "vectorized"),
+    ],
+)
+def test_precise_statistics_are_means_over_training_batches_at_each_step(cell, statistics, executor):
+    """They are those of the weights of each evaluation; the training keeps its own and its bits."""
+    norm, model = {"name": "batchnorm"}, {"name": cell, "width": 5, "statistics": statistics}
+    parts = {"seeds": 2, "train": {"steps": 4, "eval_every": 2, "dtype": "float64"}}
+    precise = runs_of(model={**model, "norm": {**norm, "precise_bn_batches": 3}}, **parts)
+    usual = runs_of(model={**model, "norm": norm}, **parts)
+    trained, other = Trained(precise, executor), Trained(usual, executor)
+    stack = trainer(precise, executor)
+    for mine, its in zip(precise, usual, strict=True):
+        tensors = trained.tensors[mine.run_id]
+        for name, value in other.tensors[its.run_id].items():
+            torch.testing.assert_close(tensors[name], value, **close)
+        net = stack._initial_model(mine)
+        net.load_state_dict(tensors, strict=False)
+        batches = []
+        for step in range(3):
+            noted: dict[str, list[tuple[Tensor, Tensor]]] = {}
+            written_out(cell, net, stack.sampler.images(mine.seed, step)[0], batch_normalize(noted))
+            batches.append(noted)
+        steps = dict.fromkeys(batches[0], -1)
+
+        def with_means(place, layer, x, batches=batches, steps=steps):
+            steps[place] += 1
+            rows = range(8) if statistics == "shared" else [steps[place]]
+            pairs = [noted[place][row] for noted in batches for row in rows]
+            mean, var = (torch.stack(part).mean(0) for part in zip(*pairs, strict=True))
+            return (x - mean) / (var + 1e-5).sqrt() * layer.weight + layer.bias
+
+        test = data_of(mine).test
+        logits, _ = written_out(cell, net, test.x, with_means)
+        loss = nn.functional.cross_entropy(logits, test.y).item()
+        assert trained.rows[mine.run_id][-1].test_loss == pytest.approx(loss, rel=1e-9)
+        assert other.rows[its.run_id][-1].test_loss != pytest.approx(loss, rel=1e-3)
+
+
+@pytest.mark.parametrize("where", ["full", "input", "between_layers"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_with_batch_statistics_inference_is_that_of_training_and_nothing_moves(cell, where):
+    norm = {"name": "batchnorm", "inference": "batch"}
+    net, x = built(cell, norm, depth=2, recurrent_norm=where), images()
+    before = {name: value.clone() for name, value in net.named_buffers()}
+    found = net.eval()(x)
+    for name, value in net.named_buffers():
+        assert torch.equal(value, before[name])
+    torch.testing.assert_close(found, net.train()(x), **close)
+    alone = net.eval()(x[:1])  # of one image nothing is left before a gain and an offset
+    if where == "full":
+        torch.testing.assert_close(alone, net(x[1:2]), **close)
+
+
+def test_blank_steps_after_the_image_have_batch_statistics_of_their_own():
+    net = built("lstm", {"name": "batchnorm", "inference": "batch"}, extra_test_steps=2)
+    x = torch.cat([images(), torch.zeros(7, 2, 2, 6, dtype=torch.float64)], 2)
+    torch.testing.assert_close(
+        net.eval()(images()), written_out("lstm", net, x, batch_normalize({}))[0], **close
+    )
+
+
 @pytest.mark.parametrize("where", ["full", "input", "between_layers"])
 def test_steps_beyond_the_training_sequence_use_the_statistics_of_its_last_step(where):
     net = built("lstm", "batchnorm", recurrent_norm=where, depth=2, extra_test_steps=4)
@@ -291,6 +359,10 @@ def test_options_that_do_not_apply_to_recurrent_nets_are_refused():
     dropout = {"rate": 0.5, "placement": "before_norm"}
     assert "before_norm" in options("lstm", dropout=dropout).refuses(SHAPE, 9)
     assert "at least 2" in options("lstm", "batchnorm").refuses(SHAPE, 1)
+    for name, value in {"ghost": 3, "detached": True, "frozen_from": 5, "noise_scale": 1.5}.items():
+        assert f"its option {name}" in options("rnn", {"name": "batchnorm", name: value}).refuses(SHAPE, 9)
+    for name, value in {"precise_bn_batches": 3, "inference": "batch"}.items():
+        assert options("rnn", {"name": "batchnorm", name: value}).refuses(SHAPE, 9) is None
 
 
 def test_options_without_effect_are_reset():

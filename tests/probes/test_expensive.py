@@ -192,6 +192,44 @@ def test_forgetting_by_really_moving_the_lower_layers(times):
             assert found[layer, "forgetting.rise"] == pytest.approx(rise, rel=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("norm", "others", "executor"),
+    [("none", 1, "vectorized"), ("batchnorm", 3, "looped"), ("none", 4, "looped")],
+)
+def test_myopia_by_really_moving_each_layer_alone(norm, others, executor):
+    """The batches of step 13 of epochs of 15 steps: its others lie beyond the end of the epoch, too."""
+    runs = small(model={"norm": {"name": norm}}, optimizer={"lr": 2.0}, train={"steps": 14, "eval_every": 13})
+    rows, *_ = measured(runs, probe("myopia", others=others, steps=[13]), executor=executor)
+    for place, run in enumerate(runs):
+        plain = Plain(runs, place, 13)
+        stepped, found = plain.stepped(), rows[run.run_id, 13]
+        assert list(dict.fromkeys(layer for layer, _ in found)) == LAYERS
+        with torch.no_grad():
+            for layer in LAYERS:
+                own = {name: value for name, value in stepped.items() if name.startswith(f"{layer}.")}
+                falls = []
+                for step in range(13, 14 + others):
+                    batch = plain.batch(step)
+                    falls.append(
+                        float(plain.loss(plain.params, batch) - plain.loss({**plain.params, **own}, batch))
+                    )
+                here, elsewhere = falls[0], sum(falls[1:]) / others
+                assert found[layer, "myopia.here"] == pytest.approx(here, rel=1e-7)
+                assert found[layer, "myopia.elsewhere"] == pytest.approx(elsewhere, rel=1e-7)
+                assert found[layer, "myopia.share"] == pytest.approx(1 - elsewhere / here, rel=1e-7)
+
+
+def test_myopia_of_a_training_without_other_batches_is_refused():
+    def reason(others, **data):
+        run = small(data=data)[0]
+        return probe("myopia", others=others).refuses(torch.nn.Identity(), run.settings)
+
+    assert reason(1) is None
+    assert reason(14) is None  # 15 batches of 20 are all 300 images
+    assert "need 320 training images, and there are 300" in reason(15)
+    assert "other batches would hold the images of this one" in reason(1, batch_size=300)
+
+
 def test_perturbation_by_really_changing_the_first_layer():
     runs = small(model={"activation": "tanh"})
     rows, *_ = measured(runs, probe("perturbation", size=0.02, directions=1))

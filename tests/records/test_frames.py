@@ -20,8 +20,13 @@ from normbench.records import ResultsFolder, folder_status, format_float, read_l
 from normbench.records.schema import LAYERS, METRICS, PART_RUNS, runs_table, swept_values
 
 SHIPPED = sorted((Path(__file__).parents[2] / "results").glob("*/runs.csv"))
-RUN_NUMBERS = [c.name for c in PART_RUNS.columns if c.kind in ("int?", "float")][:-2] + [
-    f"{form}_{name}" for name in QUANTITIES for form in ("final", "best")
+RUN_NUMBERS = [
+    *(
+        c.name
+        for c in PART_RUNS.columns
+        if c.kind in ("int?", "float") and c.name not in ("trains_below", "rows")
+    ),
+    *(f"{form}_{name}" for name in QUANTITIES for form in ("final", "best")),
 ]
 WORDS = ["run_id", "status", "outcome", "stack", "executor", "decided"]
 

@@ -5,6 +5,7 @@ That of version 0.2 (format 2) is in `tests/plugins`.
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from normbench import api
 from normbench.analysis.verify import verify
 from normbench.records import folder_status
 from normbench.records.environment import FORMAT
+from normbench.records.schema import INFERENCE
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "frozen_0_1" / "frozen.yaml"
@@ -32,6 +34,10 @@ def folder(request, tmp_path):
 
 def lines(folder, name):
     return (folder / name).read_bytes().splitlines(keepends=True)
+
+
+def table(lines):
+    return list(csv.DictReader([line.decode() for line in lines]))
 
 
 def test_its_status_is_told(folder):
@@ -70,11 +76,14 @@ def test_it_goes_on(folder):
     done = api.run(CONFIG, results=folder.parent, device="cpu", threads=1)
     assert (done.trained, done.skipped, done.interrupted) == (4, 4, False)
     after = {name: lines(folder, name) for name in before}
-    for name, old in before.items():
-        finished = 5 if name == "runs.csv" else len(old)
-        for new, line in zip(after[name][:finished], old[:finished], strict=True):
-            assert new == line or (name == "runs.csv" and new.startswith(line.rstrip() + b","))  # `decided`
-        assert len(after[name]) > finished
+    for name in ("metrics.csv", "layers.csv"):
+        assert after[name][: len(before[name])] == before[name]
+        assert len(after[name]) > len(before[name])
+    for old, new in zip(table(before["runs.csv"])[:4], table(after["runs.csv"])[:4], strict=True):
+        late = {name: new.pop(name) for name in new.keys() - old.keys()}
+        assert new == old
+        assert set(late) - {"decided"} == {column.name for column in INFERENCE}
+        assert {cell for name, cell in late.items() if name != "decided"} == {""}
     tables = api.load(folder)
     assert set(tables.runs["status"]) == {"finished"}
     assert tables.metrics.groupby("run")["step"].apply(list).tolist() == [[0, 20, 40, 60]] * 8

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,12 @@ from helpers.records_folder import (
     train,
 )
 
+from normbench.engine.events import RunEnd
 from normbench.errors import RecordsError
+from normbench.planning.stacks import split_stack
 from normbench.records import ResultsFolder, folder_status, read_metrics, read_runs
 from normbench.records.parts import Manifest
-from normbench.records.schema import METRICS, PART_RUNS
+from normbench.records.schema import INFERENCE, METRICS, PART_RUNS
 
 FILES = {"config.yaml", "metrics.csv", "runs.csv"}
 SUMMARISED = [("final", "loss"), ("best", "loss"), ("best", "accuracy")]
@@ -157,6 +160,50 @@ def test_going_on_from_a_checkpoint(root, plan, expected, checkpoint, killed):
         folder.merge()
     run_all(root, plan)
     assert merged(root) == expected
+
+
+def older(path):
+    """Write the ends of a part as version 0.2 did, and return their length."""
+    rows = [row.split(b",")[: -len(INFERENCE)] for row in path.read_bytes().splitlines()]
+    path.write_bytes(b"".join(b",".join(row) + b"\n" for row in rows))
+    return path.stat().st_size
+
+
+@pytest.mark.parametrize("halved", [False, True])
+def test_a_part_of_an_older_version_goes_on(root, plan, expected, halved):
+    """Its file keeps its columns, or a new file takes its rows; what it lacks reads as empty."""
+    stack = stacks_of(plan)[1]
+    recorded = [replace(e, inference_train_loss=0.25) if isinstance(e, RunEnd) else e for e in events(stack)]
+    first = next(place for place, event in enumerate(recorded) if isinstance(event, RunEnd)) + 1
+    with ResultsFolder(root) as folder:
+        folder.open_for_run(plan, CONFIG)
+        writer = folder.writer(stack)
+        for event in recorded[:first]:
+            writer.write(event)
+        lengths = writer.length()
+    lengths["runs"] = older(root / "parts" / f"{stack.stack_id}.runs.csv")
+    assert (read_runs(root)["status"] == "diverged").sum() == 1
+    with ResultsFolder(root) as folder:
+        folder.open_for_run(plan, CONFIG)
+        if halved:
+            writers = [folder.writer(half) for half in split_stack(stack)]
+            for writer in writers:
+                writer.take_over(stack.stack_id, lengths)
+        else:
+            writers = [folder.writer(stack, lengths=lengths)]
+        for event in recorded[first:]:
+            for writer in writers:
+                if event.run_id in writer._trains_below:
+                    writer.write(event)
+        for writer in writers:
+            writer.close()
+        folder.merge()
+    found = read_runs(root).set_index("run_id")["inference_train_loss"]
+    late = [event.run_id for event in recorded[first:] if isinstance(event, RunEnd)]
+    assert found[recorded[first - 1].run_id] != 0.25
+    assert found[late].isna().all() != halved
+    run_all(root, plan)
+    assert merged(root)["metrics.csv"] == expected["metrics.csv"]
 
 
 def test_a_checkpoint_of_a_part_that_was_cut_is_refused(root, plan):
@@ -388,7 +435,7 @@ def test_ten_thousand_runs_are_merged(root):
             ids = [run.run_id for run in stack.runs]
             Manifest(stack.stack_id, "x", order, tuple(ids)).write(root / "parts")
             rows = [f"{run_id},{step},1,0.1,0.7,0.6,,,0.5,0.4" for step in range(10) for run_id in ids]
-            ends = [f"{run_id},finished,9,,1.0,2.3,7,1.0,s,x,0.5,10" for run_id in ids]
+            ends = [f"{run_id},finished,9,,1.0,2.3,7,1.0,s,x,0.5,10,,," for run_id in ids]
             for table, lines in ((METRICS, rows), (PART_RUNS, ends)):
                 path = root / "parts" / f"{stack.stack_id}.{table.name}.csv"
                 path.write_text("\n".join([",".join(table.names), *lines, ""]))
