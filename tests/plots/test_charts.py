@@ -163,3 +163,18 @@ def test_an_axis_of_errors_holds_zero_and_nothing_beyond_100(means, limits, tick
     places = [tick for tick in ax.get_xticks() if low <= tick <= high]
     assert ax.xaxis.get_major_formatter().format_ticks(places) == ticks
     assert all(low <= mean <= high for mean in means)
+
+
+def test_the_gap_takes_training_values_at_inference_where_they_were_measured(folder):
+    tables = load_tables(folder)
+    ((_, old),) = plots.compute(tables, ["gap"])
+    assert any("means over the last batches" in warning for warning in old.warnings)
+    runs = tables.runs
+    tables.runs["inference_train_accuracy"] = runs["final_test_accuracy"] + 0.25
+    tables.runs["inference_train_loss"] = runs["final_test_loss"] - 0.5
+    ((_, new),) = plots.compute(tables, ["gap"])
+    assert not any("batches" in warning for warning in new.warnings)
+    for block, gap in ((0, 0.25), (1, 0.5)):
+        means = new.frame.loc[new.frame["block"] == block, "mean"].dropna()
+        assert len(means)
+        assert means.to_numpy() == pytest.approx(gap)
