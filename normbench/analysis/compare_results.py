@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from normbench.analysis.comparison import FEWEST_SEEDS
 from normbench.analysis.judge import Verdict, judge_all
 from normbench.analysis.pairing import Cell, Group, Records, matching, read
 from normbench.analysis.tables import Tables, in_order, load_tables, setting
@@ -24,7 +23,9 @@ from normbench.paths import expanded
 from normbench.records import experiments_in
 from normbench.records.orphans import NEUTRAL, flatten
 from normbench.records.sources import sources_apart
-from normbench.stats.intervals import Interval, Span, holm_holds, p_beyond, span_interval, unlog, weighted
+from normbench.stats.corrections import holds, holm
+from normbench.stats.decide import FEWEST_SEEDS
+from normbench.stats.intervals import Interval, Span, p_beyond, span_interval, unlog, weighted
 
 # Measure, its options, and the difference that is ignored: of accuracies, or of natural logarithms.
 MARGINS: tuple[tuple[str, dict[str, Any], float], ...] = (
@@ -117,9 +118,8 @@ def compare(one: Path | str, other: Path | str, ignore: Collection[str] = ()) ->
             "compares what differs in this setting all the same"
         )
     tested = [i for i, difference in enumerate(found) if difference.interval.n >= FEWEST_SEEDS]
-    holds = holm_holds([found[i].p for i in tested])
-    for i, moved in zip(tested, holds, strict=True):
-        found[i] = replace(found[i], moved=moved)
+    for i, p in zip(tested, holm([found[i].p for i in tested]), strict=True):
+        found[i] = replace(found[i], moved=holds(p))
     return Compared(found, changes, claims, apart, sources)
 
 

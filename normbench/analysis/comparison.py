@@ -17,7 +17,7 @@ from normbench.measures import Measure
 from normbench.measures.base import RateMeasure
 from normbench.measures.claim import Claim
 from normbench.names import RATE
-from normbench.stats.decide import Decision, Word, decide
+from normbench.stats.decide import FEWEST_FOR_MEDIANS, FEWEST_SEEDS, Decision, Word, decide
 from normbench.stats.intervals import (
     LEVEL,
     Estimator,
@@ -29,8 +29,7 @@ from normbench.stats.intervals import (
     weighted,
 )
 
-FEWEST_SEEDS = 3
-FEWEST_FOR_MEDIANS = 6  # with fewer, even the whole range covers a median with less than 95 %
+CONTINUATIONS = 50  # that are drawn for the chance that more seeds decide
 METHODS: dict[Estimator, str] = {
     "t": "Student-t",
     "median": "median by order statistics",
@@ -79,6 +78,7 @@ class Comparison:
         elif claim.comparison == "difference" and log:
             readings = [_mapped(one, _unlog) for one in readings]
         self.readings = list(readings)
+        self._known: dict[tuple[int, tuple[float, ...]], Span | None] = {}
         self.estimator = self._estimator()
         self.shown = self._shown(self.decision(LEVEL).interval)
 
@@ -104,7 +104,7 @@ class Comparison:
 
     def _estimator(self) -> Estimator:
         """Return the estimator that is asked for, or the median where numbers are infinite."""
-        asked = self.claim.estimator or self.measure.estimator
+        asked = self.asked
         spans = [span for one in self.readings for seed in self.seeds for span in self._of_seed(one, seed)]
         known = [span for span in spans if span is not None]
         if asked == "t":  # an open end is no infinite number: the other end can decide
@@ -119,7 +119,10 @@ class Comparison:
         return sum(step * step for step in steps) / 12
 
     def _differences(self, weights: Sequence[float]) -> list[Span | None]:
-        return [self._contrast(seed, weights) for seed in self.seeds]
+        for key in ((seed, tuple(weights)) for seed in self.seeds):
+            if key not in self._known:
+                self._known[key] = self._contrast(*key)
+        return [self._known[seed, tuple(weights)] for seed in self.seeds]
 
     def _contrast(self, seed: int, weights: Sequence[float]) -> Span | None:
         """Return the weighted sum over the groups, averaged over cells; None if a group lacks a number."""
@@ -140,6 +143,29 @@ class Comparison:
         if self.strict and self._against_the_trend(level):
             return "refuted"
         return self.decision(level).word
+
+    @property
+    def asked(self) -> Estimator:
+        """Return the estimator that the claim or its measure asks for."""
+        return self.claim.estimator or self.measure.estimator
+
+    def spread(self) -> float:
+        """Return the standard deviation over seeds of the differences (ratio: of their logarithms)."""
+        known = [span.estimate for span in self._differences(self.weights) if span is not None]
+        return float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
+
+    def chance(self, n: int, alpha: float) -> float:
+        """Return the share of drawn continuations to n seeds whose interval decides at 1 - alpha.
+
+        The seeds to come are drawn from those so far, with equal chances; the same draws each time.
+        """
+        draws, decided = np.random.default_rng(n), 0
+        longer = copy(self)
+        for _ in range(CONTINUATIONS):
+            new = draws.integers(len(self.seeds), size=max(0, n - len(self.seeds)))
+            longer.seeds = [*self.seeds, *(self.seeds[i] for i in new)]
+            decided += longer.word(1 - alpha) != "inconclusive"
+        return decided / CONTINUATIONS
 
     def _against_the_trend(self, level: float) -> str | None:
         """Return between which neighbors the measure moves the other way, corrected for their number."""
@@ -205,6 +231,7 @@ class Comparison:
         if not isinstance(self.measure, RateMeasure) or not finite:
             return False
         exact = copy(self)
+        exact._known = {}
         exact.readings = [_mapped(one, _without_width) for one in self.readings]
         return exact.word(LEVEL) != "inconclusive"
 

@@ -1,8 +1,9 @@
 """Judges claims. A claim goes one way: pairing reads its groups, comparison compares them, judge decides.
 
 A verdict is `supported` or `refuted` only if the whole interval lies on one side of what is expected, and
-`inconclusive` otherwise, with the reason. Several verdicts of one file are corrected by Holm's method: each
-must also hold at a stricter level, so that all hold together at 95 %. The intervals shown stay those of 95 %.
+`inconclusive` otherwise, with the reason. Several verdicts of one file or family are corrected by Holm's
+method: each must also hold at a stricter level, so that all hold together at 95 %. The intervals shown stay
+those of 95 %. A result of `run --decide` is judged at its looks (`sequential.py`).
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ from normbench.errors import ConfigError
 from normbench.measures import Measure
 from normbench.measures.claim import Claim
 from normbench.names import RATE
+from normbench.records.looks import read_looks
+from normbench.stats import corrections
 from normbench.stats.decide import Word
 from normbench.stats.intervals import LEVEL, NAN, Estimator, Interval
+from normbench.stats.looks import smallest_alpha
 
 Correction = Literal["holm", "none"]
 
@@ -51,8 +55,17 @@ class Verdict:
     steps: str
     estimator: Estimator | None = None  # by which seeds were averaged; None if they were not
     share: float = 1.0  # of the training after which the records were read
+    p: float = NAN  # the smallest alpha at which an interval decides
+    p_family: float = NAN  # with Holm's correction
     # The verdict at another level of the interval; None if something other than its width decides.
     at_level: Callable[[float], Word] | None = field(default=None, repr=False, compare=False)
+    # What its interval comes from; None if nothing could be compared.
+    comparison: Comparison | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return what names it among the verdicts of an experiment."""
+        return self.id, self.group
 
     @property
     def group(self) -> str:
@@ -67,12 +80,23 @@ def judge(claim: Claim, tables: Tables) -> list[Verdict]:
 
 
 def judge_all(tables: Tables, correction: Correction = "holm") -> list[Verdict]:
-    """Return the verdicts on all claims of an experiment's config, corrected for their number."""
-    if not (claims := claims_of(tables)):
-        return []
+    """Return the verdicts on all claims of an experiment's config, corrected for their number.
+
+    If `run --decide` recorded looks, each verdict is the one of its looks (see `sequential.py`).
+    """
+    claims = claims_of(tables)
+    if claims and (looks := read_looks(tables.folder)):
+        from normbench.analysis.sequential import by_looks  # it is above this module
+
+        return by_looks(tables, looks, correction)
+    verdicts = uncorrected(tables, claims)
+    return holm(verdicts) if correction == "holm" else [with_p(one) for one in verdicts]
+
+
+def uncorrected(tables: Tables, claims: Sequence[Claim]) -> list[Verdict]:
+    """Return the verdicts on these claims, each by itself."""
     moments = _Moments(tables)
-    verdicts = [verdict for claim in claims for verdict in _judge(claim, moments)]
-    return holm(verdicts) if correction == "holm" else verdicts
+    return [verdict for claim in claims for verdict in _judge(claim, moments)]
 
 
 def claims_of(tables: Tables) -> list[Claim]:
@@ -91,35 +115,53 @@ def claims_of(tables: Tables) -> list[Claim]:
     return found
 
 
-def holm(verdicts: Sequence[Verdict], level: float = LEVEL) -> list[Verdict]:
-    """Return the verdicts so that all that are not inconclusive hold together at the level (Holm 1979).
+def with_p(one: Verdict) -> Verdict:
+    """Return a verdict with the smallest alpha at which it decides, not yet corrected for other verdicts."""
+    if one.at_level is None:
+        return one
+    p = smallest_alpha(one.at_level)[0] if math.isnan(one.p) else one.p
+    return replace(one, p=p, p_family=p)
+
+
+def families(verdicts: Sequence[Verdict]) -> list[list[int]]:
+    """Return the places of the verdicts of each family; those without one are a family, too."""
+    found: dict[str | None, list[int]] = {}
+    for place, one in enumerate(verdicts):
+        found.setdefault(one.claim.family, []).append(place)
+    return list(found.values())
+
+
+def holm(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdicts so that those of a family hold together at 95 % where they decide (Holm 1979).
 
     The m verdicts that an interval decides are tested from the clearest on: the first must hold at
     1 - alpha/m, the next at 1 - alpha/(m - 1), and so on. From the first that fails on, all are inconclusive.
     A verdict holds at a level if the interval of this level gives the same word.
     """
-    tested = [one for one in verdicts if one.at_level is not None]
-    if len(tested) < 2:
-        return list(verdicts)
-    left, holding = [one for one in tested if one.verdict != "inconclusive"], set[int]()
-    for divisor in range(len(tested), 0, -1):
-        stricter = 1 - (1 - level) / divisor
-        clear = next((one for one in left if one.at_level and one.at_level(stricter) == one.verdict), None)
-        if clear is None:
-            break
-        left = [one for one in left if one is not clear]
-        holding.add(id(clear))
-    name = f"Holm's correction for {len(tested)} verdicts"
-    corrected = []
-    for one in verdicts:
-        if one.at_level is not None and one.verdict != "inconclusive":
-            if id(one) in holding:
-                one = replace(one, reason=f"{one.reason}; {name}")
-            else:
-                text = f"{one.verdict} by itself, but not with {name}; {one.reason}"
-                one = replace(one, verdict="inconclusive", reason=text)
-        corrected.append(one)
-    return corrected
+    found = [with_p(one) for one in verdicts]
+    for places in families(found):
+        tested = [place for place in places if found[place].at_level is not None]
+        for place, p in zip(tested, corrections.holm([found[i].p for i in tested]), strict=True):
+            found[place] = _corrected(found[place], p, len(tested))
+    return found
+
+
+def _corrected(one: Verdict, p: float, number: int) -> Verdict:
+    """Return a verdict with the p-value that is corrected for this number of verdicts."""
+    one = replace(one, p_family=p)
+    if one.verdict == "inconclusive" or number < 2:
+        return one
+    name = correction_name(one.claim, number)
+    if corrections.holds(p):
+        return replace(one, reason=f"{one.reason}; {name}")
+    text = f"{one.verdict} by itself, but not with {name}; {one.reason}"
+    return replace(one, verdict="inconclusive", reason=text)
+
+
+def correction_name(claim: Claim, number: int) -> str:
+    """Return the name of the correction, for reasons."""
+    family = f" of the family '{claim.family}'" if claim.family else ""
+    return f"Holm's correction for {number} verdicts{family}"
 
 
 class _Moments:
@@ -186,7 +228,9 @@ def _judge_case(claim: Claim, records: Records, at: At, runs: pd.DataFrame) -> V
     reasons = [*(blockers or [comparison.why(word)]), *comparison.remarks(tables)]
     verdict = _verdict(claim, tables, at, "; ".join(reasons), measure, comparison.shown)
     at_level = None if blockers else comparison.word
-    return replace(verdict, verdict=word, estimator=comparison.estimator, at_level=at_level)
+    return replace(
+        verdict, verdict=word, estimator=comparison.estimator, at_level=at_level, comparison=comparison
+    )
 
 
 def _verdict(

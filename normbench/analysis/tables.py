@@ -8,10 +8,12 @@ whose other runs are not there yet.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from normbench.errors import RecordsError
 from normbench.names import (
@@ -29,12 +31,12 @@ from normbench.names import (
 from normbench.records import read_layers, read_metrics, read_runs
 from normbench.records.config_file import read_config
 from normbench.records.frames import no_rows
+from normbench.records.looks import read_looks
 from normbench.records.schema import METRICS
 from normbench.stats.edge_search import refining_rates
 from normbench.stats.outcome import outcome
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 
@@ -134,6 +136,7 @@ def load_tables(
         raise RecordsError(f"{folder}: no such folder; 'normbench run CONFIG' writes results/<name>/")
     config = read_config(folder / "config.yaml")
     _check_config(config, folder / "config.yaml")
+    config = _with_seeds_of_looks(config, folder)
     runs = _of_named_seeds(read_runs(folder), config)
     if runs.empty:
         raise RecordsError(
@@ -164,6 +167,26 @@ def load_tables(
     name = str(config.get("name") or folder.name)
     metrics = _by_position(metrics, runs)
     return Tables(folder, name, config, runs, metrics, swept, tuple(warnings), tuple(notes))
+
+
+def _with_seeds_of_looks(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the config with the seeds that looks of `run --decide` were taken at, which stay part of it."""
+    seeds, looked = config.get("seeds"), [seed for look in read_looks(folder) for seed in look.seeds]
+    if seeds is None or not looked:
+        return config
+    named = range(seeds) if isinstance(seeds, int) else seeds
+    return {**config, "seeds": list(dict.fromkeys([*named, *looked]))}
+
+
+def of_seeds(tables: Tables, seeds: Sequence[int]) -> Tables:
+    """Return the tables as they are if only these seeds were trained."""
+    kept = tables.runs["seed"].isin(seeds).to_numpy()
+    places = np.cumsum(kept) - 1
+    mine = kept[tables.metrics["run"].to_numpy()]
+    metrics = tables.metrics[mine].reset_index(drop=True)
+    metrics["run"] = places[metrics["run"].to_numpy()].astype("int32")
+    runs = tables.runs[kept].reset_index(drop=True)
+    return replace(tables, runs=runs, metrics=metrics, config={**tables.config, "seeds": list(seeds)})
 
 
 def _of_named_seeds(runs: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:

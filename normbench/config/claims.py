@@ -18,9 +18,14 @@ from normbench.names import RATE
 
 
 def check_claims(root: Node, header: Header, problems: Problems) -> None:
-    """Note ids given twice and keys that no setting has."""
+    """Note ids given twice, a second primary claim, and keys that no setting has."""
     ids: set[str] = set()
+    primary: str | None = None
     for index, (claim, node) in enumerate(_pairs(root, header)):
+        if claim.primary and primary is not None:
+            text = f"claim '{primary}' is primary already; allowed: one in a file; leave it out here"
+            problems.add(node.mapping["primary"].where, f"claims[{index}].primary", text)
+        primary = claim.id if claim.primary else primary
         if claim.id in ids:
             text = f"'{claim.id}' is also the id of an earlier claim; make it unique, such as '{claim.id}-2'"
             problems.add(node.mapping["id"].where, f"claims[{index}].id", text)

@@ -105,6 +105,17 @@ class Claim(Options):
         "[0.25, 0.5, 1] shows whether the verdict changes; by default at the end alone",
     )
     expect: Expect = Field(description="what is expected of the ratio, difference or trend")
+    family: str | None = Field(
+        None,
+        min_length=1,
+        description="a name; the verdicts of equal names are corrected for their number together (Holm), by "
+        "default all of the file",
+    )
+    primary: bool = Field(
+        False,
+        description="this verdict stands for the file: `normbench verify A B C` corrects the primary ones of "
+        "all files for their number together (Benjamini and Hochberg)",
+    )
     control: list[str | Filter] | None = Field(
         None, description="groups that must train: of, against, or filters; by default `of`"
     )
@@ -167,6 +178,17 @@ class Claim(Options):
                 )
         if len(set(self.at_steps)) < len(self.at_steps):
             raise ValueError(f"at_steps: found {listed(self.at_steps)}; allowed: each share once")
+        return self
+
+    @model_validator(mode="after")
+    def _one_primary_verdict(self) -> Claim:
+        several = [f"for_each: {listed(self.for_each)}"] if self.for_each else []
+        several += [f"at_steps: {listed(self.at_steps)}"] if len(self.at_steps) > 1 else []
+        if self.primary and several:
+            raise ValueError(
+                f"primary: one verdict stands for the file, and {several[0]} gives several; write a claim of "
+                "its own for that verdict"
+            )
         return self
 
     @property

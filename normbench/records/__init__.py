@@ -6,6 +6,7 @@ index         where the rows of each run are in a file
 parts         what the writer of one stack appends
 summary       the cells of runs.csv that follow from other records
 contents      merged files and parts together: the source of each run
+looks         the looks of `run --decide` at its claims
 gaps          rows that are missing between others: noticed by all who read records
 merge         writes parts into the merged files, in the plan's order
 sources       the code of plug-ins, kept with the results

@@ -272,14 +272,3 @@ def p_beyond(spans: Sequence[Span], margin: float = 0.0) -> float:
         error = float(x.std(ddof=1)) / math.sqrt(n)
         smallest = min(smallest, 2 * float(stdtr(n - 1, -x.mean() / error)) if error else 0.0)
     return smallest
-
-
-def holm_holds(values: Sequence[float], level: float = LEVEL) -> list[bool]:
-    """Return which hypotheses with these p-values are rejected together, by Holm's method (1979)."""
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    holds = [False] * len(values)
-    for place, i in enumerate(order):
-        if values[i] > (1 - level) / (len(values) - place):
-            break
-        holds[i] = True
-    return holds

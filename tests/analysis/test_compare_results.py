@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from normbench.analysis.compare_results import compare
 from normbench.cli import app
-from normbench.stats.intervals import Span, holm_holds, p_beyond, span_interval
+from normbench.stats.corrections import holds, holm
+from normbench.stats.intervals import Span, p_beyond, span_interval
 
 AXES = {"model.norm": ["none", "batchnorm"], "model.depth": [3, 5], "optimizer.lr": RATES[4:9]}
 CLAIM = {
@@ -192,6 +193,6 @@ def test_p_values_of_few_and_open_spans():
 
 
 def test_holm_stops_at_the_first_that_fails():
-    assert holm_holds([0.03, 0.001, 0.02]) == [True, True, True]
-    assert holm_holds([0.04, 0.001, 0.03]) == [False, True, False]
-    assert holm_holds([]) == []
+    assert list(map(holds, holm([0.03, 0.001, 0.02]))) == [True, True, True]
+    assert list(map(holds, holm([0.04, 0.001, 0.03]))) == [False, True, False]
+    assert holm([]) == []
