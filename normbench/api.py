@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from normbench.analysis.tables import Tables, load_tables
 from normbench.config import Experiment, load_config
+from normbench.deciding import Decider, Limits, with_all_seeds
 from normbench.launch.kept import load_kept_with
 from normbench.launch.processes import end_if_worker
 from normbench.launch.reporter import Reporter
@@ -18,6 +20,7 @@ from normbench.paths import expanded
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
 from normbench.plugins import load_plugins, used_by
+from normbench.stats.looks import MOST_SEEDS
 
 
 def plan(
@@ -50,7 +53,17 @@ def plan(
         PlanError: some combinations cannot be trained; the text lists all of them.
     """
     load_plugins(plugins)
-    experiment = load_config(config, overrides)
+    return _planned(load_config(config, overrides), data_dir, device, executor, reporter)
+
+
+def _planned(
+    experiment: Experiment,
+    data_dir: str | Path | None,
+    device: str,
+    executor: str,
+    reporter: Reporter | None,
+) -> Plan:
+    """Return the plan of an experiment whose plug-ins are loaded; the arguments are those of `plan`."""
     about, device = about_device(device), choose_device(device)
     executors, notes = _check_plugins(experiment, data_dir, device, executor, reporter or Reporter())
     return make_plan(experiment, data_dir, device, executor, free_memory(device), executors, [*about, *notes])
@@ -84,6 +97,9 @@ def run(
     keep_old: bool = False,
     retry: Collection[str] = (),
     fail_fast: bool = False,
+    decide: bool = False,
+    budget: float | None = None,
+    max_seeds: int = MOST_SEEDS,
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] | None = None,
     command: Sequence[str] | None = None,
@@ -107,6 +123,9 @@ def run(
         keep_old: keep finished runs that the config no longer has aside, instead of refusing to train.
         retry: `{"crashed"}` trains crashed runs again.
         fail_fast: end the session at the first run that crashes, with everything measured so far written.
+        decide: add seeds to the cells of open claims until they are decided. Then `seeds` is the start.
+        budget: with `decide`, seconds of training after which no more seeds are added.
+        max_seeds: with `decide`, the most seeds of a cell.
         reporter: hears about the progress.
         should_stop: asked every few steps; if true, training ends with everything written. Without it,
             Ctrl-C, a notebook's stop button and SIGTERM end the training so, then do what they usually do.
@@ -126,7 +145,11 @@ def run(
     load_plugins(plugins)
     for sentence in load_kept_with(config, overrides, results):
         reporter.message(sentence)
-    whole = plan(config, overrides, data_dir=data_dir, device=device, executor=executor, reporter=reporter)
+    experiment = load_config(config, overrides)
+    start = len(experiment.seeds)
+    if decide:
+        experiment = with_all_seeds(experiment, max_seeds)
+    whole = _planned(experiment, data_dir, device, executor, reporter)
     for sentence in whole.remarks:
         reporter.message(sentence)
     options = SessionOptions(
@@ -140,10 +163,17 @@ def run(
         fail_fast=fail_fast,
         command=command,
     )
+    limits = Limits(math.inf if budget is None else budget, max_seeds)
+
+    def train(stop: Callable[[], bool]) -> Finished:
+        if decide:
+            return Decider(whole, start, options, limits, reporter, stop).run()
+        return Session(whole, options, reporter, stop).run()
+
     if should_stop is not None:
-        return Session(whole, options, reporter, should_stop).run()
+        return train(should_stop)
     with StopFlag(only_default=True) as stop:
-        finished = Session(whole, options, reporter, stop).run()
+        finished = train(stop)
     if stop.number is not None:  # everything is written: now the signal may do what it does
         signal.raise_signal(stop.number)
     return finished

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normbench.analysis.judge import Correction, Verdict, judge_all
+from normbench.analysis.judge import Correction, Verdict, claims_of, judge_all
+from normbench.analysis.sequential import changed, standings, told
 from normbench.analysis.tables import Tables, load_tables, seeds_of
 from normbench.analysis.variants import refining
 from normbench.errors import RecordsError
 from normbench.records.claim_notes import late_claims
 from normbench.records.gaps import gaps_of
+from normbench.records.looks import FILE as LOOKS
+from normbench.records.looks import read_looks
 
 COLUMNS = (
     *("id", "statement", "verdict", "estimate", "ci_low", "ci_high", "n", "reason"),
@@ -48,11 +51,17 @@ def verify(folder: Path | str, correction: Correction = "holm", write: bool = Tr
             "config again to restore it"
         )
     tables = load_tables(folder, without_damaged_metrics=True)
-    verdicts = judge_all(tables, correction)
+    looks, other = read_looks(folder), list[str]()
+    if looks and claims_of(tables):
+        found = standings(tables, looks)
+        verdicts = [told(one, correction) for one in found]
+        other = [f"{folder / LOOKS}: {sentence}" for sentence in changed(found, looks)]
+    else:
+        verdicts = judge_all(tables, correction)
     gaps = gaps_of(folder) if not tables.metrics.empty else []
     notes = [f"{folder / 'runs.csv'}: {note}" for note in tables.notes]
     late = late_claims(folder, tables.config.get("claims"))
-    said = [*tables.warnings, *gaps, *notes, *_missing(tables), *late]
+    said = [*tables.warnings, *gaps, *notes, *_missing(tables, bool(looks)), *late, *other]
     verified = Verified(folder, tables.name, verdicts, said)
     if write and verdicts:
         write_claims(verified)
@@ -83,13 +92,13 @@ def plain(value: float) -> float | str | None:
     return float(f"{value:.10g}") if math.isfinite(value) else ("inf" if value > 0 else "-inf")
 
 
-def _missing(tables: Tables) -> list[str]:
-    """Return sentences about runs and curves that are missing."""
+def _missing(tables: Tables, by_looks: bool) -> list[str]:
+    """Return sentences about runs and curves that are missing; with looks, cells differ in their seeds."""
     found = []
     runs, planned = tables.runs, seeds_of(tables)
     sure = runs[~refining(runs)]  # a search decides which refining runs are trained
     cells = sure.groupby(list(tables.swept), dropna=False).ngroups if tables.swept else 1
-    expected = cells * len(planned)
+    expected = len(sure) if by_looks else cells * len(planned)
     ended = int((sure["outcome"].notna() & sure["seed"].isin(planned)).sum())
     if ended < expected:
         found.append(

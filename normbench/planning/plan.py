@@ -44,6 +44,7 @@ class Plan:
         searches: one for each cell (all its learning rates together) and seed that is searched.
         memory: bytes that are free on the device; stacks are divided until they fit.
         executors: by what the runs of a stack have in common: the executor to take instead of the usual one.
+        asked: ids of the runs to train, if not all: `--decide` gives some cells more seeds than others.
     """
 
     experiment: Experiment
@@ -56,6 +57,7 @@ class Plan:
     searches: tuple[Search, ...] = ()
     memory: float = math.inf
     executors: Mapping[str, str] = field(default_factory=dict)
+    asked: frozenset[str] | None = None
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
@@ -110,9 +112,37 @@ class Plan:
 
     def wanted(self, outcomes: Mapping[str, str | None]) -> list[str]:
         """Return the ids of the runs to train next, given the outcomes of all that ended."""
-        asked = {run_id for search in self.searches for run_id in search.wanted(outcomes)}
-        asked |= {run.run_id for run in self.runs if not run.refining and run.run_id not in outcomes}
+        searches = [search for search in self.searches if all(map(self.asks, search.ids))]
+        asked = {run_id for search in searches for run_id in search.wanted(outcomes)}
+        asked |= {
+            run.run_id
+            for run in self.runs
+            if not run.refining and self.asks(run.run_id) and run.run_id not in outcomes
+        }
         return [run.run_id for run in self.runs if run.run_id in asked]
+
+    def asks(self, run_id: str) -> bool:
+        """Return whether a run is to be trained (if it refines an edge: as soon as its search wants it)."""
+        return self.asked is None or run_id in self.asked
+
+    def limited_to(self, seeds_of: Sequence[Collection[int]], seeds: Sequence[int]) -> Plan:
+        """Return the plan that asks for some of the runs, and knows of no other seeds.
+
+        Args:
+            seeds_of: for each cell of the experiment, the seeds that are asked for.
+            seeds: all of these, as config.yaml lists them.
+        """
+        known, each = set(seeds), len(self.experiment.seeds)
+        runs = [(place // each, run) for place, run in enumerate(self.runs) if run.seed in known]
+        ids = {run.run_id for _, run in runs}
+        raw = {**self.experiment.raw, "seeds": list(seeds)}
+        return replace(
+            self,
+            experiment=replace(self.experiment, seeds=list(seeds), raw=raw),
+            runs=tuple(run for _, run in runs),
+            searches=tuple(search for search in self.searches if search.ids[0] in ids),
+            asked=frozenset(run.run_id for cell, run in runs if run.seed in seeds_of[cell]),
+        )
 
     def with_older_ids(self, there: Collection[str]) -> Plan:
         """Return the plan with the ids that older versions gave to its runs, where `there` has them.
@@ -134,6 +164,7 @@ class Plan:
                 replace(search, ids=tuple(older.get(run_id, run_id) for run_id in search.ids))
                 for search in self.searches
             ),
+            asked=self.asked and frozenset(older.get(run_id, run_id) for run_id in self.asked),
         )
 
     def most_runs(self, runs: Sequence[RunSpec] | None = None) -> int:

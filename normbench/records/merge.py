@@ -97,7 +97,8 @@ def _write_all(
     layers = False
     for run in (*plan.runs, *others):
         choice = contents.choose(run.run_id)
-        if choice.status != "pending" or not run.refining or run.run_id in wanted:
+        listed = plan.asks(run.run_id) and not run.refining
+        if choice.status != "pending" or listed or run.run_id in wanted:
             layers |= _merge_run(contents, run, choice, plan, new)
     return layers
 

@@ -20,6 +20,11 @@ RELATIVE = 1e-9  # numbers that are closer than this are equal
 ABSOLUTE = 1e-12  # likewise, as a share of the largest difference: for bounds of 0
 
 
+def fewest_seeds(estimator: Estimator) -> int:
+    """Return the smallest number of seeds at which an estimator can decide at 95 %."""
+    return FEWEST_SEEDS if estimator == "t" else FEWEST_FOR_MEDIANS
+
+
 @dataclass(frozen=True)
 class Decision:
     """An interval, and what it says about the expected region.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from normbench.stats.corrections import ALPHA
-from normbench.stats.decide import FEWEST_FOR_MEDIANS, Word
+from normbench.stats.decide import Word, fewest_seeds
 from normbench.stats.intervals import Estimator
 
 LOOKS: Mapping[int, float] = {5: 0.30, 8: 0.20, 12: 0.20, 20: 0.15, 30: 0.15}  # seeds -> weight
@@ -38,7 +38,7 @@ def weights_of(estimator: Estimator) -> dict[int, float]:
     found: dict[int, float] = {}
     spared = 0.0
     for n, weight in LOOKS.items():
-        if estimator != "t" and n < FEWEST_FOR_MEDIANS:
+        if n < fewest_seeds(estimator):
             spared += weight
         else:
             found[n], spared = weight + spared, 0.0

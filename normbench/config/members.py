@@ -1,0 +1,47 @@
+"""Which cells of a sweep a claim is about: those of its groups and controls, for each of its verdicts.
+
+A cell that does not choose a key (SELU sets the activation) belongs to every value of it, as in the analysis.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from normbench.config.cells import Cell
+from normbench.measures.claim import Claim, Filter, fits
+
+At = Mapping[str, Any]  # the values of the keys of `for_each`
+
+
+def belongs(cell: Cell, wanted: Filter) -> bool:
+    """Return whether a cell has one of the wanted values for each key; seeds are not looked at."""
+    return all(
+        key == "seed" or key in cell.decided or cell.values.get(key) is None or fits(cell.values[key], want)
+        for key, want in wanted.items()
+    )
+
+
+def members(claim: Claim, at: At, cells: Sequence[Cell]) -> list[int]:
+    """Return the places of the cells whose runs can change the verdict on a claim for these values."""
+    filters = [*claim.groups.values(), *(wanted for _, wanted in claim.controls)]
+    return [
+        place
+        for place, cell in enumerate(cells)
+        if belongs(cell, at) and any(belongs(cell, wanted) for wanted in filters)
+    ]
+
+
+def verdicts_of(claim: Claim, cells: Sequence[Cell]) -> list[At]:
+    """Return the values of `for_each` that its groups have; a verdict is planned for each."""
+    values: list[list[Any]] = []
+    mine = [cell for cell in cells if any(belongs(cell, wanted) for wanted in claim.groups.values())]
+    for key in claim.for_each:
+        own: list[Any] = []
+        for value in (cell.values[key] for cell in mine if key not in cell.decided):
+            if value is not None and value not in own:
+                own.append(value)
+        values.append(own)
+    rows = (dict(zip(claim.for_each, row, strict=True)) for row in itertools.product(*values))
+    return [at for at in rows if any(belongs(cell, at) for cell in mine)] or [{}]

@@ -1,0 +1,212 @@
+"""`run --decide`: adds seeds to the cells of open claims, look by look, until they are decided.
+
+All cells begin with the seeds of the config, at least those of the first look. Then, again and again:
+
+1. Each open verdict whose cells have the seeds of its next look is looked at, and the looks are recorded.
+2. Where none has, the most promising open verdict gets the seeds of its next look, in all of its cells. That
+   is the one with the smallest p-value over its looks so far; among equal ones, the first in the config.
+
+Verdicts whose groups cannot be compared at all get no more seeds. Which looks come next follows from the looks
+recorded and the records alone. So an interrupted session goes on with the same looks.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from normbench.analysis.sequential import Known, Standing, estimator_of, judged, look_at, standings
+from normbench.analysis.tables import load_tables
+from normbench.config import Experiment
+from normbench.config.members import members
+from normbench.errors import NormbenchError
+from normbench.launch.reporter import Reporter
+from normbench.launch.session import Finished, Session, SessionOptions
+from normbench.planning.plan import Plan
+from normbench.records.environment import now
+from normbench.records.lock import FolderLock
+from normbench.records.looks import RecordedLook, read_looks, write_looks
+from normbench.stats.looks import LOOKS, MOST_SEEDS, Look, weights_of
+
+
+BUDGET_SPENT = "the budget is spent; everything measured is kept, and the same command goes on"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far `--decide` goes: seconds of training, and seeds."""
+
+    budget: float = math.inf
+    most_seeds: int = MOST_SEEDS
+
+
+def with_all_seeds(experiment: Experiment, most: int) -> Experiment:
+    """Return the experiment with all seeds that it may come to: its own, then the smallest others.
+
+    Args:
+        experiment: the config.
+        most: number of seeds.
+
+    Raises:
+        NormbenchError: there is nothing that seeds could decide.
+    """
+    name = experiment.name
+    if not experiment.claims:
+        raise NormbenchError(
+            f"--decide: {name} has no claims, so there is nothing to decide; write some (`normbench init "
+            "claim`), or run it without --decide"
+        )
+    if len(experiment.seeds) > most:
+        raise NormbenchError(
+            f"seeds: {name} has {len(experiment.seeds)}, and --decide looks at {most} at most; give it fewer "
+            "(they are the start), or run it without --decide"
+        )
+    for claim in experiment.claims:
+        if "seed" in claim.keys:
+            raise NormbenchError(
+                f"--decide: claim {claim.id} of {name} names seeds, so more of them cannot decide it; take "
+                "`seed` out of it, or run it without --decide"
+            )
+    first = min(min(weights_of(estimator_of(claim))) for claim in experiment.claims)
+    if most < first:
+        raise NormbenchError(f"--max-seeds: found {most}; the first look at {name} takes {first} seeds")
+    others = (seed for seed in range(2 * most) if seed not in experiment.seeds)
+    seeds = [*experiment.seeds, *others][:most]
+    return replace(experiment, seeds=seeds, raw={**experiment.raw, "seeds": seeds})
+
+
+class Decider:
+    """Trains and looks until all claims of a config are decided, or a limit is reached.
+
+    Args:
+        plan: of the experiment with all seeds (`with_all_seeds`).
+        start: number of seeds that the config itself has.
+        options: of the sessions.
+        limits: where to end.
+        reporter: hears about the progress.
+        should_stop: asked after each chunk of steps; if true, training ends with everything written.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        start: int,
+        options: SessionOptions,
+        limits: Limits,
+        reporter: Reporter,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.plan, self.options, self.limits = plan, options, limits
+        self.reporter, self._told_to_stop = reporter, should_stop
+        self.seeds = plan.experiment.seeds
+        self.start = min(max(start, min(LOOKS)), len(self.seeds))
+        self.folder = options.results / plan.experiment.name
+        self.spent = 0.0  # seconds of training
+        self._known: Known = {}
+        self._decided: set[tuple[str, str]] = set()
+        self._began = time.monotonic()
+        self._finished: Finished | None = None
+
+    def run(self) -> Finished:
+        """Train and look until nothing is open, and return what was done in all.
+
+        Raises:
+            NormbenchError: config, data or results folder cannot be used.
+        """
+        recorded = read_looks(self.folder)
+        goes_on = self._train(self._covered(self._standings() if recorded else []))
+        while goes_on:
+            found = self._standings()
+            waiting = [one for one in found if self._next(one) is not None]
+            if not waiting:
+                break
+            covered = self._covered(found)
+            if not any(self._is_due(one, covered) for one in waiting):
+                best = min(waiting, key=lambda one: one.p)
+                self.reporter.message(f"{best.name} is open: n = {self._next(best)} next, p = {best.p:.2g}")
+                covered = self._covered(found, best)
+                goes_on = self._train(covered)
+            if goes_on:
+                self._record([one for one in waiting if self._is_due(one, covered)])
+        assert self._finished is not None
+        return replace(self._finished, interrupted=self._told_to_stop())
+
+    def _train(self, covered: Sequence[int]) -> bool:
+        """Train the first seeds of each cell, as many as given; return whether all of them are there."""
+        if self._told_to_stop() and self._finished is not None:
+            return False
+        if self.spent >= self.limits.budget:
+            self.reporter.message(BUDGET_SPENT)
+            return False
+        plan = self.plan.limited_to([self.seeds[:n] for n in covered], self.seeds[: max(covered)])
+        self._began = time.monotonic()
+        done = Session(plan, self.options, self.reporter, self._should_stop).run()
+        self.spent += done.seconds
+        if (before := self._finished) is not None:
+            done = replace(
+                done,
+                trained=before.trained + done.trained,
+                skipped=before.skipped,
+                replayed=before.replayed + done.replayed,
+                seconds=before.seconds + done.seconds,
+            )
+        self._finished = done
+        if done.interrupted and not self._told_to_stop():
+            self.reporter.message(BUDGET_SPENT)
+        return not done.interrupted and not done.failed_fast
+
+    def _should_stop(self) -> bool:
+        return self._told_to_stop() or self.spent + time.monotonic() - self._began >= self.limits.budget
+
+    def _standings(self) -> list[Standing]:
+        """Return where each verdict stands by the looks that are recorded; say which ones are new."""
+        looks = read_looks(self.folder)
+        found = standings(load_tables(self.folder), looks, self.seeds[: min(LOOKS)], self._known)
+        for one in found:
+            if one.holds and one.key not in self._decided:
+                self._decided.add(one.key)
+                word = one.clearest.word if one.clearest else "inconclusive"
+                self.reporter.message(f"{one.name}: {word}, for good (p over all looks {one.p:.2g})")
+        return found
+
+    def _next(self, one: Standing) -> int | None:
+        """Return the number of seeds of the next look at a verdict; None if it gets none."""
+        left = [n for n in one.left if n <= self.limits.most_seeds]
+        return left[0] if left and one.decidable and not one.holds else None
+
+    def _members(self, one: Standing) -> list[int]:
+        return members(one.last.claim, one.last.at, self.plan.experiment.cells)
+
+    def _covered(self, found: Sequence[Standing], more: Standing | None = None) -> list[int]:
+        """Return how many seeds each cell has by the looks so far, and with the next look at a verdict."""
+        covered = [self.start] * len(self.plan.experiment.cells)
+        for one in found:
+            n = max((look.n for look in one.looks), default=0)
+            if more is not None and one.key == more.key:
+                n = self._next(one) or n
+            for place in self._members(one):
+                covered[place] = max(covered[place], n)
+        return covered
+
+    def _is_due(self, one: Standing, covered: Sequence[int]) -> bool:
+        """Return whether the cells of a verdict have the seeds of its next look."""
+        n = self._next(one)
+        return n is not None and all(covered[place] >= n for place in self._members(one))
+
+    def _record(self, due: Sequence[Standing]) -> None:
+        """Take the next look at these verdicts, and add them all to looks.csv in one step."""
+        tables, looks = load_tables(self.folder), read_looks(self.folder)
+        for one in due:
+            seeds = tuple(self.seeds[: self._next(one)])
+            verdict = judged(tables, seeds, [one.last.claim], self._known).get(one.key)
+            look = look_at(verdict, len(seeds)) if verdict else Look(len(seeds), 1.0, "inconclusive")
+            looks.append(RecordedLook(*one.key, len(one.looks) + 1, seeds, look.p, look.word, now()))
+            self.reporter.message(f"{one.name}: n = {look.n}, p = {look.p:.2g} ({look.word})")
+        lock = FolderLock(self.folder)
+        lock.acquire()
+        try:
+            write_looks(self.folder, looks)
+        finally:
+            lock.release()
