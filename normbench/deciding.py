@@ -6,8 +6,8 @@ All cells begin with the seeds of the config, at least those of the first look. 
 2. Where none has, the most promising open verdict gets the seeds of its next look, in all of its cells. That
    is the one with the smallest p-value over its looks so far; among equal ones, the first in the config.
 
-Verdicts whose groups cannot be compared at all get no more seeds. Which looks come next follows from the looks
-recorded and the records alone. So an interrupted session goes on with the same looks.
+Verdicts whose groups cannot be compared at all get no more seeds. Which looks come next follows from the
+recorded looks and the records alone. So an interrupted session goes on with the same looks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from normbench.records.environment import now
 from normbench.records.lock import FolderLock
 from normbench.records.looks import RecordedLook, read_looks, write_looks
 from normbench.stats.looks import LOOKS, MOST_SEEDS, Look, weights_of
-
 
 BUDGET_SPENT = "the budget is spent; everything measured is kept, and the same command goes on"
 
@@ -53,6 +52,8 @@ def with_all_seeds(experiment: Experiment, most: int) -> Experiment:
         NormbenchError: there is nothing that seeds could decide.
     """
     name = experiment.name
+    if most > MOST_SEEDS:
+        raise NormbenchError(f"--max-seeds: found {most}; the last look takes {MOST_SEEDS} seeds")
     if not experiment.claims:
         raise NormbenchError(
             f"--decide: {name} has no claims, so there is nothing to decide; write some (`normbench init "

@@ -56,11 +56,20 @@ class Verdict:
     estimator: Estimator | None = None  # by which seeds were averaged; None if they were not
     share: float = 1.0  # of the training after which the records were read
     p: float = NAN  # the smallest alpha at which an interval decides
-    p_family: float = NAN  # with Holm's correction
+    p_family: float = NAN  # with Holm's correction for the verdicts of its family
+    p_book: float = NAN  # of a primary verdict, corrected for those of all files that are verified together
+    alone: Word = "inconclusive"  # the verdict before corrections for other verdicts
     # The verdict at another level of the interval; None if something other than its width decides.
     at_level: Callable[[float], Word] | None = field(default=None, repr=False, compare=False)
     # What its interval comes from; None if nothing could be compared.
     comparison: Comparison | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def in_book(self) -> Word | None:
+        """Return the verdict with the correction for a book; None if it is not primary."""
+        if math.isnan(self.p_book):
+            return None
+        return self.alone if corrections.holds(self.p_book) else "inconclusive"
 
     @property
     def key(self) -> tuple[str, str]:
@@ -120,7 +129,7 @@ def with_p(one: Verdict) -> Verdict:
     if one.at_level is None:
         return one
     p = smallest_alpha(one.at_level)[0] if math.isnan(one.p) else one.p
-    return replace(one, p=p, p_family=p)
+    return replace(one, p=p, p_family=p, alone=one.verdict)
 
 
 def families(verdicts: Sequence[Verdict]) -> list[list[int]]:

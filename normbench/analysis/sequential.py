@@ -1,8 +1,8 @@
 """Judges a result of `run --decide`: each verdict at the looks that were recorded, over all of them.
 
-A look at the first n seeds gives p, the smallest alpha at which an interval of the level 1 - alpha decides. The
-smallest p / weight over the looks of a verdict is its p-value over all looks (`stats/looks.py`). Those of all
-verdicts of a family, looked at or not, are corrected by Holm's method. More looks only make these numbers
+A look at the first n seeds gives p, the smallest alpha at which an interval of the level 1 - alpha decides.
+The smallest p / weight over the looks of a verdict is its p-value over all looks (`stats/looks.py`). Those of
+all verdicts of a family, looked at or not, are corrected by Holm's method. More looks only make these numbers
 smaller, so what holds once holds for good. The numbers are computed from the records alone; looks.csv says
 only which looks were taken.
 """
@@ -144,7 +144,7 @@ def standings(
 
 
 def _standing(first: Verdict, looked: Sequence[tuple[Verdict | None, int]]) -> Standing:
-    """Return where a verdict stands by itself, given the verdicts at its looks with their numbers of seeds."""
+    """Return where a verdict stands by itself, given what its looks gave, with their numbers of seeds."""
     there = [(one, n) for one, n in looked if one is not None]
     looks = [look_at(one, n) for one, n in there]
     weights = weights_of(estimator_of(first.claim))
@@ -214,15 +214,19 @@ def told(one: Standing, correction: Correction) -> Verdict:
     """Return the verdict with its p-values and a reason that names the looks.
 
     The estimate and its 95 % interval are those of the look that decides, otherwise those of the last look.
+    The p-value is that over all looks.
     """
     p = one.p_family if correction == "holm" else one.p
     corrected = correction == "holm" and one.of > 1
     name = f"; {correction_name(one.last.claim, one.of)}: {one.p_family:.2g}" if corrected else ""
-    if corrections.holds(p) and one.clearest is not None and one.at_clearest is not None:
-        look, verdict = one.clearest, one.at_clearest
-        text = f"decided at n = {look.n}, look {one.looks.index(look) + 1} of {len(one.weights)}"
+    if one.clearest is not None and one.at_clearest is not None and corrections.holds(one.p):
+        look, verdict = one.clearest, replace(one.at_clearest, p=one.p, p_family=p, alone=one.clearest.word)
+        text = f"at n = {look.n}, look {one.looks.index(look) + 1} of {len(one.weights)}"
         text += f": p = {look.p:.2g}, over all looks {one.p:.2g}{name}"
-        return replace(verdict, p=one.p, p_family=p, verdict=look.word, reason=f"{verdict.reason}; {text}")
+        if corrections.holds(p):
+            return replace(verdict, verdict=look.word, reason=f"{verdict.reason}; decided {text}")
+        text = f"{look.word} by itself {text}; {one.outlook}"
+        return replace(verdict, verdict="inconclusive", reason=f"{text}; {verdict.reason}")
     if one.looks:
         text = f"open after look {len(one.looks)} of {len(one.weights)} (n = {one.looks[-1].n}): "
         text += f"p over all looks {one.p:.2g}{name}; {one.outlook}"

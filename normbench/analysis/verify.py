@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from normbench.records.claim_notes import late_claims
 from normbench.records.gaps import gaps_of
 from normbench.records.looks import FILE as LOOKS
 from normbench.records.looks import read_looks
+from normbench.stats.corrections import benjamini_hochberg
 
 COLUMNS = (
     *("id", "statement", "verdict", "estimate", "ci_low", "ci_high", "n", "reason"),
     *("group", "measure", "expected", "steps", "source", "estimator"),
+    *("family", "primary", "p", "p_family", "p_book", "book"),
 )
 
 
@@ -62,7 +65,7 @@ def verify(folder: Path | str, correction: Correction = "holm", write: bool = Tr
     notes = [f"{folder / 'runs.csv'}: {note}" for note in tables.notes]
     late = late_claims(folder, tables.config.get("claims"))
     said = [*tables.warnings, *gaps, *notes, *_missing(tables, bool(looks)), *late, *other]
-    verified = Verified(folder, tables.name, verdicts, said)
+    verified = correct_book([Verified(folder, tables.name, verdicts, said)])[0]
     if write and verdicts:
         write_claims(verified)
     return verified
@@ -76,13 +79,27 @@ def write_claims(one: Verified) -> None:
     write_csv(one.folder / "claims.csv", COLUMNS, rows)
 
 
+def correct_book(book: Sequence[Verified]) -> list[Verified]:
+    """Return the results with their primary verdicts corrected together, by Benjamini and Hochberg at 5 %.
+
+    A primary verdict that nothing decides counts as well, with a p-value of 1. In the book, a verdict is what
+    it says by itself if its corrected p-value is at most 0.05, otherwise inconclusive.
+    """
+    primaries = [(one, v) for one in book for v in one.verdicts if v.claim.primary]
+    adjusted = benjamini_hochberg([1.0 if math.isnan(v.p) else v.p for _, v in primaries])
+    corrected = {id(v): replace(v, p_book=p) for (_, v), p in zip(primaries, adjusted, strict=True)}
+    return [replace(one, verdicts=[corrected.get(id(v), v) for v in one.verdicts]) for one in book]
+
+
 def verdict_row(one: Verdict) -> dict[str, Any]:
     """Return a verdict by the columns of claims.csv: None for unknown numbers, `inf` as a word."""
     numbers = (plain(value) for value in (one.estimate, one.ci_low, one.ci_high))
     claim = one.claim
     cells = (one.id, one.statement, one.verdict, *numbers, one.n, one.reason)
     more = (one.group or None, one.measure.label, claim.expected, one.steps, claim.source, one.estimator)
-    return dict(zip(COLUMNS, (*cells, *more), strict=True))
+    corrected = (plain(p) for p in (one.p, one.p_family, one.p_book))
+    last = (claim.family, claim.primary or None, *corrected, one.in_book)
+    return dict(zip(COLUMNS, (*cells, *more, *last), strict=True))
 
 
 def plain(value: float) -> float | str | None:

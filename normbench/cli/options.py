@@ -48,6 +48,14 @@ Configs = Annotated[list[Path], typer.Argument(metavar="CONFIG", help="YAML file
 Results = Annotated[
     Path, typer.Argument(metavar="RESULTS", help="An experiment's folder, or a folder of them.")
 ]
+Book = Annotated[
+    Optional[list[Path]],
+    typer.Argument(
+        metavar="RESULTS",
+        help="Folders of experiments, or folders of them. Default: results.",
+        show_default=False,
+    ),
+]
 Overrides = Annotated[
     Optional[list[str]],
     typer.Option(

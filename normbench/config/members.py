@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normbench.config.cells import Cell
-from normbench.measures.claim import Claim, Filter, fits
+from normbench.measures.claim import Claim, fits
 
 At = Mapping[str, Any]  # the values of the keys of `for_each`
 
 
-def belongs(cell: Cell, wanted: Filter) -> bool:
+def belongs(cell: Cell, wanted: Mapping[str, Any]) -> bool:
     """Return whether a cell has one of the wanted values for each key; seeds are not looked at."""
     return all(
         key == "seed" or key in cell.decided or cell.values.get(key) is None or fits(cell.values[key], want)

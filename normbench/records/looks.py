@@ -81,7 +81,9 @@ def read_looks(root: Path) -> list[RecordedLook]:
             elif tuple(cells) != COLUMNS:
                 raise ValueError(f"the header is not {','.join(COLUMNS)}")
         except ValueError as error:
-            raise RecordsError(f"{path}:{number}: not a look that normbench wrote ({error}); {_MEND}") from None
+            raise RecordsError(
+                f"{path}:{number}: not a look that normbench wrote ({error}); {_MEND}"
+            ) from None
     if not lines:
         raise RecordsError(f"{path}: it is empty; {_MEND}")
     return looks

@@ -1,4 +1,4 @@
-"""p-values corrected for their number: by Holm, who bounds any false verdict, and by Benjamini and Hochberg."""
+"""p-values corrected for their number: by Holm, and by Benjamini and Hochberg."""
 
 from __future__ import annotations
 

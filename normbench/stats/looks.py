@@ -1,7 +1,7 @@
 """Looks at more and more seeds: at which numbers, what each of them may spend, and what holds over all.
 
-A look at n seeds finds the smallest alpha at which an interval of the level 1 - alpha decides. Each look has a
-weight, and the weights sum to 1. Divided by its weight, the alpha of a look is a p-value over all looks
+A look at n seeds finds the smallest alpha at which an interval of the level 1 - alpha decides. Each look has
+a weight, and the weights sum to 1. Divided by its weight, the alpha of a look is a p-value over all looks
 (Bonferroni): the smallest of them is wrong no more often than it says, whenever the looks end.
 """
 
@@ -23,7 +23,7 @@ _HALVINGS = 20  # of their ratio: to about 1 part in 50,000
 
 @dataclass(frozen=True)
 class Look:
-    """What one look found: at n seeds, an interval of the level 1 - p says `word`, and a wider one nothing."""
+    """What a look found: at n seeds, an interval of the level 1 - p says `word`, a wider one nothing."""
 
     n: int
     p: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -80,6 +81,24 @@ def run(
             "--fail-fast", help="End at the first run that crashes; keep everything measured so far."
         ),
     ] = False,
+    decide: Annotated[
+        bool,
+        typer.Option(
+            "--decide",
+            help="Add seeds to the cells of open claims until they are decided; `seeds` is the start.",
+        ),
+    ] = False,
+    budget: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="TIME",
+            help="With --decide: training time of each config, such as 90s, 30m or 2h. Default: no end.",
+        ),
+    ] = None,
+    max_seeds: Annotated[
+        Optional[int],
+        typer.Option(min=1, help="With --decide: the most seeds of a cell. Default and most: 30."),
+    ] = None,
     no_figures: Annotated[
         bool, typer.Option("--no-figures", help="Draw nothing; `normbench plot` draws the figures later.")
     ] = False,
@@ -93,6 +112,10 @@ def run(
     \b
     Example:  normbench run configs/quickstart.yaml --set seeds=3
     """
+    seconds = _seconds(budget)
+    for option, value in (("--budget", budget), ("--max-seeds", max_seeds)):
+        if value is not None and not decide:
+            raise NormbenchError(f"{option}: works with --decide alone; add that, or leave it out")
     say(f"normbench: reading {', '.join(map(str, configs))}")  # before torch is imported, which takes seconds
     from normbench import api
     from normbench.cli.progress import reporter_for
@@ -100,6 +123,7 @@ def run(
     from normbench.launch.stop import StopFlag
     from normbench.plugins import load_plugins
     from normbench.records.environment import program
+    from normbench.stats.looks import MOST_SEEDS
 
     if len(configs) > 1:  # show a mistake in the last config before the first one trains for an hour
         load_plugins(plugin or ())
@@ -137,6 +161,9 @@ def run(
                 keep_old=keep_old,
                 retry=tuple(one.value for one in retry or ()),
                 fail_fast=fail_fast,
+                decide=decide,
+                budget=seconds,
+                max_seeds=MOST_SEEDS if max_seeds is None else max_seeds,
                 reporter=reporter_for(),
                 should_stop=stop,
                 plugins=plugin or (),
@@ -157,7 +184,8 @@ def run(
             )
             answers.append(_answer(finished, []))
             break
-        answers.append(_show(finished, as_json, unwritten, figures_wanted=not no_figures))
+        shown = _show(finished, as_json, unwritten, figures_wanted=not no_figures)
+        answers.append({**shown, "verdicts": _decided(finished, as_json)} if decide else shown)
     if as_json:
         print_json(answers)
     if unwritten and code == ExitCode.DONE:
@@ -232,6 +260,32 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
         if finished.plan.experiment.claims:
             typer.echo(f"Judge its claims with: normbench verify {finished.folder}")
     return {**_answer(finished, figures), "variants": summary_rows(tables)}
+
+
+def _decided(finished: Finished, as_json: bool) -> list[dict[str, Any]]:
+    """Print which claims are decided, and what would decide the others; return the verdicts for JSON."""
+    from normbench.analysis.verify import verdict_row, verify
+
+    if not (finished.folder / "looks.csv").is_file():
+        say("no look was taken: not all runs of the first one have a result")
+        return []
+    verdicts = verify(finished.folder, write=False).verdicts
+    if not as_json:
+        for one in verdicts:
+            name = f"{one.id} ({one.group})" if one.group else one.id
+            text = one.reason if one.verdict == "inconclusive" else f"{one.verdict} at n = {one.n}"
+            typer.echo(f"{name}: {text}")
+    return [verdict_row(one) for one in verdicts]
+
+
+def _seconds(text: str | None) -> float | None:
+    """Return the seconds of a time such as `90s`, `30m` or `2h`; NormbenchError if it is none."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip(), re.ASCII)
+    if found is None or not float(found[1]):
+        raise NormbenchError(f"--budget: found '{text}'; allowed: a time above 0 such as 90s, 30m or 2h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def _answer(finished: Finished, figures: list[Path]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from normbench.cli.options import Json, Plugins, Results
+from normbench.cli.options import Book, Json, Plugins
 from normbench.cli.output import print_json, print_table, say
 from normbench.cli.plugins import load_named
 from normbench.errors import ExitCode, NormbenchError
@@ -27,7 +27,7 @@ class Correction(str, Enum):
 
 
 def verify(
-    results: Results = Path("results"),
+    results: Book = None,
     as_json: Json = False,
     correction: Annotated[
         Correction,
@@ -37,12 +37,15 @@ def verify(
     ] = Correction.holm,
     plugin: Plugins = None,
 ) -> None:
-    """Judge the claims of an experiment, or of all in a folder; write claims.csv. Exit code 3: refuted.
+    """Judge the claims of experiments, or of all in a folder; write claims.csv. Exit code 3: refuted.
+
+    Claims that are marked `primary: true` are corrected together over all experiments that are named, by
+    Benjamini and Hochberg at 5 %.
 
     \b
     Example:  normbench verify results/bn_larger_lr_mnist
     """
-    from normbench.analysis.verify import verdict_row, write_claims
+    from normbench.analysis.verify import correct_book, verdict_row, write_claims
     from normbench.analysis.verify import verify as judge
     from normbench.records import experiments_in
 
@@ -50,13 +53,16 @@ def verify(
     done: list[Verified] = []
     failed: list[str] = []
     unwritten: set[Path] = set()
-    for folder in experiments_in(results):
+    named = [folder for path in results or [Path("results")] for folder in experiments_in(path)]
+    for folder in list({folder.resolve(): folder for folder in named}.values()):
         try:
             one = judge(folder, correction.value, write=False)
         except NormbenchError as error:
             failed.append(str(error))  # the other experiments are still judged
             continue
         done.append(one)
+    done = correct_book(done)
+    for one in done:
         try:
             if one.verdicts:
                 write_claims(one)
@@ -71,6 +77,7 @@ def verify(
     else:
         for one in done:
             _print(one, written=one.folder not in unwritten)
+        _print_book(done)
     if failed:
         raise NormbenchError("\n".join(failed))
     if any(one.refuted for one in done):
@@ -104,6 +111,29 @@ def _print(one: Verified, written: bool) -> None:
     heads = ["claim", "verdict", "estimate\n[95 % interval]", "n", "reason"]
     where = f"written to {one.folder / 'claims.csv'}" if written else "not written"
     print_table(f"{one.name}: {len(rows)} verdicts, {where}", heads, rows)
+
+
+def _print_book(done: list[Verified]) -> None:
+    """Print the primary verdicts of several results, by themselves, in their family and in the book."""
+    primaries = [(one.name, verdict) for one in done for verdict in one.verdicts if verdict.claim.primary]
+    if len(primaries) < 2:
+        return
+    rows = [
+        [
+            name,
+            one.id,
+            f"{one.alone}\n{_p(one.p)}",
+            f"{one.verdict}\n{_p(one.p_family)}",
+            f"{one.in_book}\n{_p(one.p_book)}",
+        ]
+        for name, one in primaries
+    ]
+    heads = ["experiment", "claim", "by itself", "in its family\n(Holm)", "in the book\n(Benjamini-Hochberg)"]
+    print_table(f"{len(rows)} primary verdicts, corrected together at 5 %", heads, rows)
+
+
+def _p(value: float) -> str:
+    return "no p" if math.isnan(value) else f"p = {value:.2g}"
 
 
 def _numbers(one: Verdict) -> str | None:
