@@ -17,7 +17,7 @@ from normbench.measures import Measure
 from normbench.measures.base import RateMeasure
 from normbench.measures.claim import Claim
 from normbench.names import RATE
-from normbench.stats.decide import FEWEST_FOR_MEDIANS, FEWEST_SEEDS, Decision, Word, decide
+from normbench.stats.decide import FEWEST_FOR_MEDIANS, FEWEST_SEEDS, METHODS, Decision, Word, decide
 from normbench.stats.intervals import (
     LEVEL,
     Estimator,
@@ -30,11 +30,6 @@ from normbench.stats.intervals import (
 )
 
 CONTINUATIONS = 50  # that are drawn for the chance that more seeds decide
-METHODS: dict[Estimator, str] = {
-    "t": "Student-t",
-    "median": "median by order statistics",
-    "signed_rank": "Wilcoxon's signed rank",
-}
 
 
 class Comparison:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from normbench.analysis.judge import Correction, Verdict, claims_of, correction_name, families, uncorrected
-from normbench.analysis.tables import Tables, of_seeds
+from normbench.analysis.tables import Tables, load_tables, of_seeds
 from normbench.errors import RecordsError
 from normbench.measures import Measure
 from normbench.measures.claim import Claim
@@ -239,3 +240,13 @@ def told(one: Standing, correction: Correction) -> Verdict:
 def named(id_: str, group: str) -> str:
     """Return the name of a verdict: the id of its claim, and which of its verdicts it is."""
     return f"{id_} ({group})" if group else id_
+
+
+def spreads_in(folder: Path) -> dict[str, float]:
+    """Return the spread over seeds of each claim of a results folder, the largest of its verdicts, by id."""
+    tables = load_tables(folder)
+    found: dict[str, float] = {}
+    for one in uncorrected(tables, claims_of(tables)):
+        if one.comparison is not None and (spread := one.comparison.spread()) > found.get(one.id, 0.0):
+            found[one.id] = spread
+    return found

@@ -16,6 +16,11 @@ Word = Literal["supported", "refuted", "inconclusive"]
 
 FEWEST_SEEDS = 3  # for any verdict
 FEWEST_FOR_MEDIANS = 6  # with fewer, even the whole range covers a median with less than 95 %
+METHODS: dict[Estimator, str] = {
+    "t": "Student-t",
+    "median": "median by order statistics",
+    "signed_rank": "Wilcoxon's signed rank",
+}
 RELATIVE = 1e-9  # numbers that are closer than this are equal
 ABSOLUTE = 1e-12  # likewise, as a share of the largest difference: for bounds of 0
 

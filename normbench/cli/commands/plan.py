@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -22,10 +23,12 @@ from normbench.cli.options import (
     Plugins,
 )
 from normbench.cli.output import amount, duration, print_json, print_table, scalar, span
+from normbench.errors import NormbenchError
 from normbench.names import RATE
 
 if TYPE_CHECKING:
     from normbench.config import Settings
+    from normbench.planning.decidable import Decidable
     from normbench.planning.estimate import Estimate
     from normbench.planning.runs import RunSpec
 
@@ -58,18 +61,29 @@ def plan(
     cells: Annotated[
         bool, typer.Option("--cells", help="Show every cell, not one row for each variant.")
     ] = False,
+    spread: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="NUMBER|RESULTS",
+            help="Standard deviation of ratios over seeds, in natural logarithms, such as 0.3; or a results "
+            "folder to take that of each claim from. Gives the power of claims about ratios.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a config would train: cells, stacks, parameters, FLOPs, estimated time and memory.
+
+    With claims, it shows how many seeds each needs to be decided at all, and the power of the config's own.
 
     \b
     Example:  normbench plan configs/bn_larger_lr_mnist.yaml --set model.depth=3
     """
     from normbench import api
     from normbench.cli.progress import reporter_for
+    from normbench.planning.decidable import decidable, notes
     from normbench.planning.estimate import estimate
 
-    answers, reporter = [], reporter_for()
+    answers, reporter, spreads = [], reporter_for(), _spreads(spread)
     for config in configs:
         found = api.plan(
             config,
@@ -81,10 +95,16 @@ def plan(
             reporter=reporter,
         )
         costs = estimate(found)
+        claims = decidable(found.experiment, spreads)
         if as_json:
-            answers.append(_answer(costs))
+            answer = _answer(costs)
+            answer["notes"] = [*answer["notes"], *notes(claims)]
+            answers.append({**answer, "claims": [claim.plain() for claim in claims]})
         else:
             _print_plan(costs, every_cell=cells)
+            _print_claims(claims)
+            for note in notes(claims):
+                typer.echo(f"note: {note}")
     if as_json:
         print_json(answers)
 
@@ -203,6 +223,49 @@ def _print_probes(costs: Estimate) -> None:
     if rows:
         heads = ["probe", "quantities", "measurements of a run", "each takes about", "of the training time"]
         print_table("Probes", heads, rows, right=1)
+
+
+def _spreads(text: str | None) -> float | dict[str, float] | None:
+    """Return the spread that is given: a number, or those of the claims of a results folder, by their id."""
+    if text is None:
+        return None
+    if Path(text).is_dir():
+        from normbench.analysis.sequential import spreads_in
+
+        return spreads_in(Path(text))
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise NormbenchError(
+            f"--spread: found '{text}', which is no folder; allowed: a number above 0 such as 0.3, or a "
+            "results folder"
+        )
+    return value
+
+
+def _print_claims(claims: Sequence[Decidable]) -> None:
+    """Print what each claim can decide."""
+    from normbench.stats.decide import METHODS
+
+    rows = [
+        [
+            claim.id,
+            claim.verdicts,
+            METHODS[claim.estimator],
+            f"n = {claim.needed}" if claim.needed else "over n = 100",
+            f"n = {claim.n}",
+            "\n".join(f"{one.truth}: {one.power:.2f}" for one in claim.powers) or "see --spread",
+        ]
+        for claim in claims
+    ]
+    if rows:
+        families = len({claim.family for claim in claims})
+        total = sum(claim.verdicts for claim in claims)
+        title = f"Claims: {total} verdicts" + (f" in {families} families" if families > 1 else "")
+        heads = ["claim", "verdicts", "by", "can decide from", "seeds here", "power with these (Holm)"]
+        print_table(title, heads, rows)
 
 
 def _print_totals(costs: Estimate) -> None:
