@@ -109,6 +109,7 @@ class Decider:
         self._decided: set[tuple[str, str]] = set()
         self._began = time.monotonic()
         self._finished: Finished | None = None
+        self._interrupted = False
 
     def run(self) -> Finished:
         """Train and look until nothing is open, and return what was done in all.
@@ -132,19 +133,19 @@ class Decider:
             if goes_on:
                 self._record([one for one in waiting if self._is_due(one, covered)])
         assert self._finished is not None
-        return replace(self._finished, interrupted=self._told_to_stop())
+        return replace(self._finished, interrupted=self._interrupted)
 
     def _train(self, covered: Sequence[int]) -> bool:
         """Train the first seeds of each cell, as many as given; return whether all of them are there."""
-        if self._told_to_stop() and self._finished is not None:
+        if self._finished is not None and self._told_to_stop():
+            self._interrupted = True
             return False
-        if self.spent >= self.limits.budget:
+        self._began = time.monotonic()
+        if self._is_over_budget():
             self.reporter.message(BUDGET_SPENT)
             return False
         plan = self.plan.limited_to([self.seeds[:n] for n in covered], self.seeds[: max(covered)])
-        self._began = time.monotonic()
         done = Session(plan, self.options, self.reporter, self._should_stop).run()
-        self.spent += done.seconds
         if (before := self._finished) is not None:
             done = replace(
                 done,
@@ -154,12 +155,18 @@ class Decider:
                 seconds=before.seconds + done.seconds,
             )
         self._finished = done
-        if done.interrupted and not self._told_to_stop():
+        if done.interrupted and self._is_over_budget():
             self.reporter.message(BUDGET_SPENT)
+        elif done.interrupted:
+            self._interrupted = True
+        self.spent += time.monotonic() - self._began
         return not done.interrupted and not done.failed_fast
 
     def _should_stop(self) -> bool:
-        return self._told_to_stop() or self.spent + time.monotonic() - self._began >= self.limits.budget
+        return self._is_over_budget() or self._told_to_stop()
+
+    def _is_over_budget(self) -> bool:
+        return self.spent + time.monotonic() - self._began >= self.limits.budget
 
     def _standings(self) -> list[Standing]:
         """Return where each verdict stands by the looks that are recorded; say which ones are new."""
