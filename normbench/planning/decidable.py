@@ -2,7 +2,7 @@
 
 Of m verdicts in a family, the first one must hold at 1 - 0.05/m. The fewest seeds are those at which the
 estimator can decide at this level at all, however clear the effect. The power is the share of simulated
-experiments that are decided at this level, by the same rule as in `verify`. Nothing is trained.
+experiments that are supported at this level, by the same rule as in `verify`. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MANY = 100  # seeds; beyond them nobody looks
 
 @dataclass(frozen=True)
 class Power:
-    """The chance that an experiment is decided if the truth is `truth`."""
+    """The chance that a claim is supported if the truth is `truth`, in words."""
 
     truth: str
     power: float
@@ -122,25 +122,26 @@ def _estimator(claim: Claim) -> Estimator:
 
 def _powers(claim: Claim, experiment: Experiment, spread: float | None, n: int, alpha: float) -> list[Power]:
     """Return the power at two truths beyond the bound, or, for `equal_within`, in the middle."""
-    ratio, high = claim.comparison == "ratio", claim.region[1]
+    ratio, (low, high) = claim.comparison == "ratio", claim.region
     equal = claim.expect.kind == "equal_within"
     if spread is None and (ratio or equal):
         return []
-    step = _grid_step(claim, experiment) if ratio else 0.0
-    rule = (spread or 1.0, step, _estimator(claim), n, alpha)
-    if equal:
-        half = math.log(high) if ratio else high
-        return [Power("in the middle", _power(0.0, (-half, half), *rule))]
-    region, sign = ((0.0, math.inf), 1) if math.isinf(high) else ((-math.inf, 0.0), -1)
     if ratio:
-        return [
-            Power(f"{factor} times the bound", _power(sign * math.log(factor), region, *rule))
-            for factor in (2, 3)
-        ]
-    names = ("1 spread beyond the bound", "2 spreads beyond the bound")
+        low, high = (math.log(end) if end else -math.inf for end in (low, high))
+    step = _grid_step(claim, experiment) if ratio else 0.0
+    size = spread or 1.0
+    if equal:
+        truths = {"in the middle": (low + high) / 2}
+    else:
+        bound, sign = (high, -1) if math.isinf(low) else (low, 1)
+        if ratio:
+            truths = {f"{by} times the bound": bound + sign * math.log(by) for by in (2, 3)}
+        else:
+            names = ("1 spread beyond the bound", "2 spreads beyond the bound")
+            truths = {name: bound + sign * by * size for by, name in enumerate(names, start=1)}
     return [
-        Power(name, _power(sign * count * rule[0], region, *rule))
-        for count, name in enumerate(names, start=1)
+        Power(name, _power(truth, (low, high), size, step, _estimator(claim), n, alpha))
+        for name, truth in truths.items()
     ]
 
 
@@ -154,7 +155,7 @@ def _power(
     n: int,
     alpha: float,
 ) -> float:
-    """Return the share of experiments that are decided if seeds are normal around the truth.
+    """Return the share of experiments that are supported if seeds are normal around the truth.
 
     Args:
         truth: of the differences.
@@ -177,7 +178,7 @@ def _power(
             seeds = [weighted(row, (1, -1)) for row in spans]
         else:
             seeds = [exactly(x) for x in (truth + spread * draws.standard_normal(n)).tolist()]
-        decided += decide(seeds, estimator, region, alpha).word != "inconclusive"
+        decided += decide(seeds, estimator, region, alpha).word == "supported"
     return decided / EXPERIMENTS
 
 

@@ -75,7 +75,11 @@ class Plan:
 
     @cached_property
     def _stacks_and_notes(self) -> tuple[tuple[Stack, ...], list[str]]:
-        return self._form([self.wanted({}), *rehearse(self.searches)])
+        return self._form([self.wanted({}), *rehearse(self._asked_searches)])
+
+    @property
+    def _asked_searches(self) -> list[Search]:
+        return [search for search in self.searches if all(map(self.asks, search.ids))]
 
     def runs_of_seeds(self, seeds: Sequence[int]) -> list[RunSpec]:
         """Return the runs that the same cells have with these seeds."""
@@ -112,8 +116,7 @@ class Plan:
 
     def wanted(self, outcomes: Mapping[str, str | None]) -> list[str]:
         """Return the ids of the runs to train next, given the outcomes of all that ended."""
-        searches = [search for search in self.searches if all(map(self.asks, search.ids))]
-        asked = {run_id for search in searches for run_id in search.wanted(outcomes)}
+        asked = {run_id for search in self._asked_searches for run_id in search.wanted(outcomes)}
         asked |= {
             run.run_id
             for run in self.runs

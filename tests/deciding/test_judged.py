@@ -26,11 +26,8 @@ def made(folder, gains, claims=None, seeds=None, **more):
         for seed, gain in enumerate(own):
             for norm, score in (("none", 0.5), ("batchnorm", 0.5 + gain)):
                 cell = {"model.norm": norm, "model.depth": depth}
-                runs.append(
-                    run(
-                        cell, seed, final_test_accuracy=score, curve=dict.fromkeys(range(0, 1001, 100), score)
-                    )
-                )
+                curve = dict.fromkeys(range(0, 1001, 100), score)
+                runs.append(run(cell, seed, final_test_accuracy=score, curve=curve))
     claims = claims or [claim("final_accuracy", for_each=["model.depth"], expect=UP)]
     return write(folder, runs, claims, seeds=seeds, **more)
 

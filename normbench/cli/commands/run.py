@@ -119,29 +119,26 @@ def run(
     say(f"normbench: reading {', '.join(map(str, configs))}")  # before torch is imported, which takes seconds
     from normbench import api
     from normbench.cli.progress import reporter_for
+    from normbench.deciding import with_all_seeds
     from normbench.launch.kept import load_kept_with
     from normbench.launch.stop import StopFlag
     from normbench.plugins import load_plugins
     from normbench.records.environment import program
     from normbench.stats.looks import MOST_SEEDS
 
+    most = MOST_SEEDS if max_seeds is None else max_seeds
     if len(configs) > 1:  # show a mistake in the last config before the first one trains for an hour
         load_plugins(plugin or ())
         for config in configs:
             for sentence in load_kept_with(config, overrides or (), results):
                 say(sentence)
-        _check_apart(
-            [
-                api.plan(
-                    one,
-                    overrides or (),
-                    data_dir=data_dir,
-                    device=device.value,
-                    executor=executor.value,
-                )
-                for one in configs
-            ]
-        )
+        plans = [
+            api.plan(one, overrides or (), data_dir=data_dir, device=device.value, executor=executor.value)
+            for one in configs
+        ]
+        _check_apart(plans)
+        for one in plans if decide else ():
+            with_all_seeds(one.experiment, most)
     answers = []
     unwritten: list[str] = []
     code = ExitCode.DONE
@@ -163,7 +160,7 @@ def run(
                 fail_fast=fail_fast,
                 decide=decide,
                 budget=seconds,
-                max_seeds=MOST_SEEDS if max_seeds is None else max_seeds,
+                max_seeds=most,
                 reporter=reporter_for(),
                 should_stop=stop,
                 plugins=plugin or (),
