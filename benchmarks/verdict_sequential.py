@@ -2,6 +2,7 @@
 
     python benchmarks/verdict_sequential.py                     # 1,000 experiments each
     python benchmarks/verdict_sequential.py --experiments 100   # quick
+    python benchmarks/verdict_sequential.py --row "mean, normal" --experiments 4000     # a row of the table
 
 The experiments are those of verdict_estimators.py, with 30 seeds. At the bound, the truth is exactly the
 bound of the claim, so every verdict is false. With an effect, it lies beyond, and `supported` is right. Each
@@ -116,6 +117,7 @@ def main() -> None:
     )
     parser.add_argument("--experiments", type=int, default=1000, help="for each row and truth")
     parser.add_argument("--through-files", type=int, default=20, help="of the means, for each truth")
+    parser.add_argument("--row", default="", help="rows that begin with this, such as 'mean, normal'")
     options = parser.parse_args()
     count, most = options.experiments, ALPHA + 2 * math.sqrt(ALPHA * (1 - ALPHA) / options.experiments)
     print("| case | false: looks, peeking, 10 seeds | power: looks, 10 seeds | mean seeds with an effect |")
@@ -125,6 +127,8 @@ def main() -> None:
     good = True
     with tempfile.TemporaryDirectory() as folder:
         for name, measure, estimator, expect, draw, effect in cases:
+            if not name.startswith(options.row):
+                continue
             claim = Claim.model_validate(
                 {
                     **{"id": "C", "statement": "It is so.", "measure": measure, "estimator": estimator},

@@ -145,7 +145,12 @@ class Decider:
             self.reporter.message(BUDGET_SPENT)
             return False
         plan = self.plan.limited_to([self.seeds[:n] for n in covered], self.seeds[: max(covered)])
-        done = Session(plan, self.options, self.reporter, self._should_stop).run()
+        options = self.options
+        if self._finished is not None:  # a run that crashes again is not tried once more in each round
+            options = replace(options, retry=())
+        elif options.retry:
+            self._known.clear()  # verdicts on runs that have other results now
+        done = Session(plan, options, self.reporter, self._should_stop).run()
         if (before := self._finished) is not None:
             done = replace(
                 done,

@@ -10,15 +10,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from normbench.errors import RecordsError
-from normbench.names import MAX_SEEDS
 from normbench.records.files import read_small, sentence
 from normbench.records.schema import cells_of, text_value, write_csv
+from normbench.stats.decide import Word
+from normbench.stats.looks import LOOKS
 
 FILE = "looks.csv"
 COLUMNS = ("id", "group", "look", "n", "p", "word", "date", "seeds")
-WORDS = ("supported", "refuted", "inconclusive")
+WORDS: tuple[str, ...] = get_args(Word)
 _MEND = "take it back from a copy, or move the folder away and train again"
 
 
@@ -73,11 +75,17 @@ def read_looks(root: Path) -> list[RecordedLook]:
     except OSError as error:
         raise RecordsError(sentence(error, path, "read")) from error
     looks: list[RecordedLook] = []
+    last: dict[tuple[str, str], RecordedLook] = {}
+    longest: tuple[int, ...] = ()
     for number, raw in enumerate(lines, start=1):
         try:
             cells = cells_of(raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw)
             if number > 1:
-                looks.append(_look(cells, looks))
+                look = _look(cells)
+                _check_order(look, last.get(look.key), longest)
+                longest = max(longest, look.seeds, key=len)
+                last[look.key] = look
+                looks.append(look)
             elif tuple(cells) != COLUMNS:
                 raise ValueError(f"the header is not {','.join(COLUMNS)}")
         except ValueError as error:
@@ -89,8 +97,8 @@ def read_looks(root: Path) -> list[RecordedLook]:
     return looks
 
 
-def _look(cells: list[str], before: Sequence[RecordedLook]) -> RecordedLook:
-    """Return the look in a line; ValueError if it is not one, or does not follow those before it."""
+def _look(cells: list[str]) -> RecordedLook:
+    """Return the look in a line; ValueError if it is not one."""
     if len(cells) != len(COLUMNS):
         raise ValueError(f"{len(cells)} cells, where the header has {len(COLUMNS)}")
     of = dict(zip(COLUMNS, map(text_value, cells), strict=True))
@@ -98,16 +106,25 @@ def _look(cells: list[str], before: Sequence[RecordedLook]) -> RecordedLook:
     look = RecordedLook(
         of["id"], of["group"], _whole(of["look"]), seeds, float(of["p"]), of["word"], of["date"]
     )
-    if len(set(seeds)) < len(seeds) or _whole(of["n"]) != len(seeds) or not 0 < len(seeds) <= MAX_SEEDS:
+    if len(set(seeds)) < len(seeds) or _whole(of["n"]) != len(seeds):
         raise ValueError(f"n is {of['n']}, and there are {len(set(seeds))} different seeds")
+    if len(seeds) not in LOOKS:
+        raise ValueError(f"n is {of['n']}, and looks are taken at {', '.join(map(str, LOOKS))} seeds")
     if not 0 <= look.p <= 1 or math.isnan(look.p):
         raise ValueError(f"p is {of['p']}, not a number from 0 to 1")
     if look.word not in WORDS:
         raise ValueError(f"the word is '{look.word[:40]}', not one of {', '.join(WORDS)}")
-    mine = [one for one in before if one.key == look.key]
-    if look.number != len(mine) + 1 or (mine and len(mine[-1].seeds) >= len(seeds)):
-        raise ValueError(f"look {look.number} at {len(seeds)} seeds does not follow the looks above it")
     return look
+
+
+def _check_order(look: RecordedLook, before: RecordedLook | None, longest: tuple[int, ...]) -> None:
+    """Raise ValueError if a look does not follow the one before it, or has other seeds than those above."""
+    number, n = (0, 0) if before is None else (before.number, len(before.seeds))
+    if look.number != number + 1 or len(look.seeds) <= n:
+        raise ValueError(f"look {look.number} at {len(look.seeds)} seeds does not follow the looks above it")
+    shared = min(len(look.seeds), len(longest))
+    if look.seeds[:shared] != longest[:shared]:
+        raise ValueError("its seeds do not begin as those of the looks above it")
 
 
 def _whole(text: str) -> int:

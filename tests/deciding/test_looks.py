@@ -78,7 +78,7 @@ LOOK = RecordedLook("C2", "depth 3, =1", 1, (0, 1, 2, 7, 9), 0.0032, "supported"
 def test_recorded_looks_are_read_as_they_were_written(tmp_path):
     assert read_looks(tmp_path) == []
     later = RecordedLook("C2", "depth 3, =1", 2, (0, 1, 2, 7, 9, 10, 11, 12), 1.0, "inconclusive", "x")
-    other = RecordedLook("C3", "", 1, (3,), 1e-9, "refuted", "x")
+    other = RecordedLook("C3", "", 1, (0, 1, 2, 7, 9, 10, 11, 12), 1e-9, "refuted", "x")
     write_looks(tmp_path, [LOOK, other, later])
     assert read_looks(tmp_path) == [LOOK, other, later]
     assert (tmp_path / "looks.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
@@ -98,6 +98,11 @@ def test_recorded_looks_are_read_as_they_were_written(tmp_path):
         ("0 1 2 7 9", ""),
         ("id,", "name,"),
         (",2026", ",x,2026"),
+        (",1,5,", ",1,6,"),
+        (",1,5,0.0032", ",1,6,0.0032"),
+        ("0 1 2 7 9", "0 1 2 7"),
+        ("Z,0 1 2 7 9\n", "Z,0 1 2 7 9\nC3,,1,5,1,inconclusive,x,0 1 2 7 8\n"),
+        ("Z,0 1 2 7 9\n", "Z,0 1 2 7 9\nC3,,2,5,1,inconclusive,x,0 1 2 7 9\n"),
     ],
 )
 def test_a_look_that_normbench_did_not_write_is_refused_with_its_line(tmp_path, old, new):
@@ -106,7 +111,7 @@ def test_a_look_that_normbench_did_not_write_is_refused_with_its_line(tmp_path, 
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    with pytest.raises(RecordsError, match=r"looks\.csv:[12]: "):
+    with pytest.raises(RecordsError, match=r"looks\.csv:[123]: "):
         read_looks(tmp_path)
 
 

@@ -42,7 +42,7 @@ claims:
      against: {model.norm: none}, expect: {ratio_at_most: 0.9}}
 """
 FILES = [
-    "runs.csv", "metrics.csv", "layers.csv", "config.yaml", "environment.json", "run.lock",
+    "runs.csv", "metrics.csv", "layers.csv", "config.yaml", "environment.json", "looks.csv", "run.lock",
     "parts/STACK.metrics.csv", "parts/STACK.runs.csv", "parts/STACK.layers.csv", "parts/STACK.json",
     "checkpoints/STACK.pt",
 ]  # fmt: skip
