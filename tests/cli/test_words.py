@@ -70,7 +70,7 @@ def test_the_commands_own_way_is_named(config, args, own):
 
 def test_other_options_keep_typer_s_words(config):
     assert "No such option: --foo" in call("plan", config, "--foo").stderr
-    assert "(Possible options: --set)" in call("plan", config, "--sed").stderr
+    assert "(Possible options: --plugin)" in call("plan", config, "--plugn").stderr
     assert "No such option: --seeds" in call("status", "--seeds", "3").stderr
     assert "--set" not in call("status", "--seeds", "3").stderr
 
