@@ -88,6 +88,7 @@ def two_depths(tmp_path_factory):
     return load_tables(write_layers(folder, steps=9, log=True))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NAMES)
 def test_two_depths_and_steps_on_a_logarithmic_axis(two_depths, name):
     for figure in pages(two_depths, name).values():

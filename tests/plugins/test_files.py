@@ -80,7 +80,9 @@ PACKAGE = {
 }
 
 
-@pytest.mark.parametrize("launcher", [(), ("--launcher", "processes", "--workers", "1")])
+@pytest.mark.parametrize(
+    "launcher", [(), pytest.param(("--launcher", "processes", "--workers", "1"), marks=pytest.mark.thorough)]
+)
 def test_a_package_is_loaded_with_relative_imports(launcher, tmp_path):
     write(tmp_path, PACKAGE)
     folder = tmp_path / "lab"

@@ -123,7 +123,7 @@ def test_a_fault_after_a_figure_takes_it_back(tmp_path):
     assert list(FIGURES) == before
 
 
-@pytest.mark.parametrize("launcher", ["local", "processes"])
+@pytest.mark.parametrize("launcher", ["local", pytest.param("processes", marks=pytest.mark.thorough)])
 def test_a_probe_is_measured(launcher, tmp_path):
     path = write(tmp_path, probe=PROBE)
     text = BUILT_IN + "probes: [mine]\n"

@@ -205,6 +205,7 @@ def test_equal_records_give_equal_pages(folder, html):
     assert Page([folder]).html == html
 
 
+@pytest.mark.thorough
 def test_2000_runs_fit_into_2_megabytes(tmp_path):
     axes = {
         "model.norm": ["none", "batchnorm", "layernorm", "weightnorm", "mean_only_batchnorm"],
