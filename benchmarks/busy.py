@@ -3,16 +3,15 @@
     python benchmarks/busy.py
 
 Two OpenMP threads meet after each operation. The first one to finish spins until the other one comes. Where
-there are fewer free cores than threads, it takes the time from the other one. `normbench/__init__.py` sets
-how long it spins, and rests on this table. The setting is read when torch is imported, so each one has a
-process of its own. The processes take turns. The eager loop is a plain torch loop over one net, with torch's
-default.
+there are fewer free cores than threads, it takes the time from the other one. normbench therefore trains with
+as many threads as there are free cores (`normbench/launch/room.py`, which rests on this table). Settings of
+the environment are read when torch is imported, so each kind has a process of its own. The processes take
+turns. The eager loop is a plain torch loop over one net, with torch's default.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import multiprocessing
 import os
 import statistics
@@ -28,7 +27,7 @@ RUNS = 10
 ROUNDS = 5
 BUSY = (0, 1, 4)  # other processes
 OURS = "normbench"
-THEIRS = ("torch's default", "eager loop")  # torch is imported before normbench can set anything
+THEIRS = ("torch's default", "eager loop")
 ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
     OURS: {},
     "torch's default": {},
@@ -43,14 +42,13 @@ ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
 def _measure(pipe: Connection, kind: str) -> None:
     """Train for a while whenever the pipe asks, and send milliseconds per run and step."""
     os.environ.update(ENVIRONMENTS[kind])
-    if kind in THEIRS:
-        importlib.import_module("torch")
     sys.path[:0] = [str(HERE), str(HERE / "peers")]
-    importlib.import_module("normbench")  # sets how long threads spin
     from executors import plain_loop
     from nets import build
     from stacks import random_data, steps_of, trainer
     from work import Work
+
+    from normbench.launch.room import Room
 
     data = random_data((1, 28, 28))
     if kind == "eager loop":
@@ -58,10 +56,15 @@ def _measure(pipe: Connection, kind: str) -> None:
     else:
         model = "{name: mlp, depth: 3, width: 100, activation: sigmoid, norm: batchnorm}"
         one = steps_of(trainer(model, data, Work.batch, RUNS, "vectorized"), 5)
+    room = Room() if kind == OURS else None
     pipe.send("ready")
     while pipe.recv():
         times, began = [], time.perf_counter()
+        if room:
+            room.begin()  # the others trained in the meantime
         while not times or time.perf_counter() - began < SECONDS:
+            if room:
+                room.fit("vectorized")
             times.append(one())
         pipe.send(statistics.mean(times))
 

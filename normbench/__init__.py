@@ -21,12 +21,6 @@ from normbench._version import __version__
 # first product.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-# torch's threads (libgomp on Linux) wait for each other by spinning, by default for so long that beside other
-# work each operation waits for a whole turn of the scheduler. A short spin costs nothing on a quiet machine
-# (benchmarks/busy.py). libgomp reads it when torch is imported. A user's own setting wins.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-
 __all__ = ["__version__", "load", "plan", "run"]
 
 

@@ -21,6 +21,7 @@ from normbench.launch.processes import train_in_processes
 from normbench.launch.recorder import Recorder
 from normbench.launch.replay import check_options, refuse_other_metrics, stacks_to_replay
 from normbench.launch.reporter import Reporter
+from normbench.launch.room import Room, user_has_chosen
 from normbench.names import RESULTS
 from normbench.planning.plan import Plan
 from normbench.planning.runs import RunSpec, Stack
@@ -206,17 +207,26 @@ class Session:
 
     def _launch(self, stacks: Sequence[Stack]) -> None:
         workers, threads = self.cores.workers, self.cores.threads
+        room = self._room()
         try:
             with exact(self.plan.device):
                 self._exactness = exactness(self.plan.device)
                 if workers is None or threads is None:
-                    train_here(self.recorder, stacks, self._should_stop)
+                    train_here(self.recorder, stacks, self._should_stop, room)
                 else:
                     train_in_processes(
                         self.recorder, stacks, self._should_stop, workers=workers, threads=threads
                     )
         finally:
             self.recorder.close_all()
+            if room is not None:
+                torch.set_num_threads(room.most)
+
+    def _room(self) -> Room | None:
+        """Return what fits the threads to the load; None if the user chose them, or a probe measures time."""
+        timed = any(probe.of_stack for probe in self.plan.experiment.probes)
+        chosen = self.cores.threads is not None or user_has_chosen()
+        return None if chosen or timed or self.plan.device != "cpu" else Room()
 
     def _finished(self, seconds: float) -> Finished:
         tally = self.recorder.tally
