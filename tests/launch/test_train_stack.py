@@ -107,7 +107,7 @@ def test_an_exception_ends_as_failed_unless_no_stack_can_be_trained(error, monke
 
 
 def test_a_launcher_needs_no_more_than_these_messages(tmp_path, monkeypatch):
-    def train_elsewhere(recorder, stacks, should_stop):
+    def train_elsewhere(recorder, stacks, should_stop, room):
         """Assignments and messages cross as bytes, and those of all stacks arrive mixed."""
         spools = []
         for stack in stacks:

@@ -85,7 +85,7 @@ def test_a_folder_of_this_format_has_its_number(trained):
 @pytest.mark.parametrize(
     ("change_of", "said"),
     [
-        ({"versions": {"torch": "2.6.0"}}, "torch 2.6.0 before, "),
+        ({"versions": {"torch": "2.5.1"}}, "torch 2.5.1 before, "),
         ({"cpu": "Another CPU"}, "cpu Another CPU before, "),
         ({"platform": "Windows 11 AMD64", "threads": 8}, "platform Windows 11 AMD64 before, "),
         ({"device": "cuda"}, "device cuda before, cpu now"),
