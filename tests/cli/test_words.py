@@ -69,9 +69,11 @@ def test_the_commands_own_way_is_named(config, args, own):
 
 
 def test_other_options_keep_typer_s_words(config):
-    assert "No such option: --foo" in call("plan", config, "--foo").stderr.replace("'", "")
+    for words in (("plan", config, "--foo"), ("status", "--seeds", "3")):
+        said = call(*words).stderr
+        assert "No such option" in said
+        assert next(word for word in words if str(word).startswith("--")) in said
     assert "(Possible options: --plugin)" in call("plan", config, "--plugn").stderr
-    assert "No such option: --seeds" in call("status", "--seeds", "3").stderr.replace("'", "")
     assert "--set" not in call("status", "--seeds", "3").stderr
 
 
