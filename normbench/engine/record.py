@@ -29,6 +29,7 @@ _PLAIN = (
     torch.layout,
     torch.memory_format,
 )
+_MASKS = (torch.bool, torch.uint8)
 
 
 class NotRecordableError(RuntimeError):
@@ -88,7 +89,7 @@ class _Recorder(TorchDispatchMode):
         given = _nodes_in((nodes, named))
         fixed = self._fixed.issuperset(given) and torch.Tag.nondeterministic_seeded not in func.tags
         if not fixed:
-            _refuse_values(func)
+            _refuse_values(func, args)
         if (
             func is aten.lift_fresh.default
         ):  # of torch.tensor(...): an operation in place must spare the constant
@@ -138,9 +139,12 @@ def _nodes_in(arguments: Any) -> set[Node]:
     return found
 
 
-def _refuse_values(func: Any) -> None:
+def _refuse_values(func: Any, args: tuple[Any, ...]) -> None:
     """Refuse an operation whose result, or whose shape of it, is another one for other inputs."""
     if torch.Tag.data_dependent_output in func.tags:
         raise NotRecordableError("it reads a number out of a tensor (`.item()`, `float(x)` or `if x`)")
-    if torch.Tag.dynamic_output_shape in func.tags:
-        raise NotRecordableError("the shape of a result depends on values (a boolean mask or `nonzero`)")
+    if torch.Tag.dynamic_output_shape not in func.tags:
+        return
+    if func is aten.index.Tensor and not any(i is not None and i.dtype in _MASKS for i in args[1]):
+        return  # indices that are numbers give a shape that only depends on theirs
+    raise NotRecordableError("the shape of a result depends on values (a boolean mask or `nonzero`)")

@@ -43,6 +43,11 @@ def shared(x, y):
     return [x, x, x.detach()]
 
 
+def indexed(x, y):
+    rows, columns = torch.arange(3) * 2 % 3, x[0].argmax(1)
+    return [x[0, rows, columns], x[:, rows], torch.ones(3)[torch.tensor([True, False, True])] + x.mean()]
+
+
 WEIGHT = torch.nn.Parameter(torch.rand(4))
 
 
@@ -57,7 +62,7 @@ def operations(graph):
 
 
 @pytest.mark.parametrize(
-    "function", [several, updated, written_into_a_constant, written_through_a_view, shared, captured]
+    "function", [several, updated, written_into_a_constant, written_through_a_view, shared, indexed, captured]
 )
 def test_it_repeats_the_function_on_other_inputs_and_equals_torchs_own_trace(function):
     graph = recorded(function, X.clone(), Y.clone())
