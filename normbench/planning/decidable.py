@@ -183,7 +183,10 @@ def _power(
 
 
 def _grid_step(claim: Claim, experiment: Experiment) -> float:
-    """Return the largest logarithmic distance of neighboring rates of a claim about largest rates, else 0."""
+    """Return the widest step of the grid of rates, as a natural logarithm.
+
+    Only the largest rate is bounded by the grid; for any other measure the step is 0.
+    """
     if not isinstance(claim.measure, RateMeasure):
         return 0.0
     cells = [experiment.cells[place] for place in members(claim, {}, experiment.cells)]

@@ -1,7 +1,7 @@
 """Rows that are missing between others, as a filter in a spreadsheet leaves them.
 
-Whoever reads records (`status`, `verify`, `plot`, `run`) looks for them with these functions. What must be
-there follows from the records themselves:
+`status`, `verify`, `plot` and `run` all use these functions. The records themselves tell which rows must be
+there:
 
 metrics.csv   the run has a row for each evaluation that its settings ask for; a diverged run, for each before
               its end

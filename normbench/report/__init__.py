@@ -14,7 +14,11 @@ NAME = "report.html"
 
 
 def target(out: Path | None, results: list[Path]) -> Path:
-    """Return where the page goes: `out`, else into the only results folder, else here.
+    """Return the path of the page.
+
+    That is `out` if it is given. Otherwise a single results folder gets the page, and a book goes to the
+    working folder.
+
 
     Raises:
         NormbenchError: no file can be written there.

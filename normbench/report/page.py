@@ -76,7 +76,7 @@ class Page:
 
 
 def most_bytes(runs: int) -> int:
-    """Return how large a page of so many runs may be."""
+    """Return the most bytes of a page with this number of runs."""
     return MOST_BYTES + MORE_BYTES * max(0, runs - USUAL_RUNS)
 
 

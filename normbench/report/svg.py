@@ -98,7 +98,7 @@ def around(xs: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> str:
 
 
 def _tenths(value: int) -> str:
-    """Return tenths as a number without what is not needed: 3 as `.3`."""
+    """Return a number of tenths as short text for SVG: 3 gives `.3`, 20 gives `2`."""
     whole, rest = divmod(abs(value), 10)
     text = f"{whole or (0 if not rest else '')}{f'.{rest}' if rest else ''}"
     return f"-{text}" if value < 0 else text
