@@ -21,18 +21,6 @@ posix = pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 LONG = MLP.replace("steps: 230", "steps: 3000")
 
 
-@pytest.fixture(autouse=True)
-def _signals_as_in_a_terminal():
-    """Let SIGINT and SIGHUP act as usual, also where the tests run in the background or under nohup."""
-    usual = {signal.SIGINT: signal.default_int_handler}
-    if hasattr(signal, "SIGHUP"):
-        usual[signal.SIGHUP] = signal.SIG_DFL
-    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 class Pressed(Heard):
     """Acts once, after some chunks of steps."""
 
