@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from normbench.analysis.tables import Tables, load_tables
 from normbench.config import Experiment, load_config
-from normbench.deciding import Decider, Limits, with_all_seeds
+from normbench.deciding import Decider, limits_of, refuse_limits, with_all_seeds
 from normbench.launch.kept import load_kept_with
 from normbench.launch.processes import end_if_worker
 from normbench.launch.reporter import Reporter
@@ -20,7 +19,6 @@ from normbench.paths import expanded
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
 from normbench.plugins import load_plugins, used_by
-from normbench.stats.looks import MOST_SEEDS
 
 
 def plan(
@@ -97,9 +95,9 @@ def run(
     keep_old: bool = False,
     retry: Collection[str] = (),
     fail_fast: bool = False,
-    decide: bool = False,
+    decide: bool | None = None,
     budget: float | None = None,
-    max_seeds: int = MOST_SEEDS,
+    max_seeds: int | None = None,
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] | None = None,
     command: Sequence[str] | None = None,
@@ -123,9 +121,10 @@ def run(
         keep_old: keep finished runs that the config no longer has aside, instead of refusing to train.
         retry: `{"crashed"}` trains crashed runs again.
         fail_fast: end the session at the first run that crashes, with everything measured so far written.
-        decide: add seeds to the cells of open claims until they are decided. Then `seeds` is the start.
-        budget: with `decide`, seconds of training after which no more seeds are added.
-        max_seeds: with `decide`, the most seeds of a cell.
+        decide: add seeds to the cells of open claims until they are decided. Then `seeds` is the start. By
+            default as the config says: it does so if it has `decide:`.
+        budget: if so, seconds of training after which no more seeds are added, in place of the config's.
+        max_seeds: if so, the most seeds of a cell, in place of the config's.
         reporter: hears about the progress.
         should_stop: asked every few steps; if true, training ends with everything written. Without it,
             Ctrl-C, a notebook's stop button and SIGTERM end the training so, then do what they usually do.
@@ -147,8 +146,11 @@ def run(
         reporter.message(sentence)
     experiment = load_config(config, overrides)
     start = len(experiment.seeds)
-    if decide:
-        experiment = with_all_seeds(experiment, max_seeds)
+    limits = limits_of(experiment, decide, budget, max_seeds)
+    if limits is None:
+        refuse_limits(budget, max_seeds)
+    else:
+        experiment = with_all_seeds(experiment, limits)
     whole = _planned(experiment, data_dir, device, executor, reporter)
     for sentence in whole.remarks:
         reporter.message(sentence)
@@ -163,10 +165,9 @@ def run(
         fail_fast=fail_fast,
         command=command,
     )
-    limits = Limits(math.inf if budget is None else budget, max_seeds)
 
     def train(stop: Callable[[], bool]) -> Finished:
-        if decide:
+        if limits is not None:
             return Decider(whole, start, options, limits, reporter, stop).run()
         return Session(whole, options, reporter, stop).run()
 

@@ -1,10 +1,13 @@
 """`run --decide`: adds seeds to the cells of open claims, look by look, until they are decided.
 
+A config with `decide:` runs so by itself, and says how far (`Limits`).
+
 All cells begin with the seeds of the config, at least those of the first look. Then, again and again:
 
 1. Each open verdict whose cells have the seeds of its next look is looked at, and the looks are recorded.
 2. Where none has, the most promising open verdict gets the seeds of its next look, in all of its cells. That
    is the one with the smallest p-value over its looks so far; among equal ones, the first in the config.
+   With `claims: primary`, only the primary claim gets seeds so; the others are looked at as by 1.
 
 Verdicts whose groups cannot be compared at all get no more seeds. Which looks come next follows from the
 recorded looks and the records alone. So an interrupted session goes on with the same looks.
@@ -19,12 +22,14 @@ from dataclasses import dataclass, replace
 
 from normbench.analysis.sequential import Known, Standing, estimator_of, judged, look_at, standings
 from normbench.analysis.tables import load_tables
-from normbench.config import Experiment
-from normbench.config.members import members
+from normbench.config import Claim, Experiment
+from normbench.config.members import members, verdicts_of
+from normbench.config.schema import Decide
+from normbench.durations import seconds_of
 from normbench.errors import NormbenchError
 from normbench.launch.reporter import Reporter
 from normbench.launch.session import Finished, Session, SessionOptions
-from normbench.planning.plan import Plan
+from normbench.planning.plan import Plan, make_plan
 from normbench.records.environment import now
 from normbench.records.lock import FolderLock
 from normbench.records.looks import RecordedLook, read_looks, write_looks
@@ -35,47 +40,118 @@ BUDGET_SPENT = "the budget is spent; everything measured is kept, and the same c
 
 @dataclass(frozen=True)
 class Limits:
-    """How far `--decide` goes: seconds of training, and seeds."""
+    """How far seeds are added: seconds of training, seeds, and whether for the primary claim alone."""
 
     budget: float = math.inf
     most_seeds: int = MOST_SEEDS
+    primary_only: bool = False
+
+    def grows(self, claim: Claim) -> bool:
+        """Return whether seeds are added for this claim."""
+        return claim.primary or not self.primary_only
 
 
-def with_all_seeds(experiment: Experiment, most: int) -> Experiment:
+def limits_of(
+    experiment: Experiment,
+    decide: bool | None = None,
+    budget: float | None = None,
+    max_seeds: int | None = None,
+) -> Limits | None:
+    """Return how far seeds are added to a config; None if it trains its own seeds alone.
+
+    Args:
+        experiment: the config.
+        decide: whether to add seeds; by default if the config has `decide:`.
+        budget: seconds of training, in place of the config's.
+        max_seeds: in place of the config's.
+    """
+    if not (experiment.decide is not None if decide is None else decide):
+        return None
+    own = experiment.decide or Decide()
+    if budget is None:
+        budget = math.inf if own.budget is None else seconds_of(own.budget)
+    return Limits(budget, own.max_seeds if max_seeds is None else max_seeds, own.claims == "primary")
+
+
+def refuse_limits(budget: float | None, max_seeds: int | None) -> None:
+    """Refuse limits that are given where no seeds are added."""
+    for option, value in (("--budget", budget), ("--max-seeds", max_seeds)):
+        if value is not None:
+            raise NormbenchError(
+                f"{option}: works where claims are decided alone; add --decide, or `decide:` to the config, "
+                "or leave it out"
+            )
+
+
+def with_all_seeds(experiment: Experiment, limits: Limits) -> Experiment:
     """Return the experiment with all seeds that it may come to: its own, then the smallest others.
 
     Args:
         experiment: the config.
-        most: number of seeds.
+        limits: how far seeds are added.
 
     Raises:
         NormbenchError: there is nothing that seeds could decide.
     """
-    name = experiment.name
+    name, most = experiment.name, limits.most_seeds
     if most > MOST_SEEDS:
         raise NormbenchError(f"--max-seeds: found {most}; the last look takes {MOST_SEEDS} seeds")
     if not experiment.claims:
         raise NormbenchError(
             f"--decide: {name} has no claims, so there is nothing to decide; write some (`normbench init "
-            "claim`), or run it without --decide"
+            "claim`), or run it with --no-decide"
         )
     if len(experiment.seeds) > most:
         raise NormbenchError(
-            f"seeds: {name} has {len(experiment.seeds)}, and --decide looks at {most} at most; give it fewer "
-            "(they are the start), or run it without --decide"
+            f"seeds: {name} has {len(experiment.seeds)}, and at most {most} are looked at (max_seeds); give "
+            "it fewer (they are the start), or run it with --no-decide"
         )
     for claim in experiment.claims:
         if "seed" in claim.keys:
             raise NormbenchError(
                 f"--decide: claim {claim.id} of {name} names seeds, so more of them cannot decide it; take "
-                "`seed` out of it, or run it without --decide"
+                "`seed` out of it, or run it with --no-decide"
             )
-    first = min(min(weights_of(estimator_of(claim))) for claim in experiment.claims)
+    growing = [claim for claim in experiment.claims if limits.grows(claim)]
+    first = min(min(weights_of(estimator_of(claim))) for claim in growing)
     if most < first:
         raise NormbenchError(f"--max-seeds: found {most}; the first look at {name} takes {first} seeds")
     others = (seed for seed in range(2 * most) if seed not in experiment.seeds)
     seeds = [*experiment.seeds, *others][:most]
-    return replace(experiment, seeds=seeds, raw={**experiment.raw, "seeds": seeds})
+    raw = {**experiment.raw, "seeds": seeds}
+    if experiment.decide is not None:  # --max-seeds may say more than the config, which lists all these seeds
+        raw["decide"] = {**raw["decide"], "max_seeds": most}
+    return replace(experiment, seeds=seeds, raw=raw)
+
+
+def first_and_most(plan: Plan, limits: Limits) -> tuple[Plan, Plan]:
+    """Return what is trained for certain before the first look, and all that may be trained.
+
+    Args:
+        plan: of the experiment with its own seeds.
+        limits: how far seeds are added.
+
+    Raises:
+        NormbenchError: there is nothing that seeds could decide.
+    """
+    experiment = with_all_seeds(plan.experiment, limits)
+    whole = make_plan(experiment, plan.data_dir, plan.device, plan.executor, plan.memory, plan.executors)
+    cells, seeds = experiment.cells, experiment.seeds
+    first = seeds[: _start(len(plan.experiment.seeds), len(seeds))]
+    growing = {
+        place
+        for claim in experiment.claims
+        if limits.grows(claim)
+        for at in verdicts_of(claim, cells)
+        for place in members(claim, at, cells)
+    }
+    most = [seeds if place in growing else first for place in range(len(cells))]
+    return whole.limited_to([first] * len(cells), first), whole.limited_to(most, seeds)
+
+
+def _start(own: int, most: int) -> int:
+    """Return the number of seeds that all cells begin with, given those of the config and the most."""
+    return min(max(own, min(LOOKS)), most)
 
 
 class Decider:
@@ -102,7 +178,7 @@ class Decider:
         self.plan, self.options, self.limits = plan, options, limits
         self.reporter, self._told_to_stop = reporter, should_stop
         self.seeds = plan.experiment.seeds
-        self.start = min(max(start, min(LOOKS)), len(self.seeds))
+        self.start = _start(start, len(self.seeds))
         self.folder = options.results / plan.experiment.name
         self.spent = 0.0  # seconds of training
         self._known: Known = {}
@@ -126,7 +202,10 @@ class Decider:
                 break
             covered = self._covered(found)
             if not any(self._is_due(one, covered) for one in waiting):
-                best = min(waiting, key=lambda one: one.p)
+                growing = [one for one in waiting if self.limits.grows(one.last.claim)]
+                if not growing:
+                    break
+                best = min(growing, key=lambda one: one.p)
                 self.reporter.message(f"{best.name} is open: n = {self._next(best)} next, p = {best.p:.2g}")
                 covered = self._covered(found, best)
                 goes_on = self._train(covered)

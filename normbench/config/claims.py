@@ -35,6 +35,27 @@ def check_claims(root: Node, header: Header, problems: Problems) -> None:
                 check_key(key, where, f"claims[{index}].{name}", problems)
 
 
+def check_decide(root: Node, header: Header, problems: Problems) -> None:
+    """Note that `decide` has nothing that seeds could decide: no claims, no primary one, claims on seeds."""
+    if header.decide is None:
+        return
+    node, at = root.mapping["decide"], root.key_where("decide")
+    if not header.claims:
+        text = "there are no claims to decide; write some (`normbench init claim`), or leave `decide` out"
+        problems.add(at, "decide", text)
+    elif header.decide.claims == "primary" and not any(claim.primary for claim in header.claims):
+        text = "found 'primary', and no claim is; write `primary: true` in one of them, or 'all' here"
+        problems.add(node.mapping["claims"].where, "decide.claims", text)
+    for index, (claim, one) in enumerate(_pairs(root, header)):
+        for key, where, name in _named(one):
+            if key == "seed":
+                text = (
+                    f"'seed': `decide` adds seeds, and more of them cannot decide {claim.id}, which names "
+                    "some; take 'seed' out here, or leave `decide` out"
+                )
+                problems.add(where, f"claims[{index}].{name}", text)
+
+
 def check_groups(
     root: Node, header: Header, cells: Sequence[Cell], columns: Sequence[str], problems: Problems
 ) -> None:

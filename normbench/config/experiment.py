@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from normbench.config.cells import Cell, construct, section_options
-from normbench.config.claims import check_claims, check_groups
+from normbench.config.claims import check_claims, check_decide, check_groups
 from normbench.config.explain import validate
 from normbench.config.full_names import with_full_names
 from normbench.config.grid import build_grid
@@ -22,7 +22,7 @@ from normbench.config.loader import parse, read_text, scalar
 from normbench.config.nodes import Node
 from normbench.config.overrides import apply_overrides
 from normbench.config.problems import Problems, Where, shown
-from normbench.config.schema import SECTIONS, Config, Header, Settings
+from normbench.config.schema import SECTIONS, Config, Decide, Header, Settings
 from normbench.config.sweep import Sweep, parse_sweep
 from normbench.measures.claim import Claim
 from normbench.probes import Probe
@@ -41,6 +41,7 @@ class Experiment:
     raw: dict[str, Any]  # plain data, defaults filled in: what `config.yaml` holds
     claims: list[Claim]
     probes: list[Probe]
+    decide: Decide | None  # how `run` adds seeds until claims are decided; None: it adds none
     merged: list[str]  # sentences: which cells are equal after resolving
     warnings: list[str]
 
@@ -105,6 +106,7 @@ def parse_config(text: str, source: str = "config", overrides: Sequence[str] = (
         raw=_raw(root, header, parts, sweep),
         claims=header.claims,
         probes=header.probes,
+        decide=header.decide,
         merged=grid.merged,
         warnings=grid.warnings,
     )
@@ -140,6 +142,7 @@ def _header(root: Node, problems: Problems) -> Header | None:
             names.add(probe.name)
     if header is not None:
         check_claims(root, header, problems)
+        check_decide(root, header, problems)
     return header
 
 
@@ -171,6 +174,8 @@ def _raw(
     if header.title is not None:
         raw["title"] = header.title
     raw["seeds"] = header.seed_list
+    if header.decide is not None:
+        raw["decide"] = header.decide.model_dump(mode="json", exclude_none=True)
     for name in SECTIONS:
         options, node = parts[name], root.mapping[name]
         raw[name] = node.plain if options is None else _filled(options, node, (name,), swept)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from normbench.data import DATASETS, DataOptions
+from normbench.durations import seconds_of
 from normbench.measures.claim import Claim
 from normbench.models import MODELS, Model
 from normbench.names import MAX_SEEDS
@@ -15,6 +16,7 @@ from normbench.probes import PROBES, Probe
 from normbench.registry import Options
 from normbench.stats.edge_search import PRECISION
 from normbench.stats.evaluations import evaluation_steps
+from normbench.stats.looks import LOOKS, MOST_SEEDS
 
 if TYPE_CHECKING:
     import torch
@@ -134,6 +136,26 @@ class Settings(Options):
     train: Train = Field(Train(), description="length and evaluation")
 
 
+class Decide(Options):
+    """How `normbench run` adds seeds until claims are decided."""
+
+    max_seeds: int = Field(
+        MOST_SEEDS, ge=min(LOOKS), le=MOST_SEEDS, description="the most seeds of a cell; `seeds` is the start"
+    )
+    budget: str | None = Field(
+        None, description="training time of each command, such as 90s, 30m or 2h; by default no end"
+    )
+    claims: Literal["all", "primary"] = Field(
+        "all", description="which open claims get more seeds; primary: the one with `primary: true` alone"
+    )
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _a_time(cls, value: Any) -> Any:
+        seconds_of("nothing" if value is None else str(value))  # a number without its unit is told the same
+        return value
+
+
 class Header(Options):
     """What the file says beside its settings."""
 
@@ -148,7 +170,20 @@ class Header(Options):
     probes: list[Annotated[Probe, PROBES.choice]] = Field(
         [], description="diagnostics of each layer: names, or {name: ..., options}"
     )
+    decide: Decide | None = Field(
+        None, description="add seeds to the cells of open claims until they are decided; {} for the defaults"
+    )
     claims: list[Claim] = Field([], description="statements for `normbench verify`")
+
+    @field_validator("decide", mode="before")
+    @classmethod
+    def _not_empty(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError(
+                "found nothing; allowed: a mapping with the keys "
+                f"{', '.join(Decide.model_fields)}; write {{}} for the defaults, or leave `decide` out"
+            )
+        return value
 
     @field_validator("probes", mode="before")
     @classmethod

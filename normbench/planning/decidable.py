@@ -94,15 +94,25 @@ def decidable(experiment: Experiment, spread: float | Mapping[str, float] | None
     return found
 
 
-def notes(claims: Sequence[Decidable]) -> list[str]:
-    """Return a sentence for each estimator that cannot decide with the seeds of the config."""
-    said = dict.fromkeys(
-        f"with n = {one.n} and {one.of} verdict{'' if one.of == 1 else 's'} no {_WORDS[one.estimator]} here "
-        f"can be decided; {f'{one.needed} seeds can' if one.needed else 'far more seeds are needed'}: raise "
-        "`seeds`, or add seeds with `run --decide`"
-        for one in claims
-        if one.needed is None or one.n < one.needed
-    )
+def notes(claims: Sequence[Decidable], seeds: Mapping[str, int] | None = None) -> list[str]:
+    """Return a sentence for each estimator that cannot decide with the seeds that it gets.
+
+    Args:
+        claims: what they can decide.
+        seeds: the most that `decide:` gives each claim, by its id; without it, claims have the config's own.
+    """
+    said: dict[str, None] = {}
+    for one in claims:
+        n = one.n if seeds is None else seeds[one.id]
+        if one.needed is None or n < one.needed:
+            text = f"with n = {n} and {one.of} verdict{'' if one.of == 1 else 's'} no "
+            text += f"{_WORDS[one.estimator]} here can be decided; "
+            text += f"{one.needed} seeds can" if one.needed else "far more seeds are needed"
+            text += ": raise `seeds`, or "
+            text += (
+                "add seeds with `run --decide`" if seeds is None else "`max_seeds` and `claims` of `decide`"
+            )
+            said[text] = None
     return list(said)
 
 

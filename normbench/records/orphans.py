@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 OLD = "old"
 SHOWN = 8  # differences in a message
 # Keys that do not change a run, so that a difference in them does not explain an orphan.
-NEUTRAL = ("name", "title", "claims", "probes", "train.trains_below", "data.root")
+NEUTRAL = ("name", "title", "decide", "claims", "probes", "train.trains_below", "data.root")
 
 
 def find_orphans(contents: Contents, plan: Plan) -> list[str]:

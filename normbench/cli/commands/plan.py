@@ -28,8 +28,10 @@ from normbench.names import RATE
 
 if TYPE_CHECKING:
     from normbench.config import Settings
+    from normbench.deciding import Limits
     from normbench.planning.decidable import Decidable
     from normbench.planning.estimate import Estimate
+    from normbench.planning.plan import Plan
     from normbench.planning.runs import RunSpec
 
 STACK_ROWS = 12  # kinds of stacks that the text shows; --json has each stack
@@ -74,12 +76,14 @@ def plan(
     """Show what a config would train: cells, stacks, parameters, FLOPs, estimated time and memory.
 
     With claims, it shows how many seeds each needs to be decided at all, and the power of the config's own.
+    With `decide:`, it shows the time of the first seeds and of all that may be added.
 
     \b
     Example:  normbench plan configs/bn_larger_lr_mnist.yaml --set model.depth=3
     """
     from normbench import api
     from normbench.cli.progress import reporter_for
+    from normbench.deciding import limits_of
     from normbench.planning.decidable import decidable, notes
     from normbench.planning.estimate import estimate
 
@@ -96,14 +100,19 @@ def plan(
         )
         costs = estimate(found)
         claims = decidable(found.experiment, spreads)
+        limits = limits_of(found.experiment)
+        decides = None if limits is None else _decides(found, limits)
+        said = notes(claims, decides and decides["most_seeds_of"])
         if as_json:
             answer = _answer(costs)
-            answer["notes"] = [*answer["notes"], *notes(claims)]
-            answers.append({**answer, "claims": [claim.plain() for claim in claims]})
+            answer["notes"] = [*answer["notes"], *said]
+            answers.append({**answer, "claims": [claim.plain() for claim in claims], "decide": decides})
         else:
             _print_plan(costs, every_cell=cells)
             _print_claims(claims)
-            for note in notes(claims):
+            if decides is not None:
+                _print_decides(decides)
+            for note in said:
                 typer.echo(f"note: {note}")
     if as_json:
         print_json(answers)
@@ -266,6 +275,36 @@ def _print_claims(claims: Sequence[Decidable]) -> None:
         title = f"Claims: {total} verdicts" + (f" in {families} families" if families > 1 else "")
         heads = ["claim", "verdicts", "by", "can decide from", "seeds here", "power with these (Holm)"]
         print_table(title, heads, rows)
+
+
+def _decides(plan: Plan, limits: Limits) -> dict[str, Any]:
+    """Return how seeds are added to a plan, and the time of the first seeds and of all."""
+    from normbench.deciding import first_and_most
+    from normbench.planning.estimate import estimate
+
+    first, most = first_and_most(plan, limits)
+    start = len(first.experiment.seeds)
+    claims = plan.experiment.claims
+    return {
+        "claims": "primary" if limits.primary_only else "all",
+        "first_seeds": first.experiment.seeds,
+        "max_seeds": limits.most_seeds,
+        "most_seeds_of": {one.id: limits.most_seeds if limits.grows(one) else start for one in claims},
+        "budget_seconds": None if math.isinf(limits.budget) else limits.budget,
+        "estimated_seconds_first": estimate(first).seconds,
+        "estimated_seconds_all": estimate(most).seconds,
+    }
+
+
+def _print_decides(decides: dict[str, Any]) -> None:
+    primary, budget = decides["claims"] == "primary", decides["budget_seconds"]
+    whose = "the primary claim until it is" if primary else "open claims until they are"
+    typer.echo(
+        f"`run` adds seeds to the cells of {whose} decided, up to {decides['max_seeds']} (`decide:`). Training "
+        f"takes about {duration(decides['estimated_seconds_first'])} with the first "
+        f"{len(decides['first_seeds'])} seeds, about {duration(decides['estimated_seconds_all'])} if all are "
+        f"needed{'' if budget is None else f'; the budget of a command is {duration(budget)}'}."
+    )
 
 
 def _print_totals(costs: Estimate) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -26,6 +25,7 @@ from normbench.cli.options import (
     Retry,
 )
 from normbench.cli.output import duration, print_json, print_rich, say, width
+from normbench.durations import seconds_of
 from normbench.errors import ExitCode, NormbenchError, RecordsError
 
 if TYPE_CHECKING:
@@ -82,22 +82,27 @@ def run(
         ),
     ] = False,
     decide: Annotated[
-        bool,
+        Optional[bool],
         typer.Option(
-            "--decide",
-            help="Add seeds to the cells of open claims until they are decided; `seeds` is the start.",
+            "--decide/--no-decide",
+            help="Add seeds to the cells of open claims until they are decided; `seeds` is the start. "
+            "Default: as the config says (`decide:`).",
         ),
-    ] = False,
+    ] = None,
     budget: Annotated[
         Optional[str],
         typer.Option(
             metavar="TIME",
-            help="With --decide: training time of each config, such as 90s, 30m or 2h. Default: no end.",
+            help="Where seeds are added: training time of each config, such as 90s, 30m or 2h. Default: that "
+            "of its `decide:`, or no end.",
         ),
     ] = None,
     max_seeds: Annotated[
         Optional[int],
-        typer.Option(min=1, help="With --decide: the most seeds of a cell. Default and most: 30."),
+        typer.Option(
+            min=1,
+            help="Where seeds are added: the most seeds of a cell, up to 30. Default: that of `decide:`, or 30.",
+        ),
     ] = None,
     no_figures: Annotated[
         bool, typer.Option("--no-figures", help="Draw nothing; `normbench plot` draws the figures later.")
@@ -113,20 +118,16 @@ def run(
     Example:  normbench run configs/quickstart.yaml --set seeds=3
     """
     seconds = _seconds(budget)
-    for option, value in (("--budget", budget), ("--max-seeds", max_seeds)):
-        if value is not None and not decide:
-            raise NormbenchError(f"{option}: works with --decide alone; add that, or leave it out")
     say(f"normbench: reading {', '.join(map(str, configs))}")  # before torch is imported, which takes seconds
     from normbench import api
     from normbench.cli.progress import reporter_for
-    from normbench.deciding import with_all_seeds
+    from normbench.deciding import limits_of, refuse_limits, with_all_seeds
     from normbench.launch.kept import load_kept_with
     from normbench.launch.stop import StopFlag
     from normbench.plugins import load_plugins
     from normbench.records.environment import program
-    from normbench.stats.looks import MOST_SEEDS
 
-    most = MOST_SEEDS if max_seeds is None else max_seeds
+    undecided = set[int]()  # configs that take no limits, beside others that do
     if len(configs) > 1:  # show a mistake in the last config before the first one trains for an hour
         load_plugins(plugin or ())
         for config in configs:
@@ -137,8 +138,13 @@ def run(
             for one in configs
         ]
         _check_apart(plans)
-        for one in plans if decide else ():
-            with_all_seeds(one.experiment, most)
+        limits = [limits_of(one.experiment, decide, seconds, max_seeds) for one in plans]
+        undecided = {place for place, one in enumerate(limits) if one is None}
+        if len(undecided) == len(plans):
+            refuse_limits(seconds, max_seeds)
+        for found, limit in zip(plans, limits, strict=True):
+            if limit is not None:
+                with_all_seeds(found.experiment, limit)
     answers = []
     unwritten: list[str] = []
     code = ExitCode.DONE
@@ -159,8 +165,8 @@ def run(
                 retry=tuple(one.value for one in retry or ()),
                 fail_fast=fail_fast,
                 decide=decide,
-                budget=seconds,
-                max_seeds=most,
+                budget=None if place in undecided else seconds,
+                max_seeds=None if place in undecided else max_seeds,
                 reporter=reporter_for(),
                 should_stop=stop,
                 plugins=plugin or (),
@@ -182,7 +188,9 @@ def run(
             answers.append(_answer(finished, []))
             break
         shown = _show(finished, as_json, unwritten, figures_wanted=not no_figures)
-        answers.append({**shown, "verdicts": _decided(finished, as_json)} if decide else shown)
+        if limits_of(finished.plan.experiment, decide) is not None:
+            shown["verdicts"] = _decided(finished, as_json)
+        answers.append(shown)
     if as_json:
         print_json(answers)
     if unwritten and code == ExitCode.DONE:
@@ -276,13 +284,11 @@ def _decided(finished: Finished, as_json: bool) -> list[dict[str, Any]]:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Return the seconds of a time such as `90s`, `30m` or `2h`; NormbenchError if it is none."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip(), re.ASCII)
-    if found is None or not float(found[1]):
-        raise NormbenchError(f"--budget: found '{text}'; allowed: a time above 0 such as 90s, 30m or 2h")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+    """Return the seconds of --budget; NormbenchError if it is no time."""
+    try:
+        return None if text is None else seconds_of(text)
+    except ValueError as error:
+        raise NormbenchError(f"--budget: {error}") from None
 
 
 def _answer(finished: Finished, figures: list[Path]) -> dict[str, Any]:
