@@ -232,7 +232,7 @@ def told(one: Standing, correction: Correction) -> Verdict:
         text = f"open after look {len(one.looks)} of {len(one.weights)} (n = {one.looks[-1].n}): "
         text += f"p over all looks {one.p:.2g}{name}; {one.outlook}"
     else:
-        text = "no look was taken at it yet; `normbench run --decide` takes the first"
+        text = f"no look was taken at it yet; the first one needs {min(one.weights)} seeds in its cells"
     reason = f"{text}; {one.last.reason}"
     return replace(one.last, p=one.p, p_family=p, verdict="inconclusive", reason=reason)
 

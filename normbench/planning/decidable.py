@@ -110,7 +110,7 @@ def notes(claims: Sequence[Decidable], seeds: Mapping[str, int] | None = None) -
             text += f"{one.needed} seeds can" if one.needed else "far more seeds are needed"
             text += ": raise `seeds`, or "
             text += (
-                "add seeds with `run --decide`" if seeds is None else "`max_seeds` and `claims` of `decide`"
+                "add seeds with `run --decide`" if seeds is None else "`max_seeds` or `claims` of `decide`"
             )
             said[text] = None
     return list(said)

@@ -161,7 +161,7 @@ def test_the_command_says_what_is_decided(tmp_path, whole):
     ("args", "change", "sentence"),
     [
         (["--decide"], ("claims:", "more:"), "has no claims"),
-        (["--decide"], ("seeds: 2", "seeds: 31"), "--decide looks at 30 at most"),
+        (["--decide"], ("seeds: 2", "seeds: 31"), "at most 30 are looked at"),
         (["--decide", "--max-seeds", "31"], ("", ""), "the last look takes 30 seeds"),
         (["--decide", "--max-seeds", "4"], ("", ""), "the first look at tiny takes 5 seeds"),
         (
@@ -171,8 +171,8 @@ def test_the_command_says_what_is_decided(tmp_path, whole):
         ),
         (["--decide", "--budget", "half an hour"], ("", ""), "such as 90s, 30m or 2h"),
         (["--decide", "--budget", "0m"], ("", ""), "such as 90s, 30m or 2h"),
-        (["--budget", "30m"], ("", ""), "--budget: works with --decide alone"),
-        (["--max-seeds", "8"], ("", ""), "--max-seeds: works with --decide alone"),
+        (["--budget", "30m"], ("", ""), "--budget: works where claims are decided alone"),
+        (["--max-seeds", "8"], ("", ""), "--max-seeds: works where claims are decided alone"),
     ],
 )
 def test_what_cannot_be_decided_is_refused_in_a_sentence(tmp_path, args, change, sentence):

@@ -300,8 +300,8 @@ def _print_decides(decides: dict[str, Any]) -> None:
     primary, budget = decides["claims"] == "primary", decides["budget_seconds"]
     whose = "the primary claim until it is" if primary else "open claims until they are"
     typer.echo(
-        f"`run` adds seeds to the cells of {whose} decided, up to {decides['max_seeds']} (`decide:`). Training "
-        f"takes about {duration(decides['estimated_seconds_first'])} with the first "
+        f"`run` adds seeds to the cells of {whose} decided, up to {decides['max_seeds']} (`decide:`). "
+        f"Training takes about {duration(decides['estimated_seconds_first'])} with the first "
         f"{len(decides['first_seeds'])} seeds, about {duration(decides['estimated_seconds_all'])} if all are "
         f"needed{'' if budget is None else f'; the budget of a command is {duration(budget)}'}."
     )

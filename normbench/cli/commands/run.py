@@ -101,7 +101,7 @@ def run(
         Optional[int],
         typer.Option(
             min=1,
-            help="Where seeds are added: the most seeds of a cell, up to 30. Default: that of `decide:`, or 30.",
+            help="Where seeds are added: the most seeds of a cell, at most 30. Default: by `decide:`, or 30.",
         ),
     ] = None,
     no_figures: Annotated[
