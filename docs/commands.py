@@ -70,7 +70,7 @@ def shown(option: Any) -> str:
     """Return an option with what it takes: `--set KEY=VALUE`."""
     if option.param_type_name == "argument":
         return f"`{option.metavar or option.name.upper()}`"
-    names = ", ".join(f"`{name}`" for name in option.opts)
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     return f"{names} {option.metavar}" if option.metavar else names
 
 

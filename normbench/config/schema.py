@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from normbench.data import DATASETS, DataOptions
 from normbench.durations import seconds_of
@@ -142,7 +143,7 @@ class Decide(Options):
     max_seeds: int = Field(
         MOST_SEEDS, ge=min(LOOKS), le=MOST_SEEDS, description="the most seeds of a cell; `seeds` is the start"
     )
-    budget: str | None = Field(
+    budget: str | SkipJsonSchema[None] = Field(
         None, description="training time of each command, such as 90s, 30m or 2h; by default no end"
     )
     claims: Literal["all", "primary"] = Field(
@@ -170,7 +171,7 @@ class Header(Options):
     probes: list[Annotated[Probe, PROBES.choice]] = Field(
         [], description="diagnostics of each layer: names, or {name: ..., options}"
     )
-    decide: Decide | None = Field(
+    decide: Decide | SkipJsonSchema[None] = Field(
         None, description="add seeds to the cells of open claims until they are decided; {} for the defaults"
     )
     claims: list[Claim] = Field([], description="statements for `normbench verify`")

@@ -30,6 +30,7 @@ def test_the_schema_is_a_schema():
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_it_accepts_what_the_loader_accepts(validator, sweep):
     validator.validate(plain(f"{BASE}\n{sweep}\n{CLAIM}"))
+    validator.validate(plain(f"{BASE}\ndecide: {{max_seeds: 12, budget: 10m}}\n{sweep}\n{CLAIM}"))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,9 @@ def test_it_accepts_what_the_loader_accepts(validator, sweep):
         ("lr: 0.1", "lr: 0"),
         ("name: test", "name: a/b"),
         ("name: test", "name: test\nx: 1"),
+        ("name: test", "name: test\ndecide:"),
+        ("name: test", "name: test\ndecide: {max_seeds: 31}"),
+        ("name: test", "name: test\ndecide: {budget: }"),
         ("name: test", "name: test\nsweep: {}"),
         ("name: test", "name: test\nsweep: {modl.x: [1]}"),
         ("name: test", "name: test\nsweep: {model.depth: 1}"),
