@@ -17,31 +17,35 @@ from typing import Any
 
 from normbench.analysis.comparison import shown
 from normbench.analysis.judge import Verdict
+from normbench.analysis.sequential import LIKELY
 from normbench.analysis.verify import Verified, correct_book, verify
 from normbench.config.loader import parse
 from normbench.config.problems import Problems, Where
 from normbench.report.origin import origin
+from normbench.stats.corrections import ALPHA
 
 ROOT = Path(__file__).parents[1]
 CONFIGS, RESULTS, PAGES = Path("configs/claims"), Path("results/claims"), Path("docs/claims")
 README = Path("README.md")
 BEGIN, END = "<!-- claims: begin -->\n", "<!-- claims: end -->\n"
 IN_README = ("C1", "C2", "C4", "C5", "C8", "C10", "C11", "C18", "C19", "C22", "C24", "C25")
+MORE_SEEDS = (12, 20, 30, 50, 80, 120, 200)
+AT_EDGE = "the best rate is at the grid's edge"
 APART = ("name", "title", "seeds", "decide", "sweep", "claims")  # keys of a config that are no part of a net
 HEAD = """# The claims of the literature
 
 `make pages` writes these pages from [configs/claims](../../configs/claims) and
-[results/claims](../../results/claims). `normbench verify results/claims` gives the same verdicts from the CSV files
-alone. The rules of a verdict stand in [claims.md](../claims.md), how often it is wrong in
-[statistics.md](../statistics.md).
+[results/claims](../../results/claims). `normbench verify results/claims` gives the same verdicts from the CSV
+files alone. [claims.md](../claims.md) has the rules of a verdict, [statistics.md](../statistics.md) says how
+often it is wrong.
 
-The verdict of a claim is that of its one primary verdict, with the correction of Benjamini and Hochberg for all
-primary verdicts of the book at 5 %. A claim marked with † has no primary verdict: the row shows the first verdict
+A claim's verdict is that of its one primary verdict, corrected for all primary verdicts of the book together
+(Benjamini and Hochberg at 5 %). A claim marked with † has no primary verdict: its row shows the first verdict
 of its config, outside this correction. Estimates have 95 % intervals over n seeds; x marks a ratio.
 
-Configs were committed before their results. A test compares git's dates: the last commit that changed a config
-(comments, `title` and `reports` apart) is older than the first commit of any run that its results have today. A
-claim that is worded in another way therefore needs runs of other seeds.
+Configs were committed before their results. A test compares git's dates: the last commit that changed a
+config (comments, `title` and `reports` apart) is older than the first commit of any run that its results have
+today. After a change of a claim, its results therefore need other seeds.
 
 """
 EMPTY = "No primary verdict is in the book yet.\n"
@@ -49,7 +53,7 @@ EMPTY = "No primary verdict is in the book yet.\n"
 
 @dataclass(frozen=True)
 class Entry:
-    """One experiment of the book: its config as it was written, with the prose at its head, and its verdicts."""
+    """One experiment: its config as it was written, the prose at the head of that, and its verdicts."""
 
     name: str
     config: Mapping[str, Any]
@@ -85,7 +89,7 @@ def main() -> None:
 
 
 def book() -> list[Entry]:
-    """Return the experiments of the book. Each is judged once, and the primary verdicts are corrected together."""
+    """Return the experiments, each judged once, the primary verdicts corrected together."""
     folders = sorted(path.parent for path in RESULTS.glob("*/config.yaml"))
     judged = correct_book([verify(folder, write=False) for folder in folders])
     return [entry(one) for one in judged if one.verdicts]
@@ -126,9 +130,9 @@ def literature(claim_id: str) -> str:
 
 
 def pages(entries: list[Entry]) -> dict[Path, str]:
-    """Return the text of each file that this script writes."""
+    """Return the text of each file that the book gives."""
     claims = sorted({one for entry in entries for one in entry.ids}, key=_order)
-    made = {PAGES / f"{file_name(claim)}": page(claim, entries) for claim in claims}
+    made = {PAGES / file_name(claim): page(claim, entries) for claim in claims}
     index = [row for claim in claims for row in index_rows(claim, entries)]
     heads = ("", "claim", "verdict", "estimate", "n", "set-up")
     made[PAGES / "README.md"] = HEAD + table(heads, index)
@@ -170,7 +174,7 @@ def page(claim: str, entries: list[Entry]) -> str:
     mine = [one for one in entries if claim in one.ids]
     mine.sort(key=lambda one: not one.verdicts[0].claim.primary)
     lead = next(one for one in mine[0].verdicts if literature(one.id) == claim)
-    answer = f"{word(lead)}: {estimate(lead) or 'no estimate'}, {expected(lead)}, n = {lead.n} seeds"
+    answer = f"Verdict: {word(lead)}, {estimate(lead) or 'no estimate'}, {expected(lead)}, n = {lead.n} seeds"
     which = "in the book" if lead.claim.primary else "no primary verdict of the book"
     head = f"# {claim}: {_text(lead.statement)}\n\n{answer} ({which}). [All claims](README.md)\n\n"
     return head + "\n".join(section(one) for one in mine)
@@ -208,7 +212,8 @@ def setup(one: Entry) -> Iterator[tuple[str, str]]:
     config, records = f"{CONFIGS}/{one.name}.yaml", one.judged.folder.as_posix()
     yield "config", f"[{config}](../../{config}), its records in [{records}](../../{records})"
     if sessions := origin(one.judged.folder):
-        yield "trained", f"commit {sessions[0].commit[:12]}, {sessions[0].machine}"
+        last = "" if len(sessions) == 1 else f"in {len(sessions)} sessions, the last one at "
+        yield "trained", f"{last}commit {sessions[0].commit}, {sessions[0].machine}"
 
 
 def seeds(value: Any) -> str:
@@ -243,8 +248,21 @@ def reasons(one: Entry) -> Iterator[str]:
                 f"the book (p = {verdict.p_family:.2g} and {verdict.p_book:.2g})"
             )
         elif verdict.verdict == "inconclusive":
-            yield f"{verdict.statement} Open: {verdict.reason}"
+            yield f"{verdict.statement} Open: {verdict.reason}{outlook(verdict)}"
+        elif edge := next((part for part in verdict.reason.split("; ") if AT_EDGE in part), ""):
+            yield f"{verdict.statement} Better rates may lie beyond the grid: {edge}"
     yield from one.judged.missing
+
+
+def outlook(one: Verdict) -> str:
+    """Return how many seeds would decide an open verdict by itself, unless its reason says so or none do."""
+    if one.comparison is None or one.at_level is None or "decides it (chance" in one.reason:
+        return ""
+    for n in (n for n in MORE_SEEDS if n > one.n):
+        chance = one.comparison.chance(n, ALPHA)
+        if chance >= LIKELY:
+            return f". If further seeds are like these, n = {n} decides it by itself (chance {chance:.2g})"
+    return f". If further seeds are like these, n = {MORE_SEEDS[-1]} does not decide it"
 
 
 def word(one: Verdict) -> str:
