@@ -66,9 +66,9 @@ types: $(VENV)/.installed-dev  ## mypy
 schema: $(VENV)/.installed  ## write normbench.schema.json, from which editors complete configs
 	$(BIN)/normbench schema > $(VENV)/schema.json && mv $(VENV)/schema.json normbench.schema.json
 
-pages: $(VENV)/.installed  ## write the generated pages of docs/
+pages: $(VENV)/.installed  ## write the generated pages of docs/, and the table of claims in README.md
 	$(BIN)/python docs/commands.py
-	$(BIN)/python docs/claims_table.py
+	$(BIN)/python docs/claim_pages.py
 
 schema-check: $(VENV)/.installed  ## check that the committed schema is up to date
 	@$(BIN)/normbench schema | diff normbench.schema.json - \

@@ -14,7 +14,7 @@ import typer
 from normbench.cli import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "results" / "README.md"])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "results" / "README.md"])
 COMMANDS = typer.main.get_group(app).commands
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
@@ -63,7 +63,7 @@ def test_commands_in_the_pages_exist_with_their_options(path):
         assert used <= known | {"--help"}, f"normbench {name} {' '.join(words)}"
 
 
-@pytest.mark.parametrize("script", ["commands", "claims_table"])
+@pytest.mark.parametrize("script", ["commands", "claim_pages"])
 def test_generated_pages_are_fresh(script):
     command = [sys.executable, str(ROOT / "docs" / f"{script}.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
