@@ -84,7 +84,7 @@ def refuse_limits(budget: float | None, max_seeds: int | None) -> None:
 
 
 def with_all_seeds(experiment: Experiment, limits: Limits) -> Experiment:
-    """Return the experiment with all seeds that it may come to: its own, then the smallest others.
+    """Return the experiment with all seeds that it may come to: its own, then those above them.
 
     Args:
         experiment: the config.
@@ -116,8 +116,8 @@ def with_all_seeds(experiment: Experiment, limits: Limits) -> Experiment:
     first = min(min(weights_of(estimator_of(claim))) for claim in growing)
     if most < first:
         raise NormbenchError(f"--max-seeds: found {most}; the first look at {name} takes {first} seeds")
-    others = (seed for seed in range(2 * most) if seed not in experiment.seeds)
-    seeds = [*experiment.seeds, *others][:most]
+    largest = max(experiment.seeds)
+    seeds = [*experiment.seeds, *range(largest + 1, largest + 1 + most)][:most]
     raw = {**experiment.raw, "seeds": seeds}
     if experiment.decide is not None:  # --max-seeds may say more than the config, which lists all these seeds
         raw["decide"] = {**raw["decide"], "max_seeds": most}

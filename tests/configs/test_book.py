@@ -25,7 +25,12 @@ OF_THE_BOOK = ("p_book", "book")  # the columns that depend on the other experim
 ALL, DECIDED = 31, 26
 MEND = "run: normbench verify results/claims"
 # Primary claims with a group that is expected not to train, so that it cannot be a control: id -> why.
-MAY_FAIL: dict[str, str] = {}
+MAY_FAIL: dict[str, str] = {
+    "C7": "that the plain net does not train from most of the weights is the claim",
+    "C14": "that a batch of one image gives nothing is the claim",
+    "C19": "that shared statistics lose the accuracy is the claim",
+    "C24": "that the plain net of 50 layers does not train is the claim",
+}
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -153,7 +158,11 @@ def test_an_exception_that_is_not_needed_is_found(monkeypatch):
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_results_are_those_of_the_config(name):
     text = (RESULTS / name / "config.yaml").read_text(encoding="utf-8")
-    assert parse_config(text).raw == load_config(CONFIGS / f"{name}.yaml").raw
+    found, config = parse_config(text), load_config(CONFIGS / f"{name}.yaml")
+    assert {**found.raw, "seeds": None} == {**config.raw, "seeds": None}
+    own = len(config.seeds)
+    assert found.seeds[:own] == config.seeds  # `decide` adds some
+    assert len(found.seeds) == own or config.decide is not None
 
 
 def test_no_primary_verdict_rests_on_a_rate_at_the_edge_of_the_grid():

@@ -29,7 +29,7 @@ claims:
 """
 EDGE = """
 name: tiny
-seeds: [3, 1]
+seeds: [1, 0]
 data: {name: digits, train_size: 200, test_size: 40, batch_size: 20}
 model: {name: mlp, depth: 1, width: 12}
 train: {steps: 40, eval_every: 40}
@@ -139,7 +139,7 @@ def test_an_edge_is_searched_for_the_seeds_of_open_claims(tmp_path):
     assert (first.verdict, first.n) == ("supported", 5)
     assert second.n == 8
     assert seeds_of(tmp_path) == {"none": 8, "batchnorm": 5, "layernorm": 8}
-    assert looks(tmp_path)[0][3] == (3, 1, 0, 2, 4)  # the config's own seeds come first
+    assert looks(tmp_path)[0][3] == (1, 0, 2, 3, 4)  # the own seeds come first, then those above them
     assert done.trained == len(records(tmp_path)[1])
 
 
