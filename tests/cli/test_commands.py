@@ -16,6 +16,7 @@ from normbench.analysis import verify
 from normbench.cli.commands.plot import Format
 from normbench.cli.commands.verify import Correction
 from normbench.cli.options import Device, Executor, Launcher
+from normbench.cli.output import duration
 from normbench.engine.loop import StackTrainer
 from normbench.launch.stop import StopFlag
 from normbench.names import DEVICES, EXECUTORS, FORMATS, LAUNCHERS
@@ -252,6 +253,25 @@ def test_plan_shows_the_grid_and_trains_nothing(tmp_path, monkeypatch):
     every = good("plan", path, "--cells", "--set", "optimizer.lr={logspace: {from: 0.01, to: 1, num: 3}}")
     assert sum("batchnorm" in line for line in every.stdout.splitlines()) == 3
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_plan_sums_several_configs(tmp_path):
+    one = config_file(tmp_path)
+    other = tmp_path / "other.yaml"
+    claim = (
+        "claims: [{id: A, statement: It helps., measure: final_accuracy, of: {model.norm: batchnorm}, "
+        "against: {model.norm: none}, expect: {difference_at_least: 0}}]\n"
+    )
+    other.write_text(
+        one.read_text().replace("name: tiny", "name: other") + claim + "decide: {max_seeds: 8}\n"
+    )
+    told = json.loads(good("plan", one, other, "--json").stdout)
+    last = good("plan", one, other).stdout.splitlines()[-1]
+    first = told[0]["estimated_seconds"] + told[1]["decide"]["estimated_seconds_first"]
+    most = told[0]["estimated_seconds"] + told[1]["decide"]["estimated_seconds_all"]
+    assert last.startswith("All 2 configs: 16 runs; an estimate, not a measurement: about ")
+    assert f"about {duration(first)}, {duration(most)} if all seeds of `decide:` are needed, and" in last
+    assert "configs" not in good("plan", one).stdout.splitlines()[-1]
 
 
 def test_plan_names_the_cells_that_it_merged(tmp_path):

@@ -6,6 +6,7 @@ import gc
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -76,7 +77,8 @@ def plan(
     """Show what a config would train: cells, stacks, parameters, FLOPs, estimated time and memory.
 
     With claims, it shows how many seeds each needs to be decided at all, and the power of the config's own.
-    With `decide:`, it shows the time of the first seeds and of all that may be added.
+    With `decide:`, it shows the time of the first seeds and of all that may be added. The times of several
+    configs are summed.
 
     \b
     Example:  normbench plan configs/bn_larger_lr_mnist.yaml --set model.depth=3
@@ -88,6 +90,7 @@ def plan(
     from normbench.planning.estimate import estimate
 
     answers, reporter, spreads = [], reporter_for(), _spreads(spread)
+    totals = _Totals()
     for config in configs:
         found = api.plan(
             config,
@@ -102,6 +105,7 @@ def plan(
         claims = decidable(found.experiment, spreads)
         limits = limits_of(found.experiment)
         decides = None if limits is None else _decides(found, limits)
+        totals.add(costs, decides)
         said = notes(claims, decides and decides["most_seeds_of"])
         if as_json:
             answer = _answer(costs)
@@ -116,6 +120,38 @@ def plan(
                 typer.echo(f"note: {note}")
     if as_json:
         print_json(answers)
+    elif totals.configs > 1:
+        typer.echo(f"\n{totals.sentence()}")
+
+
+@dataclass
+class _Totals:
+    """What several configs take together: one trains after the other, so the largest memory counts."""
+
+    configs: int = 0
+    runs: int = 0
+    first: float = 0.0  # seconds
+    most: float = 0.0  # seconds, with all seeds that `decide:` may add
+    memory: float = 0.0  # bytes
+
+    def add(self, costs: Estimate, decides: Mapping[str, Any] | None) -> None:
+        """Count one config."""
+        self.configs += 1
+        self.runs += costs.plan.most_runs()
+        self.first += costs.seconds if decides is None else decides["estimated_seconds_first"]
+        self.most += costs.seconds if decides is None else decides["estimated_seconds_all"]
+        self.memory = max(self.memory, costs.memory_bytes)
+
+    def sentence(self) -> str:
+        """Return the sums in words."""
+        more = (
+            f", {duration(self.most)} if all seeds of `decide:` are needed" if self.most > self.first else ""
+        )
+        return (
+            f"All {self.configs} configs: {self.runs:,} runs; an estimate, not a measurement: about "
+            f"{duration(self.first)}{more}, and {amount(self.memory, 'B')} of memory, one config after the "
+            "other."
+        )
 
 
 def _answer(costs: Estimate) -> dict[str, Any]:
