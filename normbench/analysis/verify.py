@@ -85,10 +85,19 @@ def correct_book(book: Sequence[Verified]) -> list[Verified]:
     A primary verdict that nothing decides counts as well, with a p-value of 1. In the book, a verdict is what
     it says by itself if its corrected p-value is at most 0.05, otherwise inconclusive.
     """
-    primaries = [(one, v) for one in book for v in one.verdicts if v.claim.primary]
-    adjusted = benjamini_hochberg([1.0 if math.isnan(v.p) else v.p for _, v in primaries])
-    corrected = {id(v): replace(v, p_book=p) for (_, v), p in zip(primaries, adjusted, strict=True)}
-    return [replace(one, verdicts=[corrected.get(id(v), v) for v in one.verdicts]) for one in book]
+    verdicts = [v for one in book for v in one.verdicts]
+    corrected = dict(zip(map(id, verdicts), corrected_together(verdicts), strict=True))
+    return [replace(one, verdicts=[corrected[id(v)] for v in one.verdicts]) for one in book]
+
+
+def corrected_together(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdicts; each primary one has its p-value of the book, `p_book`."""
+    places = [place for place, one in enumerate(verdicts) if one.claim.primary]
+    adjusted = benjamini_hochberg([1.0 if math.isnan(verdicts[i].p) else verdicts[i].p for i in places])
+    p_book = dict(zip(places, adjusted, strict=True))
+    return [
+        replace(one, p_book=p_book[place]) if place in p_book else one for place, one in enumerate(verdicts)
+    ]
 
 
 def verdict_row(one: Verdict) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +14,7 @@ from markupsafe import Markup
 from normbench.analysis.comparison import shown
 from normbench.analysis.judge import Verdict, judge_all
 from normbench.analysis.tables import Tables
+from normbench.analysis.verify import corrected_together
 from normbench.measures.claim import Claim
 from normbench.plots.figures.claims import Claims
 from normbench.plots.view import Request
@@ -31,6 +34,7 @@ class Line:
     n: int
     reason: str
     picture: Markup
+    judged: Verdict
 
 
 @dataclass
@@ -45,6 +49,47 @@ class Card:
     expected: str
     config: str
     lines: list[Line] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The verdict that stands for an experiment in a book.
+
+    Attributes:
+        anchor: of its chapter.
+        card: its claim.
+        line: the verdict by itself.
+        word: the verdict corrected for all primary ones of the book.
+        p: the corrected p-value in words.
+    """
+
+    anchor: str
+    card: Card
+    line: Line
+    word: str
+    p: str
+
+
+def primaries(chapters: Sequence[tuple[str, Sequence[Card]]]) -> list[Primary]:
+    """Return the primary verdicts of a book, corrected together, in the order of their claims' ids.
+
+    Args:
+        chapters: the anchor of each chapter, and its cards.
+    """
+    found = [(anchor, card, line) for anchor, some in chapters for card in some for line in card.lines]
+    found = [one for one in found if one[2].judged.claim.primary]
+    corrected = corrected_together([line.judged for _, _, line in found])
+    made = [
+        Primary(anchor, card, line, one.in_book or "inconclusive", f"{one.p_book:.2g}")
+        for (anchor, card, line), one in zip(found, corrected, strict=True)
+    ]
+    return sorted(made, key=lambda one: in_order(one.card.id))
+
+
+def in_order(claim_id: str) -> tuple[object, ...]:
+    """Return a key that sorts C2 before C10."""
+    parts = re.split(r"(\d+)", claim_id)
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts))
 
 
 def cards(tables: Tables, shared: Shared) -> list[Card]:
@@ -92,4 +137,5 @@ def _line(one: Verdict, picture: Markup) -> Line:
         one.n,
         one.reason,
         picture,
+        one,
     )

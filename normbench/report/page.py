@@ -99,7 +99,11 @@ def _fitted(chapters: Sequence[Chapter], shared: Any, live: bool) -> str:
 
 def _render(chapters: Sequence[Chapter], shared: Any, live: bool) -> str:
     from normbench.report.chapter import VERDICTS
+    from normbench.report.claims import primaries
 
+    book = len(chapters) > 1
+    first = primaries([(one.anchor, one.cards) for one in chapters]) if book else []
+    words = [one.word for one in first]
     template = _environment().get_template("page.html")
     count = {word: sum(n for one in chapters for w, n in one.counts if w == word) for word in VERDICTS}
     title = chapters[0].title if len(chapters) == 1 else f"{len(chapters)} experiments"
@@ -107,7 +111,9 @@ def _render(chapters: Sequence[Chapter], shared: Any, live: bool) -> str:
     legends = {id(picture): picture.legends() for one in chapters for picture in one.pictures}
     return template.render(
         chapters=chapters,
-        book=len(chapters) > 1,
+        book=book,
+        primaries=first,
+        decided=[(word, words.count(word)) for word in VERDICTS if word in words],
         title=title,
         counts=[(word, n) for word, n in count.items() if n],
         legends=legends,

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import yaml
 from helpers.page import parse
-from helpers.results import claim, rate_runs, write
+from helpers.results import claim, rate_runs, run, write
 from helpers.synthetic import RATES, write_layers, write_results
 
 from normbench.analysis.summary import summary_rows
 from normbench.analysis.tables import load_tables
-from normbench.analysis.verify import verify
+from normbench.analysis.verify import corrected_together, verify
 from normbench.report.figure import fit
 from normbench.report.page import MOST_BYTES, Page, most_bytes
 
@@ -29,6 +29,13 @@ CLAIM = {
     "against": {"model.norm": "none"},
     "for_each": ["model.depth"],
     "expect": {"ratio_at_least": 3},
+}
+PRIMARY = {
+    "primary": True,
+    "measure": "final_accuracy",
+    "of": {"model.norm": "batchnorm"},
+    "against": {"model.norm": "none"},
+    "expect": {"difference_at_least": 0},
 }
 AXES = {"model.norm": ["none", "batchnorm", "selu"], "model.depth": [3, 5], "optimizer.lr": RATES}
 SESSION = {
@@ -285,6 +292,36 @@ def test_an_unfinished_folder_shows_what_is_there(tmp_path):
     assert "4 of 6 runs have ended" in page.one(class_="state").text
     cells = [row.text for row in page.one("table", class_="sortable").one("tbody").all("tr")]
     assert sum("pending" in cell for cell in cells) == 2
+
+
+def test_the_primary_verdicts_of_a_book_come_first_corrected_together(tmp_path):
+    """A p of 0.03 holds by itself, and not beside two verdicts that nothing decides."""
+    folders = []
+    for name, number in (("x10", "C10"), ("x9", "C9"), ("x2", "C2")):
+        runs = [
+            run({"model.norm": norm, "optimizer.lr": 0.1}, seed, curve={1000: 0.5 + more})
+            for seed in range(5)
+            for norm, more in (("none", 0), ("batchnorm", gain(number, seed)))
+        ]
+        made = {**PRIMARY, "id": number, "statement": f"{number} holds."}
+        folders.append(write(tmp_path / name, runs, claims=[made]))
+    alone = [verify(folder, write=False).verdicts[0] for folder in folders]
+    assert [one.alone for one in alone] == ["supported", "inconclusive", "inconclusive"]
+    page = parse(Page(folders).html)
+    rows = [[cell.text for cell in row.all("td")] for row in page.one(id="primary").one("tbody").all("tr")]
+    names = [row.one("a").text for row in page.one(id="primary").one("tbody").all("tr")]
+    assert names == ["C2", "C9", "C10"]
+    together = corrected_together(alone)
+    assert [row[1] for row in rows] == [one.in_book for one in reversed(together)] == ["inconclusive"] * 3
+    assert [row[-1] for row in rows] == [f"{one.p_book:.2g}" for one in reversed(together)]
+    heads = [node.text for node in page.all("h2")]
+    assert heads[:3] == ["One verdict for each claim", "Contents", "All verdicts"]
+    test_every_link_leads_somewhere_and_ids_are_used_once(page)
+
+
+def gain(number, seed):
+    """Return how much more accurate a seed is: clearly for C10, by nothing else."""
+    return [0.004, 0.02, 0.03, 0.05, 0.06][seed] * (1 if number == "C10" else (-1) ** seed)
 
 
 def test_several_experiments_are_a_book(tmp_path, folder):
