@@ -125,8 +125,9 @@ def add_which(made: dict[Path, str], entries: list[Entry]) -> list[str]:
     planned = [one["id"] for path in CONFIGS.glob("*.yaml") for one in _plain(path).get("claims") or []]
     try:
         if missing := which_page.without_result(source, verdicts, planned):
-            text = f"{which_page.PAGE}: not written; these claims that it names have no result yet: "
-            print(text + ", ".join(missing), file=sys.stderr)
+            text = f"{which_page.PAGE}: not written, because claims that it names have no result yet: "
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            print(f"{text}{', '.join(missing[:3])}{more}", file=sys.stderr)
         else:
             made[which_page.PAGE] = which_page.render(source, verdicts, _link, open_primaries(entries))
     except which_page.WrongPageError as error:

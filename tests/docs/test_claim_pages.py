@@ -238,7 +238,7 @@ def test_the_page_waits_for_the_results_of_its_claims(script, monkeypatch, capsy
     Path("docs/which.md").write_text("older", encoding="utf-8")
     main(script, monkeypatch)
     assert capsys.readouterr().err == (
-        "docs/which.md: not written; these claims that it names have no result yet: C4\n"
+        "docs/which.md: not written, because claims that it names have no result yet: C4\n"
     )
     assert not Path("docs/which.md").exists()
     main(script, monkeypatch, "--check")
