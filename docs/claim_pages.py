@@ -1,4 +1,4 @@
-"""Writes docs/claims/ and README's table of claims from the configs and results of the book.
+"""Writes docs/claims/, docs/which.md and README's table of claims from the configs and results of the book.
 
 python docs/claim_pages.py            # writes the pages and the table
 python docs/claim_pages.py --check    # exit code 1 if one is stale
@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import which_page
 
 from normbench.analysis.comparison import shown
 from normbench.analysis.judge import Verdict
@@ -74,18 +76,22 @@ class Entry:
 def main() -> None:
     """Write the pages, or compare them with what would be written."""
     os.chdir(ROOT)  # so that sentences about files name them as a reader of the clone does
-    made = pages(book())
-    old = [path for path in PAGES.glob("*.md") if path not in made]
-    if "--check" not in sys.argv[1:]:
+    entries = book()
+    made = pages(entries)
+    wrong = add_which(made, entries)
+    old = [path for path in (*PAGES.glob("*.md"), which_page.PAGE) if path.exists() and path not in made]
+    if "--check" in sys.argv[1:]:
+        changed = [p for p, text in made.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
+        if stale := [*changed, *old]:
+            wrong.append(f"{', '.join(map(str, stale))}: stale; run: make pages")
+    else:
         PAGES.mkdir(exist_ok=True)
         for path in old:
             path.unlink()
         for path, text in made.items():
             path.write_text(text, encoding="utf-8")
-        return
-    stale = [p for p, text in made.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
-    if stale or old:
-        sys.exit(f"{', '.join(map(str, [*stale, *old]))}: stale; run: make pages")
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 def book() -> list[Entry]:
@@ -100,10 +106,55 @@ def entry(judged: Verified) -> Entry:
     path = CONFIGS / f"{judged.folder.name}.yaml"
     if not path.is_file():
         sys.exit(f"{judged.folder}: there is no {path} for these results; add it, or remove the results")
-    text, problems = path.read_text(encoding="utf-8"), Problems()
-    config = parse(text, Where(str(path)), problems).plain
+    text = path.read_text(encoding="utf-8")
+    return Entry(judged.folder.name, _plain(path), tuple(prose(text)), judged)
+
+
+def add_which(made: dict[Path, str], entries: list[Entry]) -> list[str]:
+    """Add docs/which.md to the pages once all claims that its template names have results.
+
+    Args:
+        made: the text of each page, which gets one more.
+        entries: the experiments.
+
+    Returns:
+        What is wrong with the template; if anything is, there is no page.
+    """
+    source = which_page.TEMPLATE.read_text(encoding="utf-8")
+    verdicts = [verdict for one in entries for verdict in one.verdicts]
+    planned = [one["id"] for path in CONFIGS.glob("*.yaml") for one in _plain(path).get("claims") or []]
+    try:
+        if missing := which_page.without_result(source, verdicts, planned):
+            text = f"{which_page.PAGE}: not written, because claims that it names have no result yet: "
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            print(f"{text}{', '.join(missing[:3])}{more}", file=sys.stderr)
+        else:
+            made[which_page.PAGE] = which_page.render(source, verdicts, _link, open_primaries(entries))
+    except which_page.WrongPageError as error:
+        return [str(error)]
+    return []
+
+
+def open_primaries(entries: list[Entry]) -> str:
+    """Return the list of the primary verdicts that are open, with the reason and what would decide them."""
+    found = [v for one in entries for v in one.verdicts if v.claim.primary]
+    lines = [
+        f"- [{one.id}]({_link(one.id)}): {_text(f'{one.statement} Open: {why}')}.\n"
+        for one in sorted(found, key=lambda one: _order(one.id))
+        if (why := why_open(one))
+    ]
+    return "".join(lines) or "None: every primary verdict of the book is decided.\n"
+
+
+def _link(claim_id: str) -> str:
+    return f"{PAGES.name}/{file_name(literature(claim_id))}"
+
+
+def _plain(path: Path) -> dict[str, Any]:
+    problems = Problems()
+    config = parse(path.read_text(encoding="utf-8"), Where(str(path)), problems).plain
     problems.raise_if_any()
-    return Entry(judged.folder.name, config, tuple(prose(text)), judged)
+    return config
 
 
 def prose(text: str) -> Iterator[str]:
@@ -242,16 +293,23 @@ def _inner(value: Any) -> str:
 def reasons(one: Entry) -> Iterator[str]:
     """Yield why each open verdict is open, and what the folder lacks."""
     for verdict in one.verdicts:
-        if verdict.claim.primary and verdict.verdict != (verdict.in_book or verdict.verdict):
-            yield (
-                f"{verdict.id}: {verdict.verdict} in its file, but {verdict.in_book} with the correction of "
-                f"the book (p = {verdict.p_family:.2g} and {verdict.p_book:.2g})"
-            )
-        elif verdict.verdict == "inconclusive":
-            yield f"{verdict.statement} Open: {verdict.reason}{outlook(verdict)}"
+        if why := why_open(verdict):
+            yield f"{verdict.statement} Open: {why}"
         elif edge := next((part for part in verdict.reason.split("; ") if AT_EDGE in part), ""):
             yield f"{verdict.statement} Better rates may lie beyond the grid: {edge}"
     yield from one.judged.missing
+
+
+def why_open(one: Verdict) -> str:
+    """Return why a verdict is open, and how many seeds would decide it; nothing if it is decided."""
+    if one.verdict == "inconclusive":
+        return f"{one.reason}{outlook(one)}"
+    if which_page.judged(one) == "inconclusive":
+        return (
+            f"{one.verdict} in its file, but inconclusive with the correction of the book "
+            f"(p = {one.p_family:.2g} and {one.p_book:.2g})"
+        )
+    return ""
 
 
 def outlook(one: Verdict) -> str:
@@ -267,7 +325,7 @@ def outlook(one: Verdict) -> str:
 
 def word(one: Verdict) -> str:
     """Return the verdict, of a primary one that of the book; what is decided in bold."""
-    said = one.in_book or one.verdict
+    said = which_page.judged(one)
     return said if said == "inconclusive" else f"**{said}**"
 
 

@@ -12,13 +12,13 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
 from normbench.analysis.by_when import read_at
 from normbench.analysis.comparison import Comparison
-from normbench.analysis.pairing import At, Records, cases, groups_of, matching, read, select, shared_seeds
+from normbench.analysis.pairing import At, Records, cases, chosen_at, groups_of, matching, read, shared_seeds
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import at_best_rate, label, or_chance, refining
 from normbench.errors import ConfigError
@@ -32,9 +32,6 @@ from normbench.stats.intervals import LEVEL, NAN, Estimator, Interval
 from normbench.stats.looks import smallest_alpha
 
 Correction = Literal["holm", "none"]
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -212,13 +209,13 @@ def _judge_at(claim: Claim, records: Records) -> list[Verdict]:
         return [_verdict(claim, tables, {}, f"the runs have no column {', '.join(missing)}")]
     if claim.measure.over_rates and RATE not in records.swept:
         return [_verdict(claim, tables, {}, f"the runs have no column {RATE}")]
-    found = [_judge_case(claim, records, at, runs) for at, runs in cases(claim, records.runs)]
+    found = [_judge_case(claim, records, at) for at in cases(claim, records.runs)]
     return found or [_verdict(claim, tables, {}, "no run belongs to its groups")]
 
 
-def _judge_case(claim: Claim, records: Records, at: At, runs: pd.DataFrame) -> Verdict:
+def _judge_case(claim: Claim, records: Records, at: At) -> Verdict:
     """Return the verdict for one value of `for_each`: group, read, compare, decide."""
-    tables, groups = records.tables, groups_of(claim, runs)
+    tables, groups = records.tables, groups_of(claim, records.runs, at)
     empty = [group.name for group in groups if group.ended.empty]
     if empty or len(groups) < (1 if claim.constant is not None else 2):
         names = " and ".join(map(repr, empty)) or "two groups"
@@ -232,7 +229,7 @@ def _judge_case(claim: Claim, records: Records, at: At, runs: pd.DataFrame) -> V
         comparison = Comparison(claim, measure, readings, shared_seeds(groups))
     except ValueError as error:  # a logarithm of a number below 0
         return _verdict(claim, tables, at, str(error))
-    blockers = [*_controls(claim, records, runs), *comparison.blockers()]
+    blockers = [*_controls(claim, records, at), *comparison.blockers()]
     word = "inconclusive" if blockers else comparison.word(LEVEL)
     reasons = [*(blockers or [comparison.why(word)]), *comparison.remarks(tables)]
     verdict = _verdict(claim, tables, at, "; ".join(reasons), measure, comparison.shown)
@@ -287,7 +284,7 @@ def _steps(tables: Tables, at: At) -> str:
     return f"{tables.earlier}, {whole}" if tables.earlier else whole
 
 
-def _controls(claim: Claim, records: Records, runs: pd.DataFrame) -> list[str]:
+def _controls(claim: Claim, records: Records, at: At) -> list[str]:
     """Return which control groups did not reach the accuracy that shows that they train.
 
     The accuracy of a group is the mean over seeds (and cells), each cell at its best rate.
@@ -295,7 +292,7 @@ def _controls(claim: Claim, records: Records, runs: pd.DataFrame) -> list[str]:
     problems = []
     keys = [key for key in records.swept if key != RATE]
     for name, wanted in claim.controls:
-        ended = select(runs, wanted)
+        ended = chosen_at(claim, wanted, records.runs, at)
         ended = ended[ended["outcome"].notna() & ~refining(ended)]
         best = at_best_rate(ended, keys) if len(ended) else ended
         found = or_chance(best, "final_test_accuracy").mean()

@@ -124,23 +124,37 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def cases(claim: Claim, runs: pd.DataFrame) -> Iterator[tuple[At, pd.DataFrame]]:
-    """Yield each combination of the values of `for_each` that any group has, with the runs that have it."""
+def cases(claim: Claim, runs: pd.DataFrame) -> Iterator[At]:
+    """Yield each combination of the values of `for_each` that any group has which changes with them."""
     taking_part = np.zeros(len(runs), dtype=bool)
     for wanted in claim.groups.values():
-        taking_part |= runs.index.isin(select(runs, wanted).index)
+        if claim.varies(wanted) == claim.for_each:
+            taking_part |= runs.index.isin(select(runs, wanted).index)
     found = levels(runs[taking_part], claim.for_each)
     for row in found.values:
-        at = dict(zip(found.keys, row, strict=True))
-        yield at, select(runs, at)
+        yield dict(zip(found.keys, row, strict=True))
 
 
-def groups_of(claim: Claim, runs: pd.DataFrame) -> list[Group]:
-    """Return the sides of the comparison, or one for each value of `over`, ascending."""
+def chosen_at(claim: Claim, wanted: Filter, runs: pd.DataFrame, at: At) -> pd.DataFrame:
+    """Return the runs of a group, or control, for one value of `for_each`.
+
+    Args:
+        claim: what is claimed.
+        wanted: the filter of the group.
+        runs: of the experiment.
+        at: the values of `for_each`.
+    """
+    return select(select(runs, wanted), {key: at[key] for key in claim.varies(wanted)})
+
+
+def groups_of(claim: Claim, runs: pd.DataFrame, at: At) -> list[Group]:
+    """Return the sides of one verdict's comparison, or one for each value of `over`, ascending."""
     named = tuple(dict.fromkeys(key for wanted in claim.groups.values() for key in wanted))
     if claim.over is None:
-        return [Group(_named(name, w), select(runs, w), named) for name, w in claim.groups.items()]
-    mine, over = select(runs, claim.of), claim.over
+        return [
+            Group(_named(name, w), chosen_at(claim, w, runs, at), named) for name, w in claim.groups.items()
+        ]
+    mine, over = chosen_at(claim, claim.of, runs, at), claim.over
     return [
         Group(f"{short_key(over)} {number(value)}", select(mine, {over: value}), (*named, over))
         for value in in_order(mine[over])

@@ -29,14 +29,15 @@ def members(claim: Claim, at: At, cells: Sequence[Cell]) -> list[int]:
     return [
         place
         for place, cell in enumerate(cells)
-        if belongs(cell, at) and any(belongs(cell, wanted) for wanted in filters)
+        if any(belongs(cell, wanted) and belongs(cell, _part(claim, wanted, at)) for wanted in filters)
     ]
 
 
 def verdicts_of(claim: Claim, cells: Sequence[Cell]) -> list[At]:
     """Return the values of `for_each` that its groups have; a verdict is planned for each."""
     values: list[list[Any]] = []
-    mine = [cell for cell in cells if any(belongs(cell, wanted) for wanted in claim.groups.values())]
+    groups = [wanted for wanted in claim.groups.values() if claim.varies(wanted) == claim.for_each]
+    mine = [cell for cell in cells if any(belongs(cell, wanted) for wanted in groups)]
     for key in claim.for_each:
         own: list[Any] = []
         for value in (cell.values[key] for cell in mine if key not in cell.decided):
@@ -45,3 +46,8 @@ def verdicts_of(claim: Claim, cells: Sequence[Cell]) -> list[At]:
         values.append(own)
     rows = (dict(zip(claim.for_each, row, strict=True)) for row in itertools.product(*values))
     return [at for at in rows if any(belongs(cell, at) for cell in mine)] or [{}]
+
+
+def _part(claim: Claim, wanted: Mapping[str, Any], at: At) -> dict[str, Any]:
+    """Return the values of `for_each` by which this group changes."""
+    return {key: at[key] for key in claim.varies(dict(wanted)) if key in at}

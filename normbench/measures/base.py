@@ -120,6 +120,11 @@ class Measure(Named):
         """Return what is measured, as figures call it: `final test accuracy`."""
         return self.key().replace("_", " ")
 
+    @property
+    def is_share(self) -> bool:
+        """Return whether it is a share of 1, so that a difference of 0.01 is a point."""
+        return False
+
     def settle(self, samples: Sequence[Sample]) -> Measure:
         """Return the measure with everything filled in that depends on all compared runs."""
         return self

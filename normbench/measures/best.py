@@ -21,6 +21,11 @@ class BestAccuracy(RunMeasure):
         """Return what is measured."""
         return f"best {self.part} accuracy"
 
+    @property
+    def is_share(self) -> bool:
+        """Return True: an accuracy is a share."""
+        return True
+
     def reading(self, sample: Sample) -> Span | None:
         """Return the highest accuracy."""
         return known(sample.value(f"best_{self.part}_accuracy"))

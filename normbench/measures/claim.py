@@ -241,6 +241,17 @@ class Claim(Options):
             for side, wanted in sides.items()
         }
 
+    def varies(self, wanted: Filter) -> list[str]:
+        """Return the keys of `for_each` by whose values a group, or control, changes from verdict to verdict.
+
+        A group that names one value of such a key keeps it, if another group has several values:
+        `against: {model.norm: batchnorm}` stays beside each normalization that `of` names.
+        """
+        groups = self.groups.values()
+        return [
+            key for key in self.for_each if not _keeps(wanted, key) or all(_keeps(one, key) for one in groups)
+        ]
+
     @property
     def _sides(self) -> dict[str, Filter]:
         """Return the filters of `of` and `against`, if these are runs."""
@@ -261,6 +272,10 @@ class Claim(Options):
         filters = [*self.groups.values(), *(one for one in self.control or [] if isinstance(one, dict))]
         named = [key for one in filters for key in one]
         return list(dict.fromkeys([*named, *([self.over] if self.over else []), *self.for_each]))
+
+
+def _keeps(wanted: Filter, key: str) -> bool:
+    return key in wanted and not isinstance(wanted[key], list)
 
 
 def values_of(wanted: Any) -> list[Any]:

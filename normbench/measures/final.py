@@ -25,6 +25,11 @@ class FinalAccuracy(RunMeasure):
         """Return what is measured."""
         return f"final {self.part} accuracy"
 
+    @property
+    def is_share(self) -> bool:
+        """Return True: an accuracy is a share."""
+        return True
+
     def reading(self, sample: Sample) -> Span | None:
         """Return the last accuracy."""
         return known(sample.chance if sample.diverged else sample.value(f"final_{self.part}_accuracy"))

@@ -41,6 +41,11 @@ class GeneralizationGap(RunMeasure):
         order = "training minus test" if self.what == "accuracy" else "test minus training"
         return f"{order} {self.what}{' of the last batches' if self.training == 'batches' else ''}"
 
+    @property
+    def is_share(self) -> bool:
+        """Return whether it is the gap of the accuracy."""
+        return self.what == "accuracy"
+
     def reading(self, sample: Sample) -> Span | None:
         """Return the difference after the last step."""
         if sample.diverged:

@@ -62,6 +62,14 @@ class ProbedQuantity(RunMeasure):
         when = f"step {self.step}" if self.step is not None else f"{self.aggregate} over steps"
         return f"{self.quantity}, {where}, {when}"
 
+    @property
+    def is_share(self) -> bool:
+        """Return whether the probe declares the quantity as a share, and it is not divided by another."""
+        from normbench.probes import quantity  # imports torch, which judging does not need
+
+        found = quantity(self.quantity)
+        return found is not None and found.unit == "share" and self.relative_to is None
+
     def problem(self, probes: Sequence[str]) -> str | None:
         """Return what is wrong: an unknown probe or quantity, a layer without it, or a probe that is off."""
         from normbench.probes import PROBES, quantity  # imports torch, which judging does not need

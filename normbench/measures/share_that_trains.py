@@ -26,6 +26,11 @@ class ShareThatTrains(Measure):
         """Return what is measured."""
         return "share of runs that train"
 
+    @property
+    def is_share(self) -> bool:
+        """Return True: it is a share."""
+        return True
+
     def reading(self, sample: Sample) -> Span | None:
         """Return the share."""
         outcomes = _outcomes(sample)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -53,12 +55,14 @@ def script(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("claim_pages", ROOT / "docs" / "claim_pages.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "claim_pages", module)
+    monkeypatch.syspath_prepend(ROOT / "docs")  # as `python docs/claim_pages.py` has it
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
     for folder in ("configs/claims", "docs/claims", "results/claims"):
         Path(folder).mkdir(parents=True)
     Path("README.md").write_text(README, encoding="utf-8")
+    Path("docs/which.md.j2").write_text("# Which\n", encoding="utf-8")
     return module
 
 
@@ -144,7 +148,7 @@ def test_a_verdict_that_the_book_does_not_hold_is_open_with_both_p_values(script
     main(script, monkeypatch)
     page = read("docs/claims/C02.md")
     assert "Verdict: inconclusive, 0.408" in page
-    assert "C2: supported in its file, but inconclusive with the correction of the book (p = " in page
+    assert "Yes. Open: supported in its file, but inconclusive with the correction of the book (p = " in page
     assert "and 0.2)" in page
 
 
@@ -171,7 +175,9 @@ def test_a_best_rate_at_the_edge_of_the_grid_is_told(script, monkeypatch):
 
 def test_what_is_stale_or_left_over_is_named(script, monkeypatch):
     add("c02_x", "C2", primary=True)
-    with pytest.raises(SystemExit, match=r"C02\.md, docs/claims/README\.md, README\.md: stale"):
+    with pytest.raises(
+        SystemExit, match=r"C02\.md, docs/claims/README\.md, README\.md, docs/which\.md: stale"
+    ):
         main(script, monkeypatch, "--check")
     main(script, monkeypatch)
     main(script, monkeypatch, "--check")
@@ -190,3 +196,49 @@ def test_results_without_a_config_are_refused(script, monkeypatch):
     Path("configs/claims/c02_x.yaml").unlink()
     with pytest.raises(SystemExit, match=r"there is no configs/claims/c02_x\.yaml for"):
         main(script, monkeypatch)
+
+
+def which(text):
+    Path("docs/which.md.j2").write_text(text, encoding="utf-8")
+
+
+def test_the_page_which_shows_verdicts_and_links_to_their_claims(script, monkeypatch):
+    add("c02_x", "C2", primary=True)
+    add("c12_x", "C12", primary=True, good=0.5)  # no difference
+    which('{{ supported("C2") }}, {{ refuted("C2-other") }}\n{# if not #}\n{{ open_questions() }}')
+    main(script, monkeypatch)
+    first, still_open = read("docs/which.md").splitlines()
+    low, high = r"\(\+[\d.]+ to \+[\d.]+, n = 3; ", r"\]\(claims/C02\.md\)\)"
+    told = rf"\+40\.8 points {low}\[supported{high}, \+40\.8 points {low}\[refuted{high}"
+    assert re.fullmatch(told, first)
+    assert still_open.startswith("- [C12](claims/C12.md): Yes. Open: all 3 seeds agree, but so few")
+    main(script, monkeypatch, "--check")
+    Path("docs/which.md").write_text("by hand", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"^docs/which\.md: stale; run: make pages"):
+        main(script, monkeypatch, "--check")
+
+
+def test_a_sentence_that_its_verdict_left_takes_the_page_away_and_no_other(script, monkeypatch):
+    add("c02_x", "C2", primary=True)
+    which('{{ supported("C2") }}')
+    main(script, monkeypatch)
+    add("c02_x", "C2", primary=True, good=0.5)
+    for words in (["--check"], []):
+        with pytest.raises(SystemExit, match=r"docs/which\.md\.j2, line 1: .* C2 is supported, but it is "):
+            main(script, monkeypatch, *words)
+    assert not Path("docs/which.md").exists()
+    assert "Verdict: **supported**" not in read("docs/claims/C02.md")
+
+
+def test_the_page_waits_for_the_results_of_its_claims(script, monkeypatch, capsys):
+    add("c02_x", "C2", primary=True)
+    add("c04_x", "C4", primary=True)
+    shutil.rmtree("results/claims/c04_x")
+    which('{{ supported("C2") }}{{ v("C4") }}')
+    Path("docs/which.md").write_text("older", encoding="utf-8")
+    main(script, monkeypatch)
+    assert capsys.readouterr().err == (
+        "docs/which.md: not written, because claims that it names have no result yet: C4\n"
+    )
+    assert not Path("docs/which.md").exists()
+    main(script, monkeypatch, "--check")
