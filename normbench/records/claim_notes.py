@@ -14,7 +14,7 @@ from normbench.errors import RecordsError
 from normbench.records.config_file import parse_config_text, read_config
 from normbench.records.environment import now, read_claims, write_claims
 
-_WORDS = ("id", "statement", "source")  # of a claim; a change of them changes no verdict
+_WORDS = ("id", "statement", "source", "reports")  # of a claim; a change of them changes no verdict
 
 
 def note_claims(root: Path, config_text: str, results: int) -> None:
@@ -37,7 +37,7 @@ def note_claims(root: Path, config_text: str, results: int) -> None:
         except RecordsError:  # it is damaged and is restored now
             before = []
         known = [{"claim": _content(claim), "since": None, "results": None} for claim in before]
-    there = [note.get("claim") for note in known]
+    there = [_noted_content(note) for note in known]
     new = [content for content in map(_content, claims) if content not in there]
     added = [{"claim": content, "since": now(), "results": results} for content in new]
     if added or (known and noted is None):
@@ -56,7 +56,8 @@ def late_claims(root: Path, claims: Any) -> list[str]:
         return []
     groups: dict[str, list[str]] = {}
     for claim in _claims({"claims": claims}):
-        note = next((one for one in noted if one.get("claim") == _content(claim)), None)
+        content = _content(claim)
+        note = next((one for one in noted if _noted_content(one) == content), None)
         if note is None:
             text = f"no run has noted {{}}: written into {root / 'config.yaml'} after training"
         elif note.get("results"):
@@ -79,5 +80,14 @@ def _claims(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _content(claim: dict[str, Any]) -> dict[str, Any]:
     """Return what decides a claim's verdict, as JSON gives it back."""
-    content = {key: value for key, value in claim.items() if key not in _WORDS}
-    return dict(json.loads(json.dumps(content, default=str)))
+    return dict(json.loads(json.dumps(_without_words(claim), default=str)))
+
+
+def _noted_content(note: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what decides the verdict of a noted claim; a note may hold words that were not left out then."""
+    claim = note.get("claim")
+    return _without_words(claim) if isinstance(claim, dict) else None
+
+
+def _without_words(claim: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in claim.items() if key not in _WORDS}

@@ -18,7 +18,7 @@ from normbench.errors import NormbenchError
 ROOT = Path(__file__).parents[2]
 SHIPPED = [
     path.read_bytes()
-    for path in sorted([*ROOT.glob("configs/*.yaml"), *ROOT.glob("normbench/recipes/*.yaml")])
+    for path in sorted([*ROOT.glob("configs/**/*.yaml"), *ROOT.glob("normbench/recipes/*.yaml")])
 ]
 BASE = """
 name: x

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from helpers.records_folder import CONFIG, events, plan_of, run_all, stacks_of
+from helpers.shipped import SHIPPED
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +19,6 @@ from normbench.planning.runs import RunSpec
 from normbench.records import ResultsFolder, folder_status, format_float, read_layers, read_metrics, read_runs
 from normbench.records.schema import LAYERS, METRICS, PART_RUNS, runs_table, swept_values
 
-SHIPPED = sorted((Path(__file__).parents[2] / "results").glob("*/runs.csv"))
 RUN_NUMBERS = [
     *(
         c.name
@@ -81,12 +80,27 @@ def torn(root, into):
     return into
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
-def test_the_shipped_results_read_the_same_line_by_line(tmp_path, path):
-    whole, healed = frames(path.parent), frames(torn(path.parent, tmp_path / "torn"))
+def assert_the_same_line_by_line(folder, copy):
+    whole, healed = frames(folder), frames(torn(folder, copy))
     assert any("torn" in text for text in healed[0].attrs["warnings"])
     assert whole[0].attrs["warnings"] == []
     assert_equal(whole, healed)
+    return whole
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_the_shipped_results_read_the_same_line_by_line(tmp_path, folder):
+    assert_the_same_line_by_line(folder, tmp_path / "torn")
+
+
+def test_layers_read_the_same_line_by_line(root, plan):
+    with ResultsFolder(root) as folder:
+        folder.open_for_run(plan, CONFIG)
+        for stack in stacks_of(plan):
+            write(folder, stack)
+        folder.merge()
+    _, metrics, layers = assert_the_same_line_by_line(root, root.parent / "torn")
+    assert len(layers) == 2 * len(metrics) > 0
 
 
 def test_parts_read_like_the_merged_files_that_they_become(root, plan):

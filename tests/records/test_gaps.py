@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 from helpers.cli import call, config_file, good
 from helpers.records_folder import make_plan, stacks_of, train
+from helpers.shipped import SHIPPED
 
 from normbench.records import ResultsFolder, folder_status
 from normbench.records.gaps import gaps_of
 from normbench.stats.evaluations import evaluation_steps
 
 WRITTEN = "name: x\ntrain: {steps: 30, eval_every: 10}\n"
-RESULTS = Path(__file__).parents[2] / "results"
 CONFIG = """\
 name: tiny
 seeds: 2
@@ -73,11 +72,9 @@ def test_a_whole_folder_has_no_gaps(folder):
     assert "missing" not in told(call("status", folder))
 
 
-@pytest.mark.parametrize(
-    "name", ["quickstart", "bn_larger_lr_mnist", "detached_statistics_mnist", "weightnorm_growth_mnist"]
-)
-def test_shipped_results_have_no_gaps(name):
-    assert gaps_of(RESULTS / name) == []
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_shipped_results_have_no_gaps(folder):
+    assert gaps_of(folder) == []
 
 
 def finished(folder):

@@ -19,6 +19,7 @@ claims:
   - {id: higher, statement: It helps., measure: final_accuracy, of: {model.norm: batchnorm},
      against: {model.norm: none}, expect: {difference_at_least: 0}}
 """
+REPORTED = CLAIM.replace("It helps.,", "It helps., reports: 'figure 1: helps',")
 SECOND = """\
   - {id: lower, statement: It hurts., measure: final_accuracy, of: {model.norm: batchnorm},
      against: {model.norm: none}, expect: {difference_at_most: 0}}
@@ -112,8 +113,40 @@ def test_claims_stated_beforehand_are_not_remarked_upon(copy):
     assert "not stated beforehand" not in call("verify", copy / "tiny").stderr
     good("run", config_file(copy, CONFIG + CLAIM), "--results", copy, "--no-figures")
     reworded = CLAIM.replace("It helps.", "It helps a lot.").replace("higher", "another_id")
-    good("run", config_file(copy, CONFIG + reworded), "--results", copy, "--no-figures")
-    assert "not stated beforehand" not in call("verify", copy / "tiny").stderr
+    for claim in (reworded, REPORTED):
+        good("run", config_file(copy, CONFIG + claim), "--results", copy, "--no-figures")
+        assert "not stated beforehand" not in call("verify", copy / "tiny").stderr
+    assert "reports" in (copy / "tiny" / "config.yaml").read_text()
+
+
+def notes_of(folder):
+    return environment.read_claims(folder / "tiny")
+
+
+def test_notes_that_hold_what_a_source_reports_count_with_and_without_it(copy):
+    """Notes held `reports` once: a claim noted with it is found when the words come, change or go."""
+    (note,) = notes_of(copy)
+    change(copy, claims=[{**note, "claim": {**note["claim"], "reports": "figure 1: twice as fast"}}])
+    before = notes_of(copy)
+    for claim in (CLAIM, REPORTED):
+        good("run", config_file(copy, CONFIG + claim), "--results", copy, "--no-figures")
+        assert notes_of(copy) == before
+        assert "not stated beforehand" not in call("verify", copy / "tiny").stderr
+    good("run", config_file(copy, CONFIG + REPORTED + SECOND), "--results", copy, "--no-figures")
+    assert len(notes_of(copy)) == 2
+    assert "claim lower came into the config on" in call("verify", copy / "tiny").stderr
+
+
+@pytest.mark.parametrize("late_first", [False, True])
+def test_of_two_notes_that_differ_in_the_reports_alone_the_older_one_counts(copy, late_first):
+    """Adding `reports` after training once made a second note."""
+    (note,) = notes_of(copy)
+    late = {"since": "2026-01-02T00:00:00Z", "results": 8}
+    reported = {**note["claim"], "reports": "twice as fast"}
+    first, second = (late, {}) if late_first else ({}, late)
+    change(copy, claims=[{**note, **first}, {**note, "claim": reported, **second}])
+    good("run", config_file(copy, CONFIG + REPORTED), "--results", copy, "--no-figures")
+    assert ("when 8 runs had a result" in call("verify", copy / "tiny").stderr) == late_first
 
 
 @pytest.mark.parametrize(
