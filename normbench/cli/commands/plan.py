@@ -22,6 +22,7 @@ from normbench.cli.options import (
     Json,
     Overrides,
     Plugins,
+    ShardOption,
 )
 from normbench.cli.output import amount, duration, print_json, print_table, scalar, span
 from normbench.errors import NormbenchError
@@ -72,6 +73,7 @@ def plan(
             "folder to take that of each claim from. Gives the power of claims about ratios.",
         ),
     ] = None,
+    shard: ShardOption = None,
     as_json: Json = False,
 ) -> None:
     """Show what a config would train: cells, stacks, parameters, FLOPs, estimated time and memory.
@@ -99,6 +101,7 @@ def plan(
             device=device.value,
             executor=executor.value,
             plugins=plugin or (),
+            shard=shard,
             reporter=reporter,
         )
         costs = estimate(found)
