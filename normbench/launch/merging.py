@@ -46,8 +46,8 @@ def merge_shards(
     """
     reporter = reporter or Reporter()
     shards = shards_of(root)
-    for folder in (root, *shards):
-        check_options(plan, folder)
+    for place in (root, *shards):
+        check_options(plan, place)
     with ResultsFolder(root) as folder:
         if any(run.older for run in plan.runs):
             plan = plan.with_older_ids(folder.run_ids())

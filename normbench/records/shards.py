@@ -91,6 +91,15 @@ def not_begun(shards: Sequence[Path]) -> list[str]:
     return sentences
 
 
+def not_begun_in(folders: Iterable[Path]) -> list[str]:
+    """Return the sentences of `not_begun` on each experiment of which shards are among these folders."""
+    shards: dict[Path, list[Path]] = {}
+    for folder in folders:
+        if (whole := whole_of(folder)) is not None:
+            shards.setdefault(whole, shards_of(whole))
+    return [f"{whole.name}: {sentence}" for whole, found in shards.items() for sentence in not_begun(found)]
+
+
 def refuse_other_device(root: Path, device: str) -> None:
     """Refuse to train a shard on another device than others of the same division.
 

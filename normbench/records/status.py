@@ -84,9 +84,8 @@ def experiments_in(path: Path | str, shards: bool = False) -> list[Path]:
     if not root.is_dir():
         raise RecordsError(f"{root}: is a file; name a results folder such as results/<name>")
     with explained(root, "read"):
-        places = (
-            [root] if is_results(root) or shards_of(root) else sorted(filter(Path.is_dir, root.iterdir()))
-        )
+        is_one = is_results(root) or bool(shards_of(root))
+        places = [root] if is_one else sorted(filter(Path.is_dir, root.iterdir()))
     only = [one for one in places if not is_results(one) and shards_of(one)]
     found = []
     for one in places:
