@@ -96,7 +96,9 @@ def _undivided(plan: Plan) -> Plan:
 def _what_stays(plan: Plan, count: int) -> str:
     number = len(_units(_undivided(plan), count))
     if not plan.searches:
-        return f"{number} {'stack' if number == 1 else 'stacks'}, which are never divided"
+        return (
+            "1 stack, which is never divided" if number == 1 else f"{number} stacks, which are never divided"
+        )
     return f"{number} nets and seeds whose runs stay together"
 
 

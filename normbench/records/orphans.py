@@ -107,8 +107,18 @@ def refuse(
     )
     raise RecordsError(
         f"{root}: {len(lost)} of its {results} finished runs are not in this config, which would leave them "
-        f"as orphans; {'the difference:' if shown else 'their settings are not recorded.'}{shown}\n"
+        f"as orphans; {'the difference:' if shown else _unseen(root)}{shown}\n"
         f"{mend or own_mend}"
+    )
+
+
+def _unseen(root: Path) -> str:
+    """Return why runs can be orphans although no difference is found."""
+    if not (root / "config.yaml").is_file():
+        return "their settings are not recorded."
+    return (
+        "its config.yaml has the same settings, so the files of its data set were others, or another version "
+        "of normbench named its runs."
     )
 
 

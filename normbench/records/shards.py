@@ -18,6 +18,7 @@ from normbench.paths import expanded
 from normbench.records.contents import Contents, is_results, retried
 from normbench.records.environment import check_format, join_sessions, read_sessions
 from normbench.records.files import explained, refuse_link
+from normbench.records.lock import NAME as LOCK
 from normbench.records.lock import holder_of
 from normbench.records.orphans import find_orphans, of_other_seeds, refuse
 from normbench.records.sources import keep
@@ -138,11 +139,14 @@ class Joining:
             if (holder := holder_of(shard)) is None:
                 self.shards.append(shard)
             elif skip_busy:
-                self.said.append(f"{shard}: is being written by {holder}; left out, merge again when it ends")
+                self.said.append(
+                    f"{shard}: is being written by {holder}; left out: merge again when it ends, or if it is "
+                    f"gone, delete {shard / LOCK} first"
+                )
             else:
                 raise RecordsError(
-                    f"{shard}: is being written by {holder}; wait for it or stop it, or this run would train "
-                    "the same runs"
+                    f"{shard}: is being written by {holder}; wait for it or stop it, since this run would "
+                    f"train the same runs; if it is gone, delete {shard / LOCK}"
                 )
 
     def check(self, plan: Plan, config_text: str, keep_old: bool) -> dict[Path, int]:
