@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
 from normbench.records.contents import Choice, Contents
-from normbench.records.files import Replacement, explained, own_folder, read_small, sync_folder, write_file
+from normbench.records.files import (
+    Replacement,
+    explained,
+    own_folder,
+    read_small,
+    refuse_link,
+    remove,
+    sync_folder,
+    write_file,
+)
 from normbench.records.gaps import evaluations_lost, metrics_sentence
 from normbench.records.parts import CRASHES, FOLDER, Manifest, part_file
 from normbench.records.schema import PART_TABLES, ROWS, line
@@ -78,6 +87,9 @@ def _write_part(root: Path, stack_id: str, source: Contents, choices: Mapping[st
     for run_id, choice in choices.items():
         if choice.status == "crashed":
             _copy_crash(source.root, root, run_id)
+        elif (root / CRASHES).is_dir():  # it may have crashed here
+            refuse_link(root / CRASHES)
+            remove(root / CRASHES / f"{run_id}.txt")
     new = {name: Replacement(part_file(folder, stack_id, name)) for name in PART_TABLES}
     try:
         for name, table in PART_TABLES.items():

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from helpers import plugins
 from helpers.cli import call, good
 from helpers.launch import SPLIT, Heard, after, records, sessions, train
 
@@ -22,6 +25,7 @@ from normbench.records import ResultsFolder, folder_status
 from normbench.records.claim_notes import late_claims
 from normbench.records.environment import read_claims
 
+ROOT = Path(__file__).parents[2]
 SWEEP = """
 name: tiny
 seeds: 2
@@ -307,6 +311,35 @@ def test_claims_that_came_before_the_shards_and_after_them(tmp_path, shards):
     assert "when 18 runs had a result" in late_claims(shards / "tiny", [claim])[0]
 
 
+def test_a_plug_in_is_kept_with_what_is_merged(tmp_path):
+    """Whoever merges names no plug-in: the shards keep it. A shard goes on without one, too."""
+    plugin = tmp_path / "my_norm.py"
+    plugin.write_text(plugins.NORM)
+    for place, numbers in (("whole", ["1/1"]), ("parts", ["1/2", "2/2"])):
+        for number in numbers:
+            command = train_command(tmp_path / place, plugins.CONFIG, number)
+            done = subprocess.run([*command, "--plugin", plugin], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+        done = subprocess.run(
+            [sys.executable, "-m", "normbench", "merge", tmp_path / place / "tiny"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "my_norm.py: no --plugin names it; loaded as it is kept in" in done.stderr
+        assert len(list((tmp_path / place / "tiny" / "plugins").glob("*/my_norm.py"))) == 1
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
+def train_command(folder, config, number):
+    folder.mkdir(exist_ok=True)
+    path = folder / "tiny.yaml"
+    path.write_text(config)
+    words = ["run", path, "--results", folder, "--shard", number, "--threads", "1", "--device", "cpu"]
+    return [sys.executable, "-m", "normbench", *words]
+
+
 def test_not_with_decide_and_not_without_shards(tmp_path, whole):
     with pytest.raises(NormbenchError, match="--shard: not with --decide"):
         train(tmp_path, PLAIN + CLAIM, shard="1/2", decide=True)
@@ -335,29 +368,60 @@ def test_the_commands(tmp_path, shards):
     assert sum(line.startswith(" tiny") for line in rows.splitlines()) == 4
 
 
+SCRIPT = re.search(
+    r"```bash\n(#!/bin/bash\n.*?)```", (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8"), re.S
+)[1]
+COMMANDS = {
+    "normbench": f'#!/bin/bash\nexec {sys.executable} -m normbench "$@" --device cpu\n',
+    "scontrol": '#!/bin/bash\necho "$@" >> scontrol.txt\n',
+}
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """Return what starts the script of docs/cluster.md as Slurm starts the first job of its array."""
+    for name, text in COMMANDS.items():
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    (tmp_path / "script").write_text(SCRIPT)
+    job = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1", "SLURM_CPUS_PER_TASK": "1"}
+
+    def start(restarts):
+        path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, **job, "PATH": path, "SLURM_RESTART_COUNT": str(restarts)}
+        return subprocess.Popen(
+            ["bash", "script"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        )
+
+    return start
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
-def test_a_job_that_slurm_warns_goes_on_when_it_is_requeued(tmp_path):
-    long = PLAIN.replace("steps: 60", "steps: 3000")
-    path = tmp_path / "tiny.yaml"
-    path.write_text(long)
-    command = ["run", path, "--results", tmp_path, "--shard", "1/3", "--threads", "1", "--device", "cpu"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "normbench", *map(str, command)], stderr=subprocess.PIPE, text=True
-    )
+def test_the_job_of_the_page_is_queued_again_and_goes_on(tmp_path, slurm):
+    config = PLAIN.replace("steps: 60", "steps: 3000")
+    (tmp_path / "my_sweep.yaml").write_text(config)
+    shard = tmp_path / "results" / "tiny" / "shards" / "1-of-8"
+    process = slurm(restarts=0)
     deadline = time.monotonic() + 90
-    while not any(part.stat().st_size > 1500 for part in tmp_path.glob("tiny/shards/1-of-3/parts/*metrics*")):
+    while not any(part.stat().st_size > 1500 for part in shard.glob("parts/*metrics*")):
         assert time.monotonic() < deadline, process.communicate()
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(signal.SIGUSR1)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "--shard 1/3" in errors
-    assert list(tmp_path.glob("tiny/shards/1-of-3/checkpoints/*.pt"))
-    result = good(*command)
-    assert "continues at step" in result.stderr
-    train(tmp_path / "again", long, shard="1/3")
-    root = tmp_path / "tiny" / "shards" / "1-of-3"
-    assert (root / "metrics.csv").read_bytes() == (
-        tmp_path / "again" / "tiny" / "shards" / "1-of-3" / "metrics.csv"
-    ).read_bytes()
+    assert "stopping: writing what is measured so far" in errors
+    assert (tmp_path / "scontrol.txt").read_text() == "requeue 7\n"
+    assert list(shard.glob("checkpoints/*.pt"))
+    holder = {"pid": 1, "host": "elsewhere", "start": "2020-01-01T00:00:00Z", "ticks": 1, "job": "/7"}
+    (shard / "run.lock").write_text(json.dumps(holder))  # as if the first machine had gone
+    process = slurm(restarts=1)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "continues at step" in errors
+    assert (tmp_path / "scontrol.txt").read_text() == "requeue 7\n"
+    train(tmp_path / "once", config, shard="1/8")
+    once = tmp_path / "once" / "tiny" / "shards" / "1-of-8" / "metrics.csv"
+    assert (shard / "metrics.csv").read_bytes() == once.read_bytes()
