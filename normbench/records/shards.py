@@ -8,7 +8,7 @@ experiment's folder, which its next merge takes; the folders of the shards stay.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,28 +179,33 @@ class Joining:
         """Copy what the others have and this folder lacks into parts; note the sessions of the shards."""
         if self.whole is not None:
             if is_results(self.whole):
-                retried(self.whole, lambda whole: self._take(plan, whole, "whole000", {}))
+                retried(self.whole, lambda whole: self._take_from(whole, plan))
             return
+        if not self.shards:
+            return
+        from normbench.plugins import loaded  # imports torch, which readers of records do not need
+
+        keep(self.root, loaded())
         taken: dict[str, Path] = {}
-        for shard in self.shards:
-            index, count = _place(shard)
-            found = self._take(plan, shard, f"shard{index:04}of{count:04}", taken)
-            taken |= dict.fromkeys(found, shard)
-        if self.shards:
-            from normbench.plugins import loaded  # imports torch, which readers of records do not need
+        with Contents(self.root) as contents:
+            for shard in self.shards:
+                index, count = _place(shard)
+                with Contents(shard) as other:
+                    _refuse_two_results(other, taken)
+                    wanted = (run.run_id for run in plan.runs if run.run_id not in taken)
+                    found = take(contents, other, plan, wanted, f"shard{index:04}of{count:04}")
+                self._say_taken(found, shard)
+                taken |= dict.fromkeys(found, shard)
+        self.said += join_sessions(self.root, self.shards)
 
-            keep(self.root, loaded())
-            self.said += join_sessions(self.root, self.shards)
+    def _take_from(self, whole: Path, plan: Plan) -> None:
+        with Contents(self.root) as contents, Contents(whole) as other:
+            asked = (run.run_id for run in plan.runs if plan.asks(run.run_id))
+            self._say_taken(take(contents, other, plan, asked, "whole000"), whole)
 
-    def _take(self, plan: Plan, source: Path, stack_id: str, taken: dict[str, Path]) -> list[str]:
-        asked = [run.run_id for run in plan.runs if self.whole is None or plan.asks(run.run_id)]
-        with Contents(self.root) as contents, Contents(source) as other:
-            _refuse_two_results(other, (run_id for run_id in asked if run_id in taken), taken)
-            wanted = (run_id for run_id in asked if run_id not in taken)
-            found = take(contents, other, plan, wanted, stack_id)
-        if found:
-            self.said.append(f"{source}: {_runs(len(found))} taken from there")
-        return found
+    def _say_taken(self, run_ids: Sequence[str], source: Path) -> None:
+        if run_ids:
+            self.said.append(f"{source}: {_runs(len(run_ids))} taken from there")
 
 
 def _runs(number: int) -> str:
@@ -214,17 +219,20 @@ def _mend(shard: Path) -> str:
     )
 
 
-def _refuse_two_results(other: Contents, run_ids: Iterable[str], taken: dict[str, Path]) -> None:
+def _refuse_two_results(other: Contents, taken: Mapping[str, Path]) -> None:
     """Raise RecordsError if a run was taken from another shard and has other metrics in this one."""
-    for run_id in run_ids:
-        choice = other.choose(run_id)
-        if choice.status not in RESULTS:
-            continue
-        with Contents(taken[run_id]) as first:
-            before = first.choose(run_id)
-            there, here = first.rows("metrics", run_id, before), other.rows("metrics", run_id, choice)
-        if before.status in RESULTS and there != here:
-            raise RecordsError(
-                f"{taken[run_id]} and {other.root}: both trained the run {run_id}, with other numbers; they "
-                "are of two divisions or two machines. Remove the folder whose results are not to count"
-            )
+    twice: dict[Path, list[str]] = {}
+    for run_id, shard in taken.items():
+        if other.choose(run_id).status in RESULTS:
+            twice.setdefault(shard, []).append(run_id)
+    for shard, run_ids in twice.items():
+        with Contents(shard) as first:
+            for run_id in run_ids:
+                there, here = first.choose(run_id), other.choose(run_id)
+                rows = first.rows("metrics", run_id, there)
+                if there.status in RESULTS and rows != other.rows("metrics", run_id, here):
+                    raise RecordsError(
+                        f"{shard} and {other.root}: both trained the run {run_id}, with other numbers; they "
+                        "are of two divisions or two machines. Remove the folder whose results are not to "
+                        "count"
+                    )

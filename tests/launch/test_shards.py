@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import plugins
 from helpers.cli import call, good
 from helpers.launch import SPLIT, Heard, after, records, sessions, train
 
@@ -309,35 +308,6 @@ def test_claims_that_came_before_the_shards_and_after_them(tmp_path, shards):
     assert note["results"] == 18
     claim = {"id": "C1", **note["claim"]}
     assert "when 18 runs had a result" in late_claims(shards / "tiny", [claim])[0]
-
-
-def test_a_plug_in_is_kept_with_what_is_merged(tmp_path):
-    """Whoever merges names no plug-in: the shards keep it. A shard goes on without one, too."""
-    plugin = tmp_path / "my_norm.py"
-    plugin.write_text(plugins.NORM)
-    for place, numbers in (("whole", ["1/1"]), ("parts", ["1/2", "2/2"])):
-        for number in numbers:
-            command = train_command(tmp_path / place, plugins.CONFIG, number)
-            done = subprocess.run([*command, "--plugin", plugin], capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-        done = subprocess.run(
-            [sys.executable, "-m", "normbench", "merge", tmp_path / place / "tiny"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert "my_norm.py: no --plugin names it; loaded as it is kept in" in done.stderr
-        assert len(list((tmp_path / place / "tiny" / "plugins").glob("*/my_norm.py"))) == 1
-    assert files(tmp_path / "parts") == files(tmp_path / "whole")
-
-
-def train_command(folder, config, number):
-    folder.mkdir(exist_ok=True)
-    path = folder / "tiny.yaml"
-    path.write_text(config)
-    words = ["run", path, "--results", folder, "--shard", number, "--threads", "1", "--device", "cpu"]
-    return [sys.executable, "-m", "normbench", *words]
 
 
 def test_not_with_decide_and_not_without_shards(tmp_path, whole):
