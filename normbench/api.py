@@ -8,8 +8,7 @@ from pathlib import Path
 
 from normbench.analysis.tables import Tables, load_tables
 from normbench.config import Experiment, load_config
-from normbench.deciding import Decider, limits_of, refuse_limits, with_all_seeds
-from normbench.errors import NormbenchError
+from normbench.deciding import Decider, limits_of, refuse_limits, refuse_shard, with_all_seeds
 from normbench.launch.kept import load_kept_in, load_kept_with
 from normbench.launch.merging import Merged, merge_shards
 from normbench.launch.processes import end_if_worker
@@ -159,12 +158,8 @@ def run(
     experiment = load_config(config, overrides)
     start = len(experiment.seeds)
     limits = limits_of(experiment, decide, budget, max_seeds)
-    if part is not None and limits is not None:
-        raise NormbenchError(
-            "--shard: not where seeds are added until claims are decided (--decide, or `decide:` in the "
-            "config), since which ones come next depends on the results of all; train shards of the config's "
-            "own seeds (--no-decide) and merge them, then run with --decide and without --shard"
-        )
+    if part is not None:
+        refuse_shard(limits)
     if limits is None:
         refuse_limits(budget, max_seeds)
     else:

@@ -83,6 +83,16 @@ def refuse_limits(budget: float | None, max_seeds: int | None) -> None:
             )
 
 
+def refuse_shard(limits: Limits | None) -> None:
+    """Refuse to train a shard where seeds are added."""
+    if limits is not None:
+        raise NormbenchError(
+            "--shard: not where seeds are added until claims are decided (--decide, or `decide:` in the "
+            "config), since which ones come next depends on the results of all; train shards of the config's "
+            "own seeds (--no-decide) and merge them, then run with --decide and without --shard"
+        )
+
+
 def with_all_seeds(experiment: Experiment, limits: Limits) -> Experiment:
     """Return the experiment with all seeds that it may come to: its own, then those above them.
 

@@ -311,8 +311,10 @@ def test_claims_that_came_before_the_shards_and_after_them(tmp_path, shards):
 
 
 def test_not_with_decide_and_not_without_shards(tmp_path, whole):
-    with pytest.raises(NormbenchError, match="--shard: not with --decide"):
-        train(tmp_path, PLAIN + CLAIM, shard="1/2", decide=True)
+    for config, decide in ((PLAIN + CLAIM, True), (PLAIN + CLAIM + "decide: {}\n", None)):
+        with pytest.raises(NormbenchError, match=r"--shard: not where seeds are added .* \(--no-decide\)"):
+            train(tmp_path, config, shard="1/2", decide=decide)
+    assert train(tmp_path, PLAIN + CLAIM + "decide: {}\n", shard="1/3", decide=False).trained == 6
     with pytest.raises(NormbenchError, match=r"has shards with records \(shards/I-of-N\)"):
         api.merge(whole / "tiny")
 

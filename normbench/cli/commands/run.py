@@ -123,7 +123,7 @@ def run(
     say(f"normbench: reading {', '.join(map(str, configs))}")  # before torch is imported, which takes seconds
     from normbench import api
     from normbench.cli.progress import reporter_for
-    from normbench.deciding import limits_of, refuse_limits, with_all_seeds
+    from normbench.deciding import limits_of, refuse_limits, refuse_shard, with_all_seeds
     from normbench.launch.kept import load_kept_with
     from normbench.launch.stop import StopFlag
     from normbench.plugins import load_plugins
@@ -145,6 +145,8 @@ def run(
         if len(undecided) == len(plans):
             refuse_limits(seconds, max_seeds)
         for found, limit in zip(plans, limits, strict=True):
+            if shard is not None:
+                refuse_shard(limit)
             if limit is not None:
                 with_all_seeds(found.experiment, limit)
     answers = []
