@@ -21,10 +21,10 @@ from normbench._version import __version__
 # first product.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-__all__ = ["__version__", "load", "plan", "run"]
+__all__ = ["__version__", "load", "merge", "plan", "run"]
 
 
-_FUNCTIONS = ("run", "plan", "load")
+_FUNCTIONS = ("run", "plan", "merge", "load")
 
 
 class _Face(ModuleType):

@@ -1,4 +1,4 @@
-"""normbench from Python: `plan` and `run` do what these commands do; `load` reads the records."""
+"""normbench from Python: `plan`, `run` and `merge` do what these commands do; `load` reads the records."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from normbench.analysis.tables import Tables, load_tables
 from normbench.config import Experiment, load_config
-from normbench.deciding import Decider, limits_of, refuse_limits, with_all_seeds
-from normbench.launch.kept import load_kept_with
+from normbench.deciding import Decider, limits_of, refuse_limits, refuse_shard, with_all_seeds
+from normbench.launch.kept import load_kept_in, load_kept_with
+from normbench.launch.merging import Merged, merge_shards
 from normbench.launch.processes import end_if_worker
 from normbench.launch.reporter import Reporter
 from normbench.launch.session import Finished, Session, SessionOptions
@@ -18,7 +19,9 @@ from normbench.names import EXECUTORS
 from normbench.paths import expanded
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
+from normbench.planning.shards import Shard, part_of
 from normbench.plugins import load_plugins, used_by
+from normbench.records.shards import last_trained, shards_of, with_shards
 
 
 def plan(
@@ -29,6 +32,7 @@ def plan(
     device: str = "auto",
     executor: str = "auto",
     plugins: Sequence[str | Path] = (),
+    shard: str | None = None,
     reporter: Reporter | None = None,
 ) -> Plan:
     """Return what a config asks for, without training anything.
@@ -40,6 +44,7 @@ def plan(
         device: `auto`, `cpu`, `cuda` or `mps`.
         executor: `auto`, `vectorized` or `looped`.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`.
+        shard: `I/N` for the runs of part I of N alone.
         reporter: hears how far the check of plug-ins is.
 
     Returns:
@@ -51,7 +56,9 @@ def plan(
         PlanError: some combinations cannot be trained; the text lists all of them.
     """
     load_plugins(plugins)
-    return _planned(load_config(config, overrides), data_dir, device, executor, reporter)
+    part = None if shard is None else Shard.parse(shard)
+    whole = _planned(load_config(config, overrides), data_dir, device, executor, reporter)
+    return whole if part is None else part_of(whole, part).of_asked()
 
 
 def _planned(
@@ -98,6 +105,7 @@ def run(
     decide: bool | None = None,
     budget: float | None = None,
     max_seeds: int | None = None,
+    shard: str | None = None,
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] | None = None,
     command: Sequence[str] | None = None,
@@ -125,6 +133,8 @@ def run(
             default as the config says: it does so if it has `decide:`.
         budget: if so, seconds of training after which no more seeds are added, in place of the config's.
         max_seeds: if so, the most seeds of a cell, in place of the config's.
+        shard: `I/N` trains part I of N into a folder of its own, `results/<name>/shards/I-of-N`. Seeds cannot
+            be added then.
         reporter: hears about the progress.
         should_stop: asked every few steps; if true, training ends with everything written. Without it,
             Ctrl-C, a notebook's stop button and SIGTERM end the training so, then do what they usually do.
@@ -140,6 +150,7 @@ def run(
     """
     end_if_worker()
     reporter = reporter or Reporter()
+    part = None if shard is None else Shard.parse(shard)
     results = expanded(results, "results")
     load_plugins(plugins)
     for sentence in load_kept_with(config, overrides, results):
@@ -147,11 +158,15 @@ def run(
     experiment = load_config(config, overrides)
     start = len(experiment.seeds)
     limits = limits_of(experiment, decide, budget, max_seeds)
+    if part is not None:
+        refuse_shard(limits)
     if limits is None:
         refuse_limits(budget, max_seeds)
     else:
         experiment = with_all_seeds(experiment, limits)
     whole = _planned(experiment, data_dir, device, executor, reporter)
+    if part is not None:
+        whole = part_of(whole, part)
     for sentence in whole.remarks:
         reporter.message(sentence)
     options = SessionOptions(
@@ -164,6 +179,7 @@ def run(
         retry=retry,
         fail_fast=fail_fast,
         command=command,
+        shard=part,
     )
 
     def train(stop: Callable[[], bool]) -> Finished:
@@ -178,6 +194,42 @@ def run(
     if stop.number is not None:  # everything is written: now the signal may do what it does
         signal.raise_signal(stop.number)
     return finished
+
+
+def merge(
+    folder: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
+    keep_old: bool = False,
+    reporter: Reporter | None = None,
+) -> Merged:
+    """Join the shards of an experiment into its results folder, and train nothing.
+
+    The config is that of the shard that trained last.
+
+    Args:
+        folder: the experiment's folder, `results/<name>`.
+        data_dir: folder of the data sets, unless the config names one.
+        plugins: Python files, as for `--plugin`; by default those that the shards keep.
+        keep_old: leave runs that the config does not have where they are, instead of refusing them.
+        reporter: hears what the user should know, such as what differs between the machines.
+
+    Returns:
+        What the results folder has now.
+
+    Raises:
+        NormbenchError: the folder has no shards, or they cannot be joined; then nothing was written.
+    """
+    reporter = reporter or Reporter()
+    (root,) = with_shards(folder)
+    last = last_trained(shards_of(root))
+    load_plugins(plugins)
+    for sentence in load_kept_in([last]):
+        reporter.message(sentence)
+    config = last / "config.yaml"
+    plan = make_plan(load_config(config), data_dir, "cpu")
+    return merge_shards(root, plan, config.read_text(encoding="utf-8"), keep_old, reporter)
 
 
 def load(folder: str | Path) -> Tables:

@@ -83,6 +83,16 @@ def refuse_limits(budget: float | None, max_seeds: int | None) -> None:
             )
 
 
+def refuse_shard(limits: Limits | None) -> None:
+    """Refuse to train a shard where seeds are added."""
+    if limits is not None:
+        raise NormbenchError(
+            "--shard: not where seeds are added until claims are decided (--decide, or `decide:` in the "
+            "config), since which ones come next depends on the results of all; train shards of the config's "
+            "own seeds (--no-decide) and merge them, then run with --decide and without --shard"
+        )
+
+
 def with_all_seeds(experiment: Experiment, limits: Limits) -> Experiment:
     """Return the experiment with all seeds that it may come to: its own, then those above them.
 
@@ -220,7 +230,7 @@ class Decider:
             self._interrupted = True
             return False
         self._began = time.monotonic()
-        if self._is_over_budget():
+        if self._finished is not None and self._is_over_budget():
             self.reporter.message(BUDGET_SPENT)
             return False
         plan = self.plan.limited_to([self.seeds[:n] for n in covered], self.seeds[: max(covered)])

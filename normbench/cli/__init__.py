@@ -15,6 +15,7 @@ from normbench.cli.commands.compare import compare
 from normbench.cli.commands.data import data
 from normbench.cli.commands.init import init
 from normbench.cli.commands.list import list_
+from normbench.cli.commands.merge import merge
 from normbench.cli.commands.plan import plan
 from normbench.cli.commands.plot import plot
 from normbench.cli.commands.report import report
@@ -29,6 +30,7 @@ __all__ = ["app", "main"]
 app.command()(run)
 app.command()(plan)
 app.command()(status)
+app.command()(merge)
 app.command()(plot)
 app.command()(report)
 app.command()(verify)

@@ -85,4 +85,12 @@ Plugins = Annotated[
         help="Python file, or folder with an __init__.py, that registers something of your own; repeatable.",
     ),
 ]
+ShardOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Part I of N of the sweep, such as 2/3; `run` trains it into results/<name>/shards/2-of-3.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer with JSON on stdout.")]

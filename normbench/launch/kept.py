@@ -8,6 +8,7 @@ from pathlib import Path
 from normbench.config import config_name
 from normbench.plugins import load_kept
 from normbench.records.environment import check_format
+from normbench.records.shards import shards_of
 from normbench.records.sources import FOLDER, kept
 
 
@@ -25,9 +26,17 @@ def load_kept_with(config: str | Path, overrides: Sequence[str], results: Path) 
     name = config_name(config, overrides)
     if name is None:
         return []
-    check_format(results / name)
-    folder = results / name / FOLDER
-    return [
-        f"{plugin.name}: no --plugin names it; loaded as it is kept in {folder / plugin.folder}"
-        for plugin in load_kept(kept(results / name), folder)
-    ]
+    return load_kept_in([results / name, *shards_of(results / name)])
+
+
+def load_kept_in(folders: Sequence[Path]) -> list[str]:
+    """Load the plug-ins of the first of these folders that keeps any; see `load_kept_with`."""
+    for root in folders:
+        check_format(root)
+        if records := kept(root):
+            folder = root / FOLDER
+            return [
+                f"{plugin.name}: no --plugin names it; loaded as it is kept in {folder / plugin.folder}"
+                for plugin in load_kept(records, folder)
+            ]
+    return []

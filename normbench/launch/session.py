@@ -25,7 +25,10 @@ from normbench.launch.room import Room, user_has_chosen
 from normbench.names import RESULTS
 from normbench.planning.plan import Plan
 from normbench.planning.runs import RunSpec, Stack
-from normbench.records import ResultsFolder
+from normbench.planning.shards import Shard
+from normbench.records import ResultsFolder, holder_of
+from normbench.records.shards import FOLDER as SHARDS
+from normbench.records.shards import refuse_other_device, shards_of, whole_of
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class SessionOptions:
     retry: Collection[str] = ()
     fail_fast: bool = False
     command: Sequence[str] | None = None
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Session:
     """Trains what a plan asks for and its results folder does not have yet.
 
     Args:
-        plan: to train.
+        plan: to train; with `options.shard`, that part of it.
         options: how.
         reporter: hears about the progress.
         should_stop: asked after each chunk of steps; if true, the session ends with everything written.
@@ -91,7 +95,8 @@ class Session:
         self.reporter = reporter or Reporter()
         self._told_to_stop = should_stop or (lambda: False)
         self.cores = choose_cores(plan, options.launcher, options.workers, options.threads)
-        self.folder = ResultsFolder(options.results / plan.experiment.name)
+        whole = options.results / plan.experiment.name
+        self.folder = ResultsFolder(whole / SHARDS / options.shard.folder if options.shard else whole)
         if any(run.older for run in plan.runs):
             plan = plan.with_older_ids(self.folder.run_ids())
         self.plan = plan
@@ -115,7 +120,10 @@ class Session:
         self._load_data()
         if self.cores.workers is None and self.cores.threads is not None:
             torch.set_num_threads(self.cores.threads)
-        check_options(self.plan, self.folder.root)
+        root = self.folder.root
+        for folder in (root, whole_of(root) or root, *shards_of(root)):
+            check_options(self.plan, folder)
+        refuse_other_device(root, self.plan.device)
         with self.folder:
             self._open()
             stacks = self._first_round()
@@ -138,8 +146,10 @@ class Session:
     def _open(self) -> None:
         """Open the results folder and look which runs have ended."""
         self.folder.open_for_run(self.plan, dump_config(self.plan.experiment), self.options.keep_old)
-        for warning in self.folder.warnings:
-            self.reporter.message(warning)
+        self._say(self.folder.warnings)
+        whole = whole_of(self.folder.root)
+        if whole is not None and (holder := holder_of(whole)):
+            self._say([f"{whole}: is being written by {holder}; if that trains, it trains these runs, too"])
         for run_id, (status, _) in self.folder.ends().items():
             kept = status in RESULTS or "crashed" not in self.options.retry
             (self._skipped if kept else self._retried).add(run_id)
@@ -184,7 +194,9 @@ class Session:
         return [
             Stack(stack.stack_id, tuple(runs[run] for run in stack.runs), stack.executor)
             for stack in self.folder.open_stacks()
-            if self.plan.executor in ("auto", stack.executor) and set(stack.runs) <= set(runs)
+            if self.plan.executor in ("auto", stack.executor)
+            and set(stack.runs) <= set(runs)
+            and (self.options.shard is None or all(map(self.plan.asks, stack.runs)))
         ]
 
     def _train(self, stacks: Sequence[Stack]) -> None:

@@ -1,4 +1,8 @@
-"""Ctrl-C and its kin: the first one ends the training with everything written, the second ends at once."""
+"""Ctrl-C and its kin: the first one ends the training with everything written, the second ends at once.
+
+SIGUSR1 is the exception: it never ends at once, and another signal after it counts as the first. A scheduler
+sends it ahead of the end of the time, sometimes together with a SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-# A closed terminal sends SIGHUP, and Ctrl-Break on Windows SIGBREAK; each system has some of these.
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+# A closed terminal sends SIGHUP, Ctrl-Break on Windows SIGBREAK, and Slurm what its option --signal names, by
+# custom SIGUSR1; each system has some of these.
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGUSR1")
+_POLITE = getattr(signal, "SIGUSR1", None)
 
 
 def stop_signals() -> tuple[int, ...]:
@@ -58,7 +64,9 @@ class StopFlag:
         self._before = {}
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self.number is not None or not self._training:
+        heard_before = self.number not in (None, _POLITE)
+        if not self._training or (heard_before and number != _POLITE):
             raise KeyboardInterrupt
-        self.number = number
-        self._heard()
+        if not heard_before:
+            self.number = number
+            self._heard()

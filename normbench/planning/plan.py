@@ -22,7 +22,7 @@ from normbench.planning.memory import PROCESS_BYTES, divide_to_fit
 from normbench.planning.refusals import refuse_impossible, unserved
 from normbench.planning.run_id import canonical, data_identity, digest, spelled, written
 from normbench.planning.runs import RunSpec, Stack
-from normbench.planning.stacks import form_stacks
+from normbench.planning.stacks import form_stacks, part_of_stack, stack_of
 from normbench.plugins import used_by
 from normbench.stats.edge_search import Search, rehearse
 
@@ -44,7 +44,9 @@ class Plan:
         searches: one for each cell (all its learning rates together) and seed that is searched.
         memory: bytes that are free on the device; stacks are divided until they fit.
         executors: by what the runs of a stack have in common: the executor to take instead of the usual one.
-        asked: ids of the runs to train, if not all: `--decide` gives some cells more seeds than others.
+        asked: ids of the runs to train, if not all: `--decide` gives some cells more seeds than others, and
+            `--shard` trains a part.
+        units: with `--shard`, its stacks: what is left of one is trained apart from the others.
     """
 
     experiment: Experiment
@@ -58,6 +60,7 @@ class Plan:
     memory: float = math.inf
     executors: Mapping[str, str] = field(default_factory=dict)
     asked: frozenset[str] | None = None
+    units: tuple[Stack, ...] = ()
 
     @property
     def stacks(self) -> tuple[Stack, ...]:
@@ -102,6 +105,10 @@ class Plan:
     ) -> tuple[tuple[Stack, ...], list[str]]:
         stacks: list[Stack] = []
         for run_ids in map(set, rounds):
+            if self.units:
+                parts = (part_of_stack(unit, run_ids, executor) for unit in self.units)
+                stacks += [part for part in parts if part is not None]
+                continue
             runs = [run for run in self.runs if run.run_id in run_ids]
             stacks += form_stacks(
                 runs,
@@ -127,6 +134,14 @@ class Plan:
     def asks(self, run_id: str) -> bool:
         """Return whether a run is to be trained (if it refines an edge: as soon as its search wants it)."""
         return self.asked is None or run_id in self.asked
+
+    def of_asked(self) -> Plan:
+        """Return the plan that knows of no other runs than those that it asks for."""
+        return replace(
+            self,
+            runs=tuple(run for run in self.runs if self.asks(run.run_id)),
+            searches=tuple(self._asked_searches),
+        )
 
     def limited_to(self, seeds_of: Sequence[Collection[int]], seeds: Sequence[int]) -> Plan:
         """Return the plan that asks for some of the runs, and knows of no other seeds.
@@ -160,9 +175,14 @@ class Plan:
         }
         if not older:
             return self
+
+        def renamed(runs: Sequence[RunSpec]) -> tuple[RunSpec, ...]:
+            return tuple(replace(run, run_id=older.get(run.run_id, run.run_id)) for run in runs)
+
         return replace(
             self,
-            runs=tuple(replace(run, run_id=older.get(run.run_id, run.run_id)) for run in self.runs),
+            runs=renamed(self.runs),
+            units=tuple(stack_of(renamed(unit.runs), unit.executor) for unit in self.units),
             searches=tuple(
                 replace(search, ids=tuple(older.get(run_id, run_id) for run_id in search.ids))
                 for search in self.searches

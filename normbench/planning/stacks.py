@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,33 @@ def stack_key(settings: Settings, in_common: Callable[[Any], str] = _in_common) 
     return "\n".join(in_common(getattr(settings, name)) for name in SECTIONS)
 
 
+def grouped(runs: Iterable[RunSpec], by_seed: bool = False) -> dict[tuple[str, int | None], list[RunSpec]]:
+    """Return the runs that can share a stack, by their `stack_key` and, where that divides them, their seed.
+
+    Args:
+        runs: in the plan's order, which they keep.
+        by_seed: divide all by seed, not only those whose data sets differ by seed.
+    """
+    groups: dict[tuple[str, int | None], list[RunSpec]] = {}
+    key = Memo(partial(stack_key, in_common=Memo(_in_common)))
+    for run in runs:
+        seed = run.seed if by_seed or run.settings.data.differs_by_seed else None
+        groups.setdefault((key(run.settings), seed), []).append(run)
+    return groups
+
+
+def part_of_stack(stack: Stack, run_ids: Container[str], executor: str | None = None) -> Stack | None:
+    """Return the stack of some of a stack's runs, None if there are none.
+
+    Args:
+        stack: the whole one.
+        run_ids: of the runs to take.
+        executor: in place of that of the stack.
+    """
+    left = [run for run in stack.runs if run.run_id in run_ids]
+    return stack_of(left, executor or stack.executor) if left else None
+
+
 def form_stacks(
     runs: Sequence[RunSpec],
     device: str,
@@ -66,13 +93,8 @@ def form_stacks(
         executors: with `auto`, those to take in place of the one that suits, by `stack_key`.
     """
     apart = any(probe.of_stack for probe in probes)
-    groups: dict[tuple[str, int | None], list[RunSpec]] = {}
-    key = Memo(partial(stack_key, in_common=Memo(_in_common)))
-    for run in runs:
-        seed = run.seed if run.settings.data.differs_by_seed else None
-        groups.setdefault((key(run.settings), seed), []).append(run)
     stacks = []
-    for (shared, _), members in groups.items():
+    for (shared, _), members in grouped(runs).items():
         settings = members[0].settings
         chosen = executors.get(shared, choose_executor(settings, device)) if executor == "auto" else executor
         most = stack_size(settings, device, data_dir)
@@ -80,7 +102,7 @@ def form_stacks(
             count = -(-len(part) // most)
             for index in range(count):  # stacks of nearly equal size
                 start, end = (len(part) * i // count for i in (index, index + 1))
-                stacks.append(_stack(part[start:end], chosen))
+                stacks.append(stack_of(part[start:end], chosen))
     return tuple(sorted(stacks, key=lambda stack: stack.runs[0].seed) if apart else stacks)
 
 
@@ -97,7 +119,8 @@ def _by_seed(runs: Sequence[RunSpec], device: str, data_dir: Path | None, apart:
     return [[run for members in seeds.values() for run in members]]
 
 
-def _stack(runs: Sequence[RunSpec], executor: str) -> Stack:
+def stack_of(runs: Sequence[RunSpec], executor: str) -> Stack:
+    """Return the stack of these runs."""
     return Stack(digest("/".join(run.run_id for run in runs), 8), tuple(runs), executor)
 
 
@@ -105,7 +128,7 @@ def split_stack(stack: Stack, runs: Sequence[RunSpec] | None = None) -> tuple[St
     """Return the two halves of a stack, or of the runs of it that are left; one run gives one stack."""
     left = stack.runs if runs is None else runs
     halves = (left[: len(left) // 2], left[len(left) // 2 :])
-    return tuple(_stack(half, stack.executor) for half in halves if half)
+    return tuple(stack_of(half, stack.executor) for half in halves if half)
 
 
 def choose_executor(settings: Settings, device: str) -> str:

@@ -11,6 +11,8 @@ gaps          rows that are missing between others: noticed by all who read reco
 merge         writes parts into the merged files, in the plan's order
 sources       the code of plug-ins, kept with the results
 orphans       runs that the config no longer has: refused, or kept aside
+taking        runs of another folder, copied into a part
+shards        the folders of shards, joined into that of their experiment
 lock          one process at a time writes a folder
 environment   versions, hardware, times
 claim_notes   when each claim came into the config

@@ -6,7 +6,7 @@ A claim that is written after its results says less than one that was written be
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,15 @@ from normbench.records.environment import now, read_claims, write_claims
 _WORDS = ("id", "statement", "source", "reports")  # of a claim; a change of them changes no verdict
 
 
-def note_claims(root: Path, config_text: str, results: int) -> None:
+def note_claims(root: Path, config_text: str, results: int, shards: Mapping[Path, int] | None = None) -> None:
     """Note the claims of a new config that the folder has not noted yet; call it before it is written.
 
     Args:
         root: the results folder, with the config before.
         config_text: the new config.
         results: the number of runs that have a result now.
+        shards: the folders that are joined into this one now, and the number of their results; each has
+            notes of its own.
     """
     try:
         claims = _claims(parse_config_text(config_text))
@@ -39,9 +41,26 @@ def note_claims(root: Path, config_text: str, results: int) -> None:
         known = [{"claim": _content(claim), "since": None, "results": None} for claim in before]
     there = [_noted_content(note) for note in known]
     new = [content for content in map(_content, claims) if content not in there]
-    added = [{"claim": content, "since": now(), "results": results} for content in new]
+    added = [_noted(content, results, shards or {}) for content in new]
     if added or (known and noted is None):
         write_claims(root, [*known, *added])
+
+
+def _noted(content: dict[str, Any], results: int, shards: Mapping[Path, int]) -> dict[str, Any]:
+    """Return the note of a claim that is new in a folder.
+
+    A shard that has noted it tells how many results the shard had then; in any other, all came before it.
+    """
+    since, counted = [], 0
+    for folder, there in shards.items():
+        notes = read_claims(folder) or []
+        note = next((one for one in notes if one.get("claim") == content), None)
+        before = note.get("results") if note else there
+        counted += before if isinstance(before, int) else there
+        since.append(note.get("since") if note else None)
+    known = [str(one) for one in since if one]
+    number = max(results, counted)  # the folder may have the results of its shards already
+    return {"claim": content, "since": max(known) if known and all(since) else now(), "results": number}
 
 
 def late_claims(root: Path, claims: Any) -> list[str]:

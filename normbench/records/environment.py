@@ -85,25 +85,66 @@ def start_session(root: Path, session: dict[str, Any]) -> list[str]:
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return one sentence on what can change the last digits of results between two sessions."""
-    old: dict[str, Any] = {}
-    new: dict[str, Any] = {}
-    for facts_of, into in ((before, old), (now, new)):
-        versions = facts_of.get("versions")
-        for name in ("torch", "numpy"):
-            into[name] = versions.get(name) if isinstance(versions, dict) else None
-        into |= {name: facts_of.get(name) for name in ("platform", "cpu", "device", "threads")}
-    # None is unknown, or torch's own number of threads, which depends on the machine.
-    changed = [
-        f"{name} {old[name]} before, {new[name]} now"
-        for name in old
-        if old[name] != new[name] and None not in (old[name], new[name])
-    ]
+    changed = [f"{name} {old} before, {new} now" for name, old, new in _changed(before, now)]
     if not changed:
         return []
     return [
         f"the folder has runs of another environment ({'; '.join(changed)}): the last digits of results may "
         f"differ between old and new runs; {FILE} has both"
     ]
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return what can change the last digits of results and differs between two sessions, old and new."""
+    old: dict[str, Any] = {}
+    new: dict[str, Any] = {}
+    for facts_of, into in ((before, old), (now, new)):
+        versions = facts_of.get("versions")
+        for name in ("normbench", "torch", "numpy"):
+            into[name] = versions.get(name) if isinstance(versions, dict) else None
+        into |= {name: facts_of.get(name) for name in ("platform", "cpu", "device", "threads")}
+    # None is unknown, or torch's own number of threads, which depends on the machine.
+    return [
+        (name, old[name], new[name])
+        for name in old
+        if old[name] != new[name] and None not in (old[name], new[name])
+    ]
+
+
+def join_sessions(root: Path, shards: Iterable[Path]) -> list[str]:
+    """Add the sessions of shards to those of the folder that they are joined into, by their start.
+
+    Returns:
+        Sentences on what differs between the sessions and can change the last digits of results.
+    """
+    known = {_key(session): session for session in read_sessions(root)}
+    before = dict(known)
+    for shard in shards:
+        for session in read_sessions(shard):
+            joined = {**session, "shard": shard.name}
+            known[_key(joined)] = joined
+    if known == before:
+        return []
+    sessions = sorted(known.values(), key=lambda session: str(session.get("start")))
+    _write(root, sessions)
+    found: dict[str, list[str]] = {}
+    for session in sessions[1:]:
+        changed = [f"{name} {old} and {new}" for name, old, new in _changed(sessions[0], session)]
+        if changed:
+            found.setdefault("; ".join(changed), []).append(_name(session))
+    return [
+        f"{_name(sessions[0])} and {', '.join(dict.fromkeys(names))} trained in different environments "
+        f"({text}): the last digits of their results may differ; {root / FILE} has all of them"
+        for text, names in found.items()
+    ]
+
+
+def _key(session: Mapping[str, Any]) -> tuple[str, str]:
+    return str(session.get("shard", "")), str(session.get("start"))
+
+
+def _name(session: Mapping[str, Any]) -> str:
+    return f"shard {session['shard']}" if session.get("shard") else "the folder itself"
 
 
 def check_format(root: Path) -> None:

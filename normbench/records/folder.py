@@ -36,6 +36,7 @@ from normbench.records.parts import (
     stack_ids,
 )
 from normbench.records.schema import count
+from normbench.records.shards import Joining, shards_of, whole_of
 from normbench.records.sources import keep
 from normbench.records.summary import outcome_cell
 
@@ -73,13 +74,16 @@ class ResultsFolder:
         self._wanted: frozenset[str] = frozenset()
         self._others: tuple[RunSpec, ...] = ()  # finished runs of seeds that the config does not name
 
-    def open_for_run(self, plan: Plan, config_text: str, keep_old: bool = False) -> None:
+    def open_for_run(
+        self, plan: Plan, config_text: str, keep_old: bool = False, skip_busy: bool = False
+    ) -> None:
         """Lock the folder, refuse orphans or keep them aside, write the config, and merge what is there.
 
         Args:
             plan: the runs that the folder is for.
             config_text: the text of config.yaml.
             keep_old: whether to keep runs that are not in the plan aside instead of refusing them.
+            skip_busy: whether to leave out shards that are being written instead of refusing them.
 
         Raises:
             RecordsError: another process holds the folder, its files are damaged beyond repair, or it has
@@ -91,6 +95,8 @@ class ResultsFolder:
         environment.check_format(self.root)
         self._lock.acquire()
         try:
+            joining = Joining(self.root, skip_busy)
+            shards = joining.check(plan, config_text, keep_old)
             with Contents(self.root) as contents:
                 _refuse_missing_rows(contents, plan)
                 orphans = find_orphans(contents, plan)
@@ -114,7 +120,9 @@ class ResultsFolder:
                 results = sum(contents.choose(run.run_id).status in RESULTS for run in plan.runs)
             self.check()
             self._take_back(plan)
-            note_claims(self.root, config_text, results)
+            note_claims(self.root, config_text, results, shards)
+            joining.take(plan)
+            self.warnings += joining.said
             write_config(self.root, config_text)
             self._plan = plan
             self.merge()
@@ -137,9 +145,12 @@ class ResultsFolder:
                     remove(path)
 
     def run_ids(self) -> set[str]:
-        """Return the runs that the folder has, those set aside included, before it is opened."""
+        """Return the runs that the folder has, also set aside or in shards, before it is opened."""
         found: set[str] = set()
-        for root in (self.root, *aside(self.root)) if self.root.is_dir() else ():
+        whole = whole_of(self.root) or self.root
+        for root in (self.root, *aside(self.root), whole, *shards_of(whole)):
+            if not root.is_dir():
+                continue
             with Contents(root) as contents:
                 found.update(contents.runs.run_ids(), *(part.members for part in contents.parts))
         return found

@@ -8,6 +8,9 @@ folder that several machines share, on a file system that does not lock across m
 A path is no folder: while a process trains, its folder may be moved or removed, and another process may train
 under the same path. So the holder keeps `.lock` open and asks (`check`) before each change whether the path
 still leads to this very file. The system gives its number to no other file as long as it is open.
+
+A job that Slurm starts again, perhaps on another machine, takes over what its own earlier start left: Slurm
+ends that one before. It gives both the same number of a job, and counts the starts.
 """
 
 from __future__ import annotations
@@ -33,12 +36,17 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that writes a folder. `ticks` is its start (see `_stat`): process ids are used again."""
+    """A process that writes a folder. `ticks` is its start (see `_stat`): process ids are used again.
+
+    `job` is its job of Slurm, if it has one, and `restarts` how often that was started again.
+    """
 
     pid: int
     host: str
     start: str
     ticks: int | None
+    job: str | None = None
+    restarts: int = 0
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.start}"
@@ -64,6 +72,8 @@ class FolderLock:
         is_locked = self._acquire()
         try:
             holder = _read(self.path)
+            if is_locked and holder is not None and _is_of_earlier_start(holder):
+                holder = None
             if holder is not None and holder.host != socket.gethostname():
                 raise RecordsError(
                     f"{self.root}: locked from another machine ({holder}), where this one cannot look; if "
@@ -159,7 +169,20 @@ def _is_stale(holder: Holder) -> bool:
 
 def _this_process() -> Holder:
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Holder(os.getpid(), socket.gethostname(), now, _stat(os.getpid())[1])
+    return Holder(os.getpid(), socket.gethostname(), now, _stat(os.getpid())[1], *_job())
+
+
+def _job() -> tuple[str | None, int]:
+    """Return this process's job of Slurm (None if it has none), and how often that was started again."""
+    number, restarts = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_RESTART_COUNT", "0")
+    job = f"{os.environ.get('SLURM_CLUSTER_NAME', '')}/{number}" if number else None
+    return job, int(restarts) if restarts.isdecimal() else 0
+
+
+def _is_of_earlier_start(holder: Holder) -> bool:
+    """Return whether a holder is of an earlier start of this very job."""
+    job, restarts = _job()
+    return job is not None and job == holder.job and holder.restarts < restarts
 
 
 def _read(path: Path) -> Holder | None:
@@ -167,7 +190,8 @@ def _read(path: Path) -> Holder | None:
     try:
         data = json.loads(read_small(path))
         ticks = data.get("ticks")
-        holder = Holder(int(data["pid"]), str(data["host"]), str(data["start"]), ticks)
+        job, restarts = data.get("job"), int(data.get("restarts", 0))
+        holder = Holder(int(data["pid"]), str(data["host"]), str(data["start"]), ticks, job, restarts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return holder if holder.pid > 0 else None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
 from normbench.records.config_file import parse_config_text, read_config
-from normbench.records.contents import Choice, Contents, below_in, is_results
+from normbench.records.contents import Contents, below_in, is_results
 from normbench.records.files import (
     TEMPORARY,
     Replacement,
@@ -25,11 +25,11 @@ from normbench.records.files import (
     sync_folder,
     write_file,
 )
-from normbench.records.gaps import evaluations_lost, metrics_sentence
-from normbench.records.parts import FOLDER, Manifest, part_file
-from normbench.records.schema import PART_TABLES, ROWS, format_cell, line, safe_text
+from normbench.records.parts import FOLDER, Manifest
+from normbench.records.schema import ROWS, format_cell, line, safe_text
 from normbench.records.sources import plugin_differences
 from normbench.records.summary import run_cells
+from normbench.records.taking import take
 
 if TYPE_CHECKING:
     from normbench.planning.plan import Plan
@@ -69,14 +69,17 @@ def of_other_seeds(contents: Contents, orphans: Iterable[str], plan: Plan) -> tu
     return tuple(found)
 
 
-def refuse(contents: Contents, orphans: Iterable[str], plan: Plan, config_text: str) -> None:
-    """Refuse to open a folder if an orphan has a result.
+def refuse(
+    contents: Contents, orphans: Iterable[str], plan: Plan, config_text: str, mend: str | None = None
+) -> None:
+    """Refuse to go on with a folder if an orphan has a result.
 
     Args:
         contents: the folder.
         orphans: the runs that are not in the plan.
         plan: the runs of the config.
         config_text: the resolved config.
+        mend: what the user can do, if not what helps where the folder itself goes on.
 
     Raises:
         RecordsError: an orphan has a result; the message tells how the configs differ.
@@ -99,10 +102,23 @@ def refuse(contents: Contents, orphans: Iterable[str], plan: Plan, config_text: 
     shown = "".join(f"\n  {text}" for text in differences[:SHOWN])
     if len(differences) > SHOWN:
         shown += f"\n  and {len(differences) - SHOWN} more"
+    own_mend = (
+        f"Give the config another `name:`, or run with --keep-old, which keeps them aside in {root / OLD}"
+    )
     raise RecordsError(
         f"{root}: {len(lost)} of its {results} finished runs are not in this config, which would leave them "
-        f"as orphans; {'the difference:' if shown else 'their settings are not recorded.'}{shown}\n"
-        f"Give the config another `name:`, or run with --keep-old, which keeps them aside in {root / OLD}"
+        f"as orphans; {'the difference:' if shown else _unseen(root)}{shown}\n"
+        f"{mend or own_mend}"
+    )
+
+
+def _unseen(root: Path) -> str:
+    """Return why runs can be orphans although no difference is found."""
+    if not (root / "config.yaml").is_file():
+        return "their settings are not recorded."
+    return (
+        "its config.yaml has the same settings, so the files of its data set were others, or another version "
+        "of normbench named its runs."
     )
 
 
@@ -204,9 +220,7 @@ def aside(root: Path) -> list[Path]:
 
 
 def take_back(contents: Contents, plan: Plan) -> dict[Path, int]:
-    """Copy runs that were set aside and are wanted again into parts, which the next merge takes.
-
-    The copies in `old/` stay: if the process is killed here, the next session takes the same runs.
+    """Take back the runs that were set aside and are wanted again; their copies in `old/` stay.
 
     Args:
         contents: the folder.
@@ -219,35 +233,15 @@ def take_back(contents: Contents, plan: Plan) -> dict[Path, int]:
         RecordsError: rows of such a run are missing, or a file in `old/` is damaged.
     """
     missing = {run.run_id for run in plan.runs if contents.choose(run.run_id).status not in ENDED}
-    planned = {run.run_id: run.settings.train.evaluation_steps for run in plan.runs if run.run_id in missing}
     taken: dict[Path, int] = {}
     for folder in aside(contents.root) if missing else ():
         with Contents(folder) as old:
-            found = [run_id for run_id in old.runs.run_ids() if run_id in missing]
-            choices = {run_id: old.choose(run_id) for run_id in found}
-            ended = {run_id: one for run_id, one in choices.items() if one.status in ENDED}
-            if lost := evaluations_lost(old, map(old.runs.cells, ended), lambda row: planned[row["run_id"]]):
-                raise RecordsError(metrics_sentence(old, lost))
-            if ended:
-                _write_part(contents.root, f"old{int(folder.name):05}", old, ended)
-                taken[folder] = len(ended)
-                missing -= set(ended)
+            wanted = [run_id for run_id in old.runs.run_ids() if run_id in missing]
+            found = take(contents, old, plan, wanted, f"old{int(folder.name):05}")
+        if found:
+            taken[folder] = len(found)
+            missing -= set(found)
     return taken
-
-
-def _write_part(root: Path, stack_id: str, old: Contents, choices: Mapping[str, Choice]) -> None:
-    """Write the records of runs as the part of a stack that is never continued."""
-    folder = own_folder(root / FOLDER)
-    lines = {name: [line(table.names)] for name, table in PART_TABLES.items()}
-    for run_id, choice in choices.items():
-        rows = {name: old.rows(name, run_id, choice) for name in ROWS}
-        for name in ROWS:
-            lines[name] += map(line, rows[name])
-        cells = {**choice.cells, "run_id": run_id, "trains_below": "", "rows": str(len(rows["metrics"]))}
-        lines["runs"].append(line([cells[name] for name in PART_TABLES["runs"].names]))
-    for name, text in lines.items():  # the ends of runs last
-        write_file(part_file(folder, stack_id, name), b"".join(text))
-    Manifest(stack_id, "", 0, tuple(choices), resumable=False).write(folder)
 
 
 def write_config(root: Path, text: str) -> None:

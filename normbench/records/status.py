@@ -14,6 +14,7 @@ from normbench.records.environment import workers_of
 from normbench.records.files import explained
 from normbench.records.gaps import gaps_in
 from normbench.records.lock import holder_of
+from normbench.records.shards import shards_of, whole_of
 from normbench.records.time_left import seconds_left
 
 
@@ -51,7 +52,7 @@ def _status(root: Path) -> FolderStatus:
         statuses = Counter(cells["status"] for cells in rows)
         outcomes = Counter(cells["outcome"] for cells in rows)
         return FolderStatus(
-            name=root.resolve().name,
+            name=_name(root.resolve()),
             total=len(rows),
             statuses={name: statuses[name] for name in STATUSES},
             outcomes={name: outcomes[name] for name in OUTCOMES},
@@ -61,18 +62,39 @@ def _status(root: Path) -> FolderStatus:
         )
 
 
-def experiments_in(path: Path | str) -> list[Path]:
-    """Return the results folders at a path: the folder itself, or those directly in it."""
+def _name(root: Path) -> str:
+    whole = whole_of(root)
+    return root.name if whole is None else f"{whole.name} {root.name}"
+
+
+def experiments_in(path: Path | str, shards: bool = False) -> list[Path]:
+    """Return the results folders at a path: the folder itself, or those directly in it.
+
+    Args:
+        path: of an experiment, or of a folder of them.
+        shards: return the folders of each experiment's shards, too, behind its own.
+
+    Raises:
+        RecordsError: there is none.
+    """
     root = expanded(path, "results", RecordsError)
     if not root.exists():
         what = broken_link(root.absolute()) or f"{root.absolute()}: there is no such folder"
         raise RecordsError(f"{what}; `normbench run CONFIG` writes results/<name>")
     if not root.is_dir():
         raise RecordsError(f"{root}: is a file; name a results folder such as results/<name>")
-    if is_results(root):
-        return [root]
     with explained(root, "read"):
-        found = sorted(inner for inner in root.iterdir() if inner.is_dir() and is_results(inner))
+        is_one = is_results(root) or bool(shards_of(root))
+        places = [root] if is_one else sorted(filter(Path.is_dir, root.iterdir()))
+    only = [one for one in places if not is_results(one) and shards_of(one)]
+    found = []
+    for one in places:
+        found += [one] if is_results(one) else []
+        found += shards_of(one) if shards else []
+    if not found and only:
+        raise RecordsError(
+            f"{only[0]}: has records of shards alone; join them with: normbench merge {only[0]}"
+        )
     if not found:
         raise RecordsError(
             f"{root}: neither it nor a folder in it holds records (runs.csv); `normbench run CONFIG` writes "

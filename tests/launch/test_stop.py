@@ -85,6 +85,22 @@ def test_before_training_a_signal_ends_at_once():
 
 
 @posix
+def test_a_schedulers_signal_never_ends_at_once_and_the_next_one_counts_as_the_first():
+    heard = []
+    with StopFlag(lambda: heard.append("stopping")) as stop:
+        assert not stop()
+        for _ in range(2):
+            signal.raise_signal(signal.SIGUSR1)
+            assert stop.number == signal.SIGUSR1
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGUSR1)
+        assert stop.number == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert heard == ["stopping"] * 3
+
+
+@posix
 def test_nohup_stays_in_force():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -101,7 +117,7 @@ def test_systems_without_some_signals(monkeypatch, missing):
     for name in missing:
         monkeypatch.delattr(module.signal, name)
     monkeypatch.setattr(module.signal, "SIGBREAK", signal.SIGINT, raising=False)
-    assert len(stop_signals()) == 4 - len(missing)
+    assert len(stop_signals()) == 4 + hasattr(signal, "SIGUSR1") - len(missing)
     with StopFlag() as stop:
         assert not stop()
         signal.raise_signal(signal.SIGINT)

@@ -50,6 +50,24 @@ def test_a_sweep_goes_on_with_the_sources_that_it_keeps(tmp_path):
     assert records(tmp_path / "tiny") == [record]
 
 
+def test_shards_keep_it_and_who_merges_names_none(tmp_path):
+    path = write(tmp_path, own=LAZY, my_helpers=HELPERS)
+    for shard in ("1/2", "2/2"):
+        done = run(tmp_path, "--shard", shard, "--plugin", path)
+        assert done.exit_code == 0, done.stderr
+    path.unlink()
+    (tmp_path / "my_helpers.py").unlink()
+    done = command("merge", tmp_path / "tiny")
+    assert done.exit_code == 0, done.stderr
+    assert "own.py: no --plugin names it; loaded as it is kept in" in done.stderr
+    assert [row["status"] for row in rows(tmp_path / "tiny")] == ["finished"] * 4
+    assert len(list((tmp_path / "tiny" / "plugins").glob("*/own.py"))) == 1
+    shutil.rmtree(tmp_path / "tiny" / "shards")
+    done = run(tmp_path, "--set", "seeds=3", "--shard", "1/1")
+    assert done.exit_code == 0, done.stderr
+    assert "trained 2 runs" in done.stderr
+
+
 def test_a_kept_package_and_several_configs(tmp_path):
     folder = write(tmp_path, {"lab/__init__.py": "from . import norms\n", "lab/norms.py": NORM}).parent
     done = run(tmp_path, "--plugin", folder)

@@ -147,3 +147,20 @@ def test_a_torn_lock_holds_nobody(root, plan, text):
     root.mkdir(parents=True)
     (root / "run.lock").write_bytes(text)
     assert run_all(root, plan)
+
+
+@pytest.mark.parametrize(
+    ("job", "restarts", "taken"), [("7", "1", True), ("7", "0", False), ("8", "1", False), (None, "1", False)]
+)
+def test_a_job_that_slurm_starts_again_takes_over_its_own_lock(root, plan, monkeypatch, job, restarts, taken):
+    write_holder(root, host="elsewhere", job="/7", restarts=0)
+    monkeypatch.delenv("SLURM_CLUSTER_NAME", raising=False)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    if job is not None:
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    if taken:
+        assert run_all(root, plan)
+        return
+    with pytest.raises(RecordsError, match="locked from another machine"):
+        run_all(root, plan)

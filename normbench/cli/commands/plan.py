@@ -22,6 +22,7 @@ from normbench.cli.options import (
     Json,
     Overrides,
     Plugins,
+    ShardOption,
 )
 from normbench.cli.output import amount, duration, print_json, print_table, scalar, span
 from normbench.errors import NormbenchError
@@ -72,6 +73,7 @@ def plan(
             "folder to take that of each claim from. Gives the power of claims about ratios.",
         ),
     ] = None,
+    shard: ShardOption = None,
     as_json: Json = False,
 ) -> None:
     """Show what a config would train: cells, stacks, parameters, FLOPs, estimated time and memory.
@@ -99,20 +101,22 @@ def plan(
             device=device.value,
             executor=executor.value,
             plugins=plugin or (),
+            shard=shard,
             reporter=reporter,
         )
         costs = estimate(found)
         claims = decidable(found.experiment, spreads)
-        limits = limits_of(found.experiment)
+        limits = limits_of(found.experiment, None if shard is None else False)
         decides = None if limits is None else _decides(found, limits)
         totals.add(costs, decides)
         said = notes(claims, decides and decides["most_seeds_of"])
         if as_json:
             answer = _answer(costs)
             answer["notes"] = [*answer["notes"], *said]
+            answer = answer if shard is None else {**answer, "shard": shard}
             answers.append({**answer, "claims": [claim.plain() for claim in claims], "decide": decides})
         else:
-            _print_plan(costs, every_cell=cells)
+            _print_plan(costs, every_cell=cells, shard=shard)
             _print_claims(claims)
             if decides is not None:
                 _print_decides(decides)
@@ -183,7 +187,7 @@ def _answer(costs: Estimate) -> dict[str, Any]:
     }
 
 
-def _print_plan(costs: Estimate, every_cell: bool) -> None:
+def _print_plan(costs: Estimate, every_cell: bool, shard: str | None) -> None:
     """Print the plan: a row for each variant (or cell), its stacks, the totals, the notes."""
     plan = costs.plan
     keys = [key for key in plan.columns if every_cell or key != RATE]
@@ -206,14 +210,16 @@ def _print_plan(costs: Estimate, every_cell: bool) -> None:
     heads = [*shown, *(["learning rates"] if rates else []), "seeds", "runs", "parameters", "FLOP a step"]
     counts = [(plan.most_runs(), "run"), (len(plan.experiment.cells), "cell")]
     title = " of ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts)
-    title = f"{plan.experiment.name}: {'at most ' if plan.searches else ''}{title}"
+    name = plan.experiment.name if shard is None else f"{plan.experiment.name}, shard {shard}"
+    title = f"{name}: {'at most ' if plan.searches else ''}{title}"
     print_table(title, heads, rows, right=4)
-    shared = _shared(plan.runs[0].values, keys, shown)
+    shared = _shared(plan.runs[0].values, keys, shown) if plan.runs else ""
     if shared:
         typer.echo(f"All have {shared}.\n")
-    _print_stacks(costs)
-    _print_probes(costs)
-    _print_totals(costs)
+    if plan.runs:
+        _print_stacks(costs)
+        _print_probes(costs)
+        _print_totals(costs)
     for note in plan.notes:
         typer.echo(f"note: {note}")
 

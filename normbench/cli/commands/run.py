@@ -23,6 +23,7 @@ from normbench.cli.options import (
     Overrides,
     Plugins,
     Retry,
+    ShardOption,
 )
 from normbench.cli.output import duration, print_json, print_rich, say, width
 from normbench.durations import seconds_of
@@ -104,6 +105,7 @@ def run(
             help="Where seeds are added: the most seeds of a cell, at most 30. Default: by `decide:`, or 30.",
         ),
     ] = None,
+    shard: ShardOption = None,
     no_figures: Annotated[
         bool, typer.Option("--no-figures", help="Draw nothing; `normbench plot` draws the figures later.")
     ] = False,
@@ -111,8 +113,8 @@ def run(
 ) -> None:
     """Train the runs of each config that have no result yet, draw the figures, print a table of the variants.
 
-    The records go to results/<name>/. Ctrl-C ends within seconds and keeps everything measured so far; the
-    same command continues.
+    The records go to results/<name>/. Ctrl-C, SIGTERM and SIGUSR1 end within seconds and keep everything
+    measured so far; the same command continues.
 
     \b
     Example:  normbench run configs/quickstart.yaml --set seeds=3
@@ -121,7 +123,7 @@ def run(
     say(f"normbench: reading {', '.join(map(str, configs))}")  # before torch is imported, which takes seconds
     from normbench import api
     from normbench.cli.progress import reporter_for
-    from normbench.deciding import limits_of, refuse_limits, with_all_seeds
+    from normbench.deciding import limits_of, refuse_limits, refuse_shard, with_all_seeds
     from normbench.launch.kept import load_kept_with
     from normbench.launch.stop import StopFlag
     from normbench.plugins import load_plugins
@@ -143,6 +145,8 @@ def run(
         if len(undecided) == len(plans):
             refuse_limits(seconds, max_seeds)
         for found, limit in zip(plans, limits, strict=True):
+            if shard is not None:
+                refuse_shard(limit)
             if limit is not None:
                 with_all_seeds(found.experiment, limit)
     answers = []
@@ -167,6 +171,7 @@ def run(
                 decide=decide,
                 budget=None if place in undecided else seconds,
                 max_seeds=None if place in undecided else max_seeds,
+                shard=shard,
                 reporter=reporter_for(),
                 should_stop=stop,
                 plugins=plugin or (),
@@ -187,6 +192,10 @@ def run(
             )
             answers.append(_answer(finished, []))
             break
+        if shard is not None:
+            say(f"join the shards when all have trained, with:  normbench merge {finished.folder.parents[1]}")
+            answers.append(_answer(finished, []))
+            continue
         shown = _show(finished, as_json, unwritten, figures_wanted=not no_figures)
         if limits_of(finished.plan.experiment, decide) is not None:
             shown["verdicts"] = _decided(finished, as_json)

@@ -16,6 +16,8 @@ COLUMNS = 80  # of the table where stdout is not a terminal: a file or a pager i
 def status(results: Results = Path("results"), as_json: Json = False) -> None:
     """Count the runs of an experiment, or of all in a folder, by status and outcome; say the time left.
 
+    Shards (`run --shard`) have rows of their own.
+
     Works while a sweep trains. The time left is an estimate from the runs that have ended. It excludes
     evaluation and start-up, and crashed runs, which only `run --retry crashed` trains again.
 
@@ -23,8 +25,10 @@ def status(results: Results = Path("results"), as_json: Json = False) -> None:
     Example:  normbench status results/
     """
     from normbench.records import experiments_in, folder_status
+    from normbench.records.shards import not_begun_in
 
-    found = [(folder, folder_status(folder)) for folder in experiments_in(results)]
+    folders = experiments_in(results, shards=True)
+    found = [(folder, folder_status(folder)) for folder in folders]
     if as_json:
         print_json(
             [
@@ -66,6 +70,8 @@ def status(results: Results = Path("results"), as_json: Json = False) -> None:
     for one in everything:
         if one.seconds_left != 0:
             typer.echo(f"{one.name}: {_time_left(one.seconds_left)}")
+    for sentence in not_begun_in(folders):
+        typer.echo(sentence)
     for folder, one in found:
         if one.holder:
             say(f"{folder}: is being written by {one.holder}")
