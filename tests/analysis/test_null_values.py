@@ -1,4 +1,4 @@
-"""An option that is null is judged as a value of its own; a variant without the option has every value of it."""
+"""An option that is null is judged as a value of its own; a variant without it has every value."""
 
 import pytest
 import yaml

@@ -28,7 +28,8 @@ def recurrent(norm):
         ),
         ("sweep: {optimizer.name: [sgd, adam], optimizer.clip_norm: [null, 1]}", "optimizer.clip_norm",
          {"sgd": False, "adam": False}),
-        ("sweep: {model.init.scheme: [he, normal], model.init.std: [0.1, 0.2]}", "model.init.std", {"he": True}),
+        ("sweep: {model.init.scheme: [he, normal], model.init.std: [0.1, 0.2]}", "model.init.std",
+         {"he": True}),
         ("sweep: {model.bias: [null, true]}", "model.bias", {None: False}),
     ],
 )  # fmt: skip
@@ -46,7 +47,8 @@ def test_exclude_leaves_out_null_and_not_what_has_no_such_option():
     assert [tuple(one.values.values()) for one in cells] == [("none", None), ("batchnorm", 10)]
 
 
-GROUPS = "of: {model.norm: batchnorm, model.norm.ghost: 10}, against: {model.norm: batchnorm, model.norm.ghost: null}"
+NULL = "{model.norm: batchnorm, model.norm.ghost: null}"
+GROUPS = f"of: {{model.norm: batchnorm, model.norm.ghost: 10}}, against: {NULL}"
 
 
 def test_null_and_a_number_are_two_groups():
