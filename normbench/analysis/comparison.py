@@ -304,6 +304,8 @@ def _unlog(span: Span) -> Span:
 def _slope_weights(key: str, values: Sequence[Any]) -> list[float]:
     """Return the weights with which a sum over the groups is the slope of the least-squares line."""
     x = np.asarray(values, dtype=float)
+    if np.isnan(x).any():
+        raise ValueError(f"over {key}: one of its values is null, and a trend needs numbers")
     if is_log_axis(key, x.tolist()):
         x = np.log10(x)
     x = x - x.mean()

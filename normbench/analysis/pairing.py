@@ -3,7 +3,8 @@
 A cell is a combination of the swept keys, without the rate if a measure takes all rates or each variant's
 best. Groups are compared cell by cell and seed by seed, and averaged over the cells that match: those with
 equal values of all keys that the claim does not name. A key that a variant does not choose (SELU sets the
-activation, a net without a normalization has no epsilon) matches every value.
+activation, a net without a normalization has no epsilon) matches every value. An option that is null is not
+such a key: it matches null alone.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normbench.analysis.lacking import COLUMN as LACKS
 from normbench.analysis.tables import Tables, in_order
 from normbench.analysis.variants import (
     at_best_rate,
+    copies_of,
     label,
     levels,
+    mentions,
     number,
     refining,
     short_key,
@@ -96,15 +100,15 @@ class Readings:
 
 
 def _spread_absent(runs: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
-    """Repeat the runs that lack an option under each value that other runs have of it."""
+    """Repeat the runs that lack an option under each value, null included, that other runs have of it."""
     import pandas as pd
 
     for key in swept:
-        values = [value for value in in_order(runs[key]) if value is not None]
-        lacks = runs[key].isna()
+        lacks = mentions(runs, LACKS, key)
+        values = in_order(runs.loc[~lacks, key])
         if not values or not lacks.any():
             continue
-        copies = [runs[lacks].assign(**{key: value}) for value in values]
+        copies = copies_of(runs[lacks], key, values)
         runs = pd.concat([runs[~lacks], *copies]).sort_index(kind="stable").reset_index(drop=True)
     return runs
 

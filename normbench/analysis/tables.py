@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normbench.analysis.lacking import COLUMN as LACKS
+from normbench.analysis.lacking import lacking
 from normbench.errors import RecordsError
 from normbench.names import (
     ACTIVATION,
@@ -49,7 +51,8 @@ class Tables:
         name: of the experiment.
         config: the settings in its config.yaml.
         runs: a row for each run, with the columns of runs.csv. The column `refining` marks the runs at rates
-            between the scan points of a search for the edge.
+            between the scan points of a search for the edge; `lacks` names the swept keys that a run does not
+            have, whose cells are empty (see `lacking`).
         metrics: a row for each evaluation, with the columns of metrics.csv. The column `run` is the position
             of the run in `runs` and replaces `run_id`.
         swept: the swept keys, which are columns of `runs`.
@@ -156,6 +159,8 @@ def load_tables(
     if runs["decided"].isna().any():
         decided, notes = _decided(runs)
         runs["decided"] = runs["decided"].fillna(decided)
+    runs[LACKS], untold = lacking(runs, swept, config, folder / "config.yaml")
+    notes += untold
     warnings = list(runs.attrs.pop("warnings"))
     try:
         metrics = read_metrics(folder)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normbench.analysis.lacking import COLUMN as LACKS
 from normbench.analysis.tables import Tables, in_order
 from normbench.names import DROPOUT_PLACEMENT, DROPOUT_RATE, FAILED, RATE, VARIANT
 from normbench.stats.outcome import Edge, largest_trained_rate
@@ -142,18 +143,29 @@ def spread(runs: pd.DataFrame, swept: Sequence[str]) -> tuple[pd.DataFrame, list
 
     notes = []
     for key in swept:
-        own = runs["decided"].str.split().map(lambda keys, key=key: key in keys).to_numpy(bool)
-        common = in_order(runs.loc[~own, key])
+        own = mentions(runs, "decided", key)
+        common = in_order(runs.loc[~own & ~mentions(runs, LACKS, key), key])
         fixed = in_order(runs.loc[own, key])
         if not len(fixed) or not len(common) or list(common) == list(fixed):
             continue
         names = _deciders(runs[own], key)
-        copies = [runs[own].assign(**{key: value}) for value in common]
+        copies = copies_of(runs[own], key, common)
         # In the order of the rows: it gives words theirs, so that a legend is the same without the copies.
         runs = pd.concat([runs[~own], *copies]).sort_index(kind="stable").reset_index(drop=True)
-        runs[key] = runs[key].infer_objects()
         notes.append(f"{short_key(key)} is fixed for {names}: shown with each {short_key(key)}")
     return runs, notes
+
+
+def mentions(runs: pd.DataFrame, column: str, key: str) -> np.ndarray:
+    """Return which runs name a key in `decided` or `lacks`, a column of keys with spaces between them."""
+    return runs[column].str.split().map(lambda keys: key in keys).to_numpy(bool)
+
+
+def copies_of(runs: pd.DataFrame, key: str, values: Sequence[Any]) -> list[pd.DataFrame]:
+    """Return the runs once for each value of a key; null is NaN beside numbers, so that they stay numbers."""
+    numbers = any(isinstance(value, (int, float)) for value in values)
+    plain = [np.nan if value is None and numbers else value for value in values]
+    return [runs.assign(**{key: value}) for value in plain]
 
 
 def _deciders(runs: pd.DataFrame, key: str) -> str:

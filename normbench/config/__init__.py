@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from normbench.config.cells import Cell
-from normbench.config.experiment import Experiment, config_name, dump_config, load_config, parse_config
+from normbench.config.experiment import (
+    Experiment,
+    cells_of,
+    config_name,
+    dump_config,
+    load_config,
+    parse_config,
+)
 from normbench.config.json_schema import json_schema
 from normbench.config.schema import SECTIONS, Config, Settings, Train
 from normbench.measures.claim import Claim
@@ -16,6 +23,7 @@ __all__ = [
     "Experiment",
     "Settings",
     "Train",
+    "cells_of",
     "config_name",
     "dump_config",
     "json_schema",

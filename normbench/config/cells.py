@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Union, cast
 
 from pydantic import BaseModel
@@ -29,18 +30,26 @@ class Cell:
 
     Attributes:
         settings: all options, resolved.
-        values: the resolved value of each swept column; None where the variant has no such option.
+        values: the resolved value of each swept column; None where the variant has no such option, and
+            where the value is null.
         refining: whether it is trained only if the search for the edge of the rates asks for it.
+        lacks: the swept columns that the variant does not have, or resets to null whatever they are given.
     """
 
     settings: Settings
     values: Mapping[str, Scalar]
     refining: bool = False
+    lacks: frozenset[str] = frozenset()
 
     @property
     def decided(self) -> tuple[str, ...]:
         """Return the swept columns that the variant itself decides; it belongs to each of their values."""
         return tuple(key for key in self.settings.model.decides() if key in self.values)
+
+    @cached_property
+    def free(self) -> frozenset[str]:
+        """Return the swept columns that it does not choose; it belongs to each of their values."""
+        return self.lacks | frozenset(self.decided)
 
 
 @dataclass(frozen=True)
@@ -177,14 +186,45 @@ def _is_kind(path: Path) -> bool:
     return canonical(Settings, (*path, "name")) == path
 
 
-def value_at(settings: BaseModel, path: Path) -> Any:
-    """Return the option at a path, or None where this variant has no such option."""
-    value: Any = settings
-    for key in path:
-        if not isinstance(value, BaseModel) or key not in type(value).model_fields:
+def owner_at(settings: BaseModel, path: Path) -> BaseModel | None:
+    """Return the section with the option at a path, or None where this variant has no such option."""
+    owner: Any = settings
+    for place, key in enumerate(path):
+        if not isinstance(owner, BaseModel) or key not in type(owner).model_fields:
             return None
-        value = getattr(value, key)
-    return value
+        if place < len(path) - 1:
+            owner = getattr(owner, key)
+    return cast("BaseModel", owner)
+
+
+def value_at(settings: BaseModel, path: Path) -> Any:
+    """Return the option at a path, None where it is null or where this variant has no such option."""
+    owner = owner_at(settings, path)
+    return None if owner is None else getattr(owner, path[-1])
+
+
+def resets(settings: Settings, path: Path, value: Any) -> bool:
+    """Return whether the option at a path is null even if it is given this value: it has no effect here.
+
+    Args:
+        settings: resolved.
+        path: of an option that they have.
+        value: another one of this option, not None.
+    """
+    name, *below = path
+    section: Any = getattr(settings, name)
+    if not hasattr(section, "resolve"):
+        return False
+    try:
+        return value_at(_changed(section, below, value).resolve(), tuple(below)) is None
+    except NormbenchError:  # the value does not fit this variant, so null is a choice
+        return False
+
+
+def _changed(options: Any, path: Sequence[str], value: Any) -> Any:
+    """Return options of which the one at a path is another; it is not validated."""
+    key, *rest = path
+    return options.model_copy(update={key: _changed(getattr(options, key), rest, value) if rest else value})
 
 
 def scalar_at(settings: BaseModel, path: Path) -> Scalar:

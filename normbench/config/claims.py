@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from normbench.config.cells import Cell
+from normbench.config.members import belongs
 from normbench.config.nodes import Node
 from normbench.config.problems import Problems, Where
 from normbench.config.schema import Header
@@ -71,7 +72,6 @@ def check_groups(
     if not header.claims:
         return
     choices = [*columns, "seed"]
-    rows = _rows(cells)
     for index, (claim, node) in enumerate(_pairs(root, header)):
         prefix, before = f"claims[{index}]", len(problems.texts())
         for key, where, name in _named(node):
@@ -80,7 +80,7 @@ def check_groups(
                 problems.add(where, f"{prefix}.{name}", text)
         _check_measure(claim, node, header, cells, columns, prefix, problems)
         if len(problems.texts()) == before:
-            _check_members(claim, node, header.seed_list, rows, prefix, problems)
+            _check_members(claim, node, header.seed_list, cells, prefix, problems)
 
 
 def _pairs(root: Node, header: Header) -> list[tuple[Claim, Node]]:
@@ -112,17 +112,6 @@ def _named(node: Node) -> list[tuple[str, Where, str]]:
     return found + [(item.value, item.where, name) for name, item in single if isinstance(item.value, str)]
 
 
-def _rows(cells: Sequence[Cell]) -> list[tuple[Mapping[str, Any], frozenset[str]]]:
-    """Return each cell's swept values, and the keys that it does not choose, which match every filter."""
-    return [
-        (
-            cell.values,
-            frozenset((*cell.decided, *(key for key, value in cell.values.items() if value is None))),
-        )
-        for cell in cells
-    ]
-
-
 def _check_measure(
     claim: Claim,
     node: Node,
@@ -151,7 +140,7 @@ def _check_members(
     claim: Claim,
     node: Node,
     seeds: Sequence[int],
-    rows: Sequence[tuple[Mapping[str, Any], frozenset[str]]],
+    cells: Sequence[Cell],
     prefix: str,
     problems: Problems,
 ) -> None:
@@ -161,15 +150,13 @@ def _check_members(
         group = node.get(name.split("[")[0].split(" ")[0])
         where = group.where if group else node.where
         own_seeds[name] = {seed for seed in seeds if fits(seed, wanted.get("seed", seed))}
-        members[name] = [
-            place
-            for place, (values, free) in enumerate(rows)
-            if all(key in free or fits(values[key], want) for key, want in wanted.items() if key != "seed")
-        ]
+        members[name] = [place for place, cell in enumerate(cells) if belongs(cell, wanted)]
         if not own_seeds[name]:
             problems.add(where, f"{prefix}.{name}", f"no seed is in it; there are: {listed(seeds)}")
         if not members[name]:
-            problems.add(where, f"{prefix}.{name}", f"no cell of the sweep is in it; {_reason(wanted, rows)}")
+            problems.add(
+                where, f"{prefix}.{name}", f"no cell of the sweep is in it; {_reason(wanted, cells)}"
+            )
     for name, other in itertools.combinations(claim.groups, 2):
         if not (members[name] and members[other] and own_seeds[name] and own_seeds[other]):
             continue
@@ -184,7 +171,7 @@ def _check_members(
             text = f"has cells that '{name}' also has; a run is not compared with itself: name what differs"
             problems.add(where, f"{prefix}.{other}", text)
     if claim.over is not None and members["of"]:
-        _check_axis(claim, node, [rows[place][0] for place in members["of"]], prefix, problems)
+        _check_axis(claim, node, [cells[place] for place in members["of"]], prefix, problems)
 
 
 def _control_filters(claim: Claim) -> list[tuple[str, dict[str, Any]]]:
@@ -192,13 +179,10 @@ def _control_filters(claim: Claim) -> list[tuple[str, dict[str, Any]]]:
     return [(f"control[{place}]", one) for place, one in enumerate(control) if isinstance(one, dict)]
 
 
-def _check_axis(
-    claim: Claim, node: Node, values: Sequence[Mapping[str, Any]], prefix: str, problems: Problems
-) -> None:
-    """Note a trend over words, or over a single value."""
-    found = list(
-        dict.fromkeys(row[claim.over] for row in values if claim.over and row[claim.over] is not None)
-    )
+def _check_axis(claim: Claim, node: Node, cells: Sequence[Cell], prefix: str, problems: Problems) -> None:
+    """Note a trend over words or null, or over a single value."""
+    over = claim.over or ""
+    found = list(dict.fromkeys(cell.values[over] for cell in cells if over not in cell.lacks))
     where = node.mapping["over"].where
     numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in found)
     if not numbers:
@@ -210,10 +194,10 @@ def _check_axis(
         )
 
 
-def _reason(wanted: Mapping[str, Any], rows: Sequence[tuple[Mapping[str, Any], frozenset[str]]]) -> str:
+def _reason(wanted: Mapping[str, Any], cells: Sequence[Cell]) -> str:
     """Return which value the sweep does not have, or that it has no such combination."""
     for key, want in wanted.items():
-        present = [values[key] for values, _ in rows if key in values]
+        present = [cell.values[key] for cell in cells if key != "seed" and key not in cell.lacks]
         if key != "seed" and not any(fits(value, want) for value in present):
             return f"{key} is never {listed(values_of(want))}; there are: {listed(present)}"
     return (

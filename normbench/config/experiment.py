@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -19,7 +19,7 @@ from normbench.config.grid import build_grid
 from normbench.config.hints import SWEEP_WORDS, missing_space, note_epochs, unknown_key
 from normbench.config.keys import Path, expand, is_section, kinds
 from normbench.config.loader import parse, read_text, scalar
-from normbench.config.nodes import Node
+from normbench.config.nodes import Node, build
 from normbench.config.overrides import apply_overrides
 from normbench.config.problems import Problems, Where, shown
 from normbench.config.schema import SECTIONS, Config, Decide, Header, Settings
@@ -52,6 +52,24 @@ def load_config(path: str | FilePath, overrides: Sequence[str] = ()) -> Experime
     Raises `ConfigError` with one line for each problem, `file:line:column: key: found; allowed`.
     """
     return parse_config(read_text(path), str(path), overrides)
+
+
+def cells_of(config: Mapping[str, Any], source: str) -> tuple[list[Cell], list[str]]:
+    """Return the cells of a recorded config, and what this version cannot build of it, such as plug-ins.
+
+    Its claims, seeds and probes are not looked at.
+
+    Args:
+        config: plain data, as in `config.yaml`.
+        source: stands for the file in messages.
+    """
+    problems = Problems()
+    own = {key: config[key] for key in (*SECTIONS, "sweep") if key in config}
+    root = _complete(with_full_names(expand(build(own, Where(source, 1, 1)), Settings)), problems)
+    sweep_node = root.get("sweep")
+    sweep = parse_sweep(sweep_node, problems) if sweep_node else None
+    base = Node({name: root.mapping[name] for name in SECTIONS}, root.where, root.keys)
+    return build_grid(base, sweep, problems).cells, problems.texts()
 
 
 def config_name(path: str | FilePath, overrides: Sequence[str] = ()) -> str | None:

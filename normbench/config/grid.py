@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
 
-from normbench.config.cells import Builder, Cell, Choice, Section, scalar_at, value_at
+from normbench.config.cells import (
+    Builder,
+    Cell,
+    Choice,
+    Section,
+    owner_at,
+    resets,
+    scalar_at,
+    value_at,
+)
 from normbench.config.hints import unknown_key
 from normbench.config.keys import Path, options_at
 from normbench.config.nodes import Node
@@ -90,12 +99,46 @@ def build_grid(base: Node, sweep: Sweep | None, problems: Problems) -> Grid:
                 grid.warnings.append(f"{rule.where}: sweep.exclude: no cell matches; nothing is left out")
         if not groups and not problems:
             problems.add(base.where, "sweep", "every cell is excluded; leave some in")
+    lacks = _Lacks(columns, [made_cells[0].settings for made_cells in groups.values()])
     for made_cells in groups.values():
-        first = made_cells[0]
-        values = {key: scalar_at(first.settings, path) for key, path in columns.items()}
-        grid.cells.append(Cell(first.settings, values, all(made.refining for made in made_cells)))
+        settings = made_cells[0].settings
+        values = {key: scalar_at(settings, path) for key, path in columns.items()}
+        refining = all(made.refining for made in made_cells)
+        grid.cells.append(Cell(settings, values, refining, lacks.of(settings)))
     grid.merged = merge_sentences([group for group in groups.values() if len(group) > 1])
     return grid
+
+
+class _Lacks:
+    """Tells variants that do not have a swept option from those whose value of it is null.
+
+    Args:
+        columns: the swept columns with their paths.
+        cells: the settings of all cells.
+    """
+
+    def __init__(self, columns: Mapping[str, Path], cells: Sequence[Settings]) -> None:
+        given = {key: [value_at(one, path) for one in cells] for key, path in columns.items()}
+        self._columns = [(key, columns[key]) for key, values in given.items() if None in values]
+        self._given = {
+            key: list({repr(value): value for value in given[key] if value is not None}.values())
+            for key, _ in self._columns
+        }
+        self._known: dict[tuple[str, int], bool] = {}
+
+    def of(self, settings: Settings) -> frozenset[str]:
+        """Return the columns that these settings do not have, or reset to null whatever they are given."""
+        return frozenset(key for key, path in self._columns if self._lacks(settings, key, path))
+
+    def _lacks(self, settings: Settings, key: str, path: Path) -> bool:
+        known = (key, id(getattr(settings, path[0])))  # cells share equal sections
+        if known not in self._known:
+            self._known[known] = owner_at(settings, path) is None or (
+                value_at(settings, path) is None
+                and bool(self._given[key])
+                and all(resets(settings, path, value) for value in self._given[key])
+            )
+        return self._known[known]
 
 
 def _check_applied(builder: Builder, sweep: Sweep) -> None:
@@ -175,7 +218,9 @@ def _and(words: list[str]) -> str:
 def _matches(settings: Settings, rule: Condition) -> bool:
     """Return whether a cell has one of the wanted values for each key."""
     return all(
-        any(_equal(value_at(settings, path), value) for value in values) for path, values in rule.wanted
+        owner_at(settings, path) is not None  # an option that it does not have is not null
+        and any(_equal(value_at(settings, path), value) for value in values)
+        for path, values in rule.wanted
     )
 
 

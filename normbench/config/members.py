@@ -1,6 +1,8 @@
 """Which cells of a sweep a claim is about: those of its groups and controls, for each of its verdicts.
 
-A cell that does not choose a key (SELU sets the activation) belongs to every value of it, as in the analysis.
+A cell that does not choose a key (SELU sets the activation; a net without a normalization has no epsilon)
+belongs to every value of it, as in the analysis. Null is a value: a cell with the option `ghost: null`
+belongs to a filter that says null, and to no other.
 """
 
 from __future__ import annotations
@@ -18,8 +20,7 @@ At = Mapping[str, Any]  # the values of the keys of `for_each`
 def belongs(cell: Cell, wanted: Mapping[str, Any]) -> bool:
     """Return whether a cell has one of the wanted values for each key; seeds are not looked at."""
     return all(
-        key == "seed" or key in cell.decided or cell.values.get(key) is None or fits(cell.values[key], want)
-        for key, want in wanted.items()
+        key == "seed" or key in cell.free or fits(cell.values[key], want) for key, want in wanted.items()
     )
 
 
@@ -40,8 +41,8 @@ def verdicts_of(claim: Claim, cells: Sequence[Cell]) -> list[At]:
     mine = [cell for cell in cells if any(belongs(cell, wanted) for wanted in groups)]
     for key in claim.for_each:
         own: list[Any] = []
-        for value in (cell.values[key] for cell in mine if key not in cell.decided):
-            if value is not None and value not in own:
+        for value in (cell.values[key] for cell in mine if key not in cell.free):
+            if value not in own:
                 own.append(value)
         values.append(own)
     rows = (dict(zip(claim.for_each, row, strict=True)) for row in itertools.product(*values))

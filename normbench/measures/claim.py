@@ -301,4 +301,4 @@ def fits(have: Any, wanted: Any) -> bool:
 
 def listed(values: Iterable[Any]) -> str:
     """Return values as a list for messages."""
-    return ", ".join(dict.fromkeys("nothing" if value is None else str(value) for value in values))
+    return ", ".join(dict.fromkeys("null" if value is None else str(value) for value in values))

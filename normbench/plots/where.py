@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normbench.analysis.tables import Tables, in_order
-from normbench.analysis.variants import number, short_key
+from normbench.analysis.variants import mentions, number, short_key
 from normbench.errors import NormbenchError, did_you_mean, one_of
 from normbench.plots.view import known_key
 
@@ -113,6 +113,6 @@ def _matches(runs: pd.DataFrame, key: str, values: tuple[Any, ...]) -> np.ndarra
     wanted = runs[key].isin([value for value in values if value is not None])
     if None in values:
         wanted |= runs[key].isna()
-    own = runs["decided"].str.split().map(lambda keys: key in keys).to_numpy(bool)
+    own = mentions(runs, "decided", key)
     chosen = wanted.to_numpy(bool)
     return np.asarray(chosen | (own & bool((chosen & ~own).any())))
