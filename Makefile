@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OLDEST := build/oldest
 
-.PHONY: help quickstart test thorough test-oldest wheel-check fuzz pairs check lint format types schema schema-check check-quickstart pages benchmark-peers benchmarks clean
+.PHONY: help quickstart book test thorough test-oldest wheel-check fuzz pairs check lint format types schema schema-check check-quickstart pages benchmark-peers benchmarks clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -65,6 +65,10 @@ types: $(VENV)/.installed-dev  ## mypy
 
 schema: $(VENV)/.installed  ## write normbench.schema.json, from which editors complete configs
 	$(BIN)/normbench schema > $(VENV)/schema.json && mv $(VENV)/schema.json normbench.schema.json
+
+book: $(VENV)/.installed  ## train what is missing of the book of claims, about 2 hours on two cores; write its page
+	$(BIN)/normbench run configs/claims/*.yaml --results results/claims --no-figures
+	$(BIN)/normbench report results/claims -o docs/book.html
 
 pages: $(VENV)/.installed  ## write the generated pages of docs/, and the table of claims in README.md
 	$(BIN)/python docs/commands.py
