@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OLDEST := build/oldest
 
-.PHONY: help quickstart book test thorough test-oldest wheel-check fuzz pairs check lint format types schema schema-check check-quickstart pages benchmark-peers benchmarks clean
+.PHONY: help quickstart book test thorough test-oldest wheel-check fuzz pairs check lint format types schema schema-check check-quickstart pages cluster benchmark-peers benchmarks clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -27,6 +27,9 @@ fuzz: $(VENV)/.installed-test  ## the property tests with 1,500 inputs for each 
 
 pairs: $(VENV)/.installed-test  ## train every pair of architecture and normalization, about 4 minutes
 	$(BIN)/python -m pytest tests/engine/test_architectures.py -m "pairs or not pairs"
+
+cluster: $(VENV)/.installed-ray  ## the tests of --launcher ray, with lost nodes and drivers; installs Ray
+	$(BIN)/python -m pytest tests/launch/test_ray.py tests/launch/test_ray_losses.py tests/launch/test_choose.py
 
 test-oldest: $(OLDEST)/.installed  ## part of the tests with the oldest versions that pyproject.toml allows
 	$(OLDEST)/bin/python -m pytest -o filterwarnings=default tests/nn tests/engine/test_bits.py tests/config \
@@ -114,6 +117,10 @@ $(VENV)/.installed-test: pyproject.toml | $(VENV)/.installed
 
 $(VENV)/.installed-peers: pyproject.toml | $(VENV)/.installed
 	$(PIP) -e '.[peers]'
+	@touch $@
+
+$(VENV)/.installed-ray: pyproject.toml | $(VENV)/.installed-test
+	$(PIP) -e '.[ray]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed

@@ -9,6 +9,7 @@ from pathlib import Path
 from normbench.analysis.tables import Tables, load_tables
 from normbench.config import Experiment, load_config
 from normbench.deciding import Decider, limits_of, refuse_limits, refuse_shard, with_all_seeds
+from normbench.launch.choose import Wanted
 from normbench.launch.kept import load_kept_in, load_kept_with
 from normbench.launch.merging import Merged, merge_shards
 from normbench.launch.processes import end_if_worker
@@ -98,6 +99,9 @@ def run(
     threads: int | None = None,
     launcher: str = "local",
     workers: int | None = None,
+    address: str | None = None,
+    cpus_per_stack: float | None = None,
+    gpus_per_stack: float | None = None,
     checkpoint_every: float | None = None,
     keep_old: bool = False,
     retry: Collection[str] = (),
@@ -122,9 +126,18 @@ def run(
         executor: `auto`, `vectorized` or `looped`.
         threads: of torch on a CPU, in each process; another number may change rounding.
         launcher: `local` trains in this process, `processes` trains one stack in each of several workers,
-            `auto` chooses by rule, as the command does. Workers import the script that calls this function,
-            so the script must guard its own work by `if __name__ == "__main__":`.
-        workers: number of worker processes; by default one for each core, with one thread.
+            `ray` does so on a Ray cluster, `auto` takes one of the first two by rule, as the command does.
+            Worker processes import the script that calls this function, so the script must guard its own work
+            by `if __name__ == "__main__":`; Ray's workers do not import it.
+        workers: number of worker processes; by default one for each core, with one thread. With `ray` the
+            most workers; by default as many as the cluster has room for.
+        address: of a running Ray cluster; `auto` finds the one that this machine belongs to. By default a
+            cluster of this machine alone is started, and ended with the training. A program that has called
+            `ray.init` keeps its own connection.
+        cpus_per_stack: with `ray`, the CPUs that each stack gets; it may be a fraction. By default as many as
+            `threads`, or 1.
+        gpus_per_stack: with `ray`, the GPUs that each stack gets; it may be a fraction. By default 1 if
+            `device` is `cuda`.
         checkpoint_every: seconds between two checkpoints of a stack; by default 60, or more if they are slow.
         keep_old: keep finished runs that the config no longer has aside, instead of refusing to train.
         retry: `{"crashed"}` trains crashed runs again.
@@ -171,9 +184,7 @@ def run(
         reporter.message(sentence)
     options = SessionOptions(
         results=results,
-        launcher=launcher,
-        workers=workers,
-        threads=threads,
+        launcher=Wanted(launcher, workers, threads, address, cpus_per_stack, gpus_per_stack),
         checkpoint_every=checkpoint_every,
         keep_old=keep_old,
         retry=retry,

@@ -31,5 +31,5 @@ NET = "net"  # the layer of what a probe measures of the whole net
 # Choices of the command line.
 DEVICES = ("auto", "cpu", "cuda", "mps")
 EXECUTORS = ("auto", "vectorized", "looped", "eager")
-LAUNCHERS = ("auto", "local", "processes")
+LAUNCHERS = ("auto", "local", "processes", "ray")
 FORMATS = ("png", "svg", "pdf")

@@ -36,6 +36,7 @@ class Launcher(str, Enum):
     auto = "auto"
     local = "local"
     processes = "processes"
+    ray = "ray"
 
 
 class Retry(str, Enum):

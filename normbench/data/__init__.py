@@ -33,6 +33,7 @@ from normbench.data.loading import (
     dataset_info,
     describe,
     fetch_set,
+    images_of,
     load,
 )
 from normbench.data.mnist import Mnist
@@ -63,6 +64,7 @@ __all__ = [
     "describe_all",
     "draw",
     "fetch",
+    "images_of",
     "load",
 ]
 

@@ -84,7 +84,7 @@ def load(
         survey = surveyed(options, root)
         part_sizes(options, survey.info)  # check the sizes first: reading takes long
         key = (
-            options.model_copy(update={"batch_size": 1, "augment": type(options.augment)(), "root": None}),
+            images_of(options).model_copy(update={"root": None}),
             str(root.absolute()),
             survey.stamp,
             dtype,
@@ -97,6 +97,11 @@ def load(
         while len(_cache) > 1 and sum(map(_bytes, _cache.values())) > CACHE_BYTES:
             _cache.popitem(last=False)
         return _cache[key]
+
+
+def images_of(options: DataOptions) -> DataOptions:
+    """Return the options without what leaves the images as they are; equal ones have the same images."""
+    return options.model_copy(update={"batch_size": 1, "augment": type(options.augment)()})
 
 
 def clear() -> None:

@@ -5,23 +5,45 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import torch
+
 from normbench.launch.recorder import Recorder
 from normbench.launch.room import Room
 from normbench.launch.train_stack import train_stack
 from normbench.planning.runs import Stack
 
 
-def train_here(
-    recorder: Recorder, stacks: Sequence[Stack], should_stop: Callable[[], bool], room: Room | None = None
-) -> None:
-    """Train the stacks until all are done or `should_stop` returns true.
+class Local:
+    """The launcher that needs no other process.
 
     Args:
-        recorder: writes what happens.
-        stacks: to train.
-        should_stop: asked after each chunk of steps.
-        room: fits the number of threads to the load before each chunk; None to keep the number.
+        threads: of torch; None for torch's own choice.
+        fitting: whether to fit the number of threads to the load before each chunk.
     """
+
+    workers = 1
+
+    def __init__(self, threads: int | None, fitting: bool = False) -> None:
+        self.threads, self._fitting = threads, fitting
+
+    def train(self, recorder: Recorder, stacks: Sequence[Stack], should_stop: Callable[[], bool]) -> None:
+        """Train the stacks until all are done or `should_stop` returns true; see `Launcher`."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        room = Room() if self._fitting else None
+        try:
+            _train(recorder, stacks, should_stop, room)
+        finally:
+            if room is not None:
+                torch.set_num_threads(room.most)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to end."""
+
+
+def _train(
+    recorder: Recorder, stacks: Sequence[Stack], should_stop: Callable[[], bool], room: Room | None
+) -> None:
     left = deque(stacks)
     while left:
         if should_stop():

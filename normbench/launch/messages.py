@@ -83,10 +83,17 @@ class Refused:
 
 @dataclass(frozen=True)
 class Failed:
-    """A run or the device raised an exception."""
+    """A run or the device raised an exception, or ended its process.
+
+    Attributes:
+        traceback: for the files in crashes/.
+        fault: as the user meets it.
+        whole: whether all runs of the stack are given up, instead of looking for those at fault.
+    """
 
     traceback: str
     fault: Fault
+    whole: bool = False
 
 
 Ending = Done | Stopped | Unfit | Refused | Failed  # the last message about a stack

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
@@ -26,7 +26,7 @@ from normbench.errors import NormbenchError
 from normbench.launch.faults import Fault
 from normbench.launch.messages import Assignment, Checkpoint, Ending, Failed, Refused
 from normbench.launch.recorder import Recorder, stack_name
-from normbench.launch.stop import stop_signals
+from normbench.launch.stop import signals_blocked, stop_signals
 from normbench.launch.train_stack import train_stack
 from normbench.planning.runs import Stack
 from normbench.plugins import Plugin, load_again, loaded
@@ -46,26 +46,33 @@ def end_if_worker() -> None:
         os._exit(UNGUARDED)
 
 
-def train_in_processes(
-    recorder: Recorder,
-    stacks: Sequence[Stack],
-    should_stop: Callable[[], bool],
-    *,
-    workers: int,
-    threads: int,
-) -> None:
-    """Like `local.train_here`, with `workers` processes of `threads` threads each.
+@dataclass(frozen=True)
+class Processes:
+    """The launcher with several processes.
 
-    Args:
-        recorder: writes what the workers tell.
-        stacks: to train.
-        should_stop: if true, each worker makes a checkpoint and ends.
+    Attributes:
         workers: number of processes, at most one for each stack.
         threads: of torch, in each worker.
-
-    Raises:
-        NormbenchError: a worker refused to train, or could not start.
     """
+
+    workers: int
+    threads: int
+
+    def train(self, recorder: Recorder, stacks: Sequence[Stack], should_stop: Callable[[], bool]) -> None:
+        """Train the stacks until all are done or `should_stop` returns true; see `Launcher`.
+
+        Raises:
+            NormbenchError: a worker refused to train, or could not start.
+        """
+        _train(recorder, stacks, should_stop, self.workers, self.threads)
+
+    def close(self) -> None:
+        """Do nothing: the workers ended with the last stack."""
+
+
+def _train(
+    recorder: Recorder, stacks: Sequence[Stack], should_stop: Callable[[], bool], workers: int, threads: int
+) -> None:
     left = deque(stacks)
     killed: Counter[str] = Counter()
     pool: list[Worker] = []
@@ -134,7 +141,7 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, threads, loaded()), daemon=True, name=NAME)
-        with _signals_blocked():
+        with signals_blocked(stop_signals()):
             self.process.start()
         theirs.close()  # otherwise the end of the process would not close the pipe
         self.stack: Stack | None = None
@@ -185,22 +192,6 @@ class Worker:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
-
-
-@contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Let a process that starts in the block never see Ctrl-C and its kin; this one gets them afterwards.
-
-    A worker imports for seconds before it can ignore them itself. Windows has no such mask.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(pipe: Connection, threads: int, plugins: Sequence[Plugin]) -> None:

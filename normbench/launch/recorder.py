@@ -44,6 +44,7 @@ class Tally:
         run_steps: steps x runs made, by stack.
         resumed: step that a stack continued from, by stack.
         halves: stacks made from one that raised an exception.
+        processors: number of stacks begun on each kind of processor, where these are of other machines.
     """
 
     trained: set[str] = field(default_factory=set)
@@ -54,13 +55,16 @@ class Tally:
     run_steps: Counter[str] = field(default_factory=Counter)
     resumed: dict[str, int] = field(default_factory=dict)
     halves: set[str] = field(default_factory=set)
+    processors: Counter[str] = field(default_factory=Counter)
 
     def made(self) -> dict[str, Any]:
         """Return the facts for environment.json."""
+        elsewhere = {"processors": dict(self.processors)} if self.processors else {}
         return {
             "run_steps": self.run_steps.total(),
             "run_steps_of": dict(self.run_steps),
             "resumed": self.resumed,
+            **elsewhere,
         }
 
 
@@ -172,23 +176,27 @@ class Recorder:
         self.checkpoints.remove(stack.stack_id)
 
     def _after_failure(self, stack: Stack, failed: Failed) -> tuple[Stack, ...]:
-        """Return the halves of a stack that raised an exception, or record that its only run crashed.
+        """Return the halves of a stack that raised an exception, or record that its runs crashed.
 
         The stack ends here: its rows without an end would otherwise make its runs look interrupted.
         """
-        if len(stack.runs) > 1:  # halving isolates the run that is at fault
+        if len(stack.runs) > 1 and not failed.whole:  # halving isolates the run that is at fault
             self._say_halved(stack, failed)
             halves = self._halves(stack)
             self.tally.halves.update(half.stack_id for half in halves)
             self.folder.drop(stack.stack_id)
             return halves
-        run, vectorized = stack.runs[0], stack.executor == "vectorized"
         self.checkpoints.remove(stack.stack_id)  # a retry starts at step 0
-        self.folder.drop(stack.stack_id)
-        text = self.tally.faults.crash(run.run_id, failed.fault, failed.traceback, vectorized)
-        with self.folder.writer(stack) as writer:
-            writer.write(_crash(run, stack.executor, text))
-        self.tally.crashed += 1
+        ended = self.folder.drop(stack.stack_id)
+        crashed = [run for run in stack.runs if run.run_id not in ended]
+        if not crashed:
+            return ()
+        with self.folder.writer(replace(stack, runs=tuple(crashed))) as writer:
+            for run in crashed:
+                vectorized = stack.executor == "vectorized"
+                text = self.tally.faults.crash(run.run_id, failed.fault, failed.traceback, vectorized)
+                writer.write(_crash(run, stack.executor, text))
+        self.tally.crashed += len(crashed)
         return ()
 
     def _say_halved(self, stack: Stack, failed: Failed) -> None:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from normbench.config import dump_config
 from normbench.data import load
 from normbench.engine.exact import exact, exactness
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Checkpoints
-from normbench.launch.choose import choose_cores
-from normbench.launch.local import train_here
-from normbench.launch.processes import train_in_processes
+from normbench.launch.choose import Wanted, choose_launcher
 from normbench.launch.recorder import Recorder
 from normbench.launch.replay import check_options, refuse_other_metrics, stacks_to_replay
 from normbench.launch.reporter import Reporter
-from normbench.launch.room import Room, user_has_chosen
 from normbench.names import RESULTS
 from normbench.planning.plan import Plan
 from normbench.planning.runs import RunSpec, Stack
@@ -36,9 +32,7 @@ class SessionOptions:
     """How a plan is trained and where its records go; `api.run` documents each of them."""
 
     results: Path
-    launcher: str = "local"
-    workers: int | None = None
-    threads: int | None = None
+    launcher: Wanted = field(default_factory=Wanted)
     checkpoint_every: float | None = None
     keep_old: bool = False
     retry: Collection[str] = ()
@@ -94,7 +88,7 @@ class Session:
         self.options = options
         self.reporter = reporter or Reporter()
         self._told_to_stop = should_stop or (lambda: False)
-        self.cores = choose_cores(plan, options.launcher, options.workers, options.threads)
+        self.launcher = choose_launcher(plan, options.launcher)
         whole = options.results / plan.experiment.name
         self.folder = ResultsFolder(whole / SHARDS / options.shard.folder if options.shard else whole)
         if any(run.older for run in plan.runs):
@@ -118,13 +112,11 @@ class Session:
         """
         began = time.monotonic()
         self._load_data()
-        if self.cores.workers is None and self.cores.threads is not None:
-            torch.set_num_threads(self.cores.threads)
         root = self.folder.root
         for folder in (root, whole_of(root) or root, *shards_of(root)):
             check_options(self.plan, folder)
         refuse_other_device(root, self.plan.device)
-        with self.folder:
+        with closing(self.launcher), self.folder:
             self._open()
             stacks = self._first_round()
             while stacks and not self.recorder.tally.interrupted:
@@ -156,7 +148,8 @@ class Session:
 
     def _first_round(self) -> list[Stack]:
         """Return the first stacks to train, finished runs that lack probes included."""
-        replays, notes = stacks_to_replay(self.plan, self.folder, self._workers)
+        workers = self.launcher.workers
+        replays, notes = stacks_to_replay(self.plan, self.folder, workers)
         stacks = [*self._next_round(), *replays]
         self._say(notes)
         self.checkpoints.keep_only({stack.stack_id for stack in stacks})
@@ -164,7 +157,7 @@ class Session:
         if stacks:
             self._say(
                 self.folder.start_session(
-                    self.plan.device, self.cores.threads, self.options.command, self._workers
+                    self.plan.device, self.launcher.threads, self.options.command, workers
                 )
             )
         if replays:
@@ -182,7 +175,7 @@ class Session:
                 f"{self.folder.root}: {len(again)} runs that this session trained to their end have none in "
                 "the records, so the search would never end; train into a new folder and report this"
             )
-        new, notes = self.plan.stacks_for(set(missing) - taken, workers=self._workers)
+        new, notes = self.plan.stacks_for(set(missing) - taken, workers=self.launcher.workers)
         self._say(notes)
         if self.plan.searches:  # readers of the folder see which runs of the search are pending
             self.folder.want(missing)
@@ -218,27 +211,12 @@ class Session:
         self._ended |= {run.run_id for run in runs}
 
     def _launch(self, stacks: Sequence[Stack]) -> None:
-        workers, threads = self.cores.workers, self.cores.threads
-        room = self._room()
         try:
             with exact(self.plan.device):
                 self._exactness = exactness(self.plan.device)
-                if workers is None or threads is None:
-                    train_here(self.recorder, stacks, self._should_stop, room)
-                else:
-                    train_in_processes(
-                        self.recorder, stacks, self._should_stop, workers=workers, threads=threads
-                    )
+                self.launcher.train(self.recorder, stacks, self._should_stop)
         finally:
             self.recorder.close_all()
-            if room is not None:
-                torch.set_num_threads(room.most)
-
-    def _room(self) -> Room | None:
-        """Return what fits the threads to the load; None if the user chose them, or a probe measures time."""
-        timed = any(probe.of_stack for probe in self.plan.experiment.probes)
-        chosen = self.cores.threads is not None or user_has_chosen()
-        return None if chosen or timed or self.plan.device != "cpu" else Room()
 
     def _finished(self, seconds: float) -> Finished:
         tally = self.recorder.tally
@@ -263,11 +241,6 @@ class Session:
 
     def _should_stop(self) -> bool:
         return self._failed_fast or self._told_to_stop()
-
-    @property
-    def _workers(self) -> int:
-        """Return how many processes share the memory."""
-        return self.cores.workers or 1
 
     def _say(self, sentences: Sequence[str]) -> None:
         for sentence in sentences:

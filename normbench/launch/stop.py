@@ -7,7 +7,8 @@ sends it ahead of the end of the time, sometimes together with a SIGTERM.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -20,6 +21,22 @@ _POLITE = getattr(signal, "SIGUSR1", None)
 def stop_signals() -> tuple[int, ...]:
     """Return the signals of this system that ask a program to end."""
     return tuple(int(getattr(signal, name)) for name in NAMES if hasattr(signal, name))
+
+
+@contextmanager
+def signals_blocked(numbers: Iterable[int]) -> Iterator[None]:
+    """Let a process that starts in the block never see these signals; this one gets them afterwards.
+
+    A worker imports for seconds before it can ignore them itself. Windows has no such mask.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class StopFlag:

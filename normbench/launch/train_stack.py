@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 
 import torch
 
-from normbench.data import load
+from normbench.data import Dataset, load
 from normbench.engine.checkpoint import UnfitError, dump_state, load_state
 from normbench.engine.loop import StackTrainer
 from normbench.errors import NormbenchError
@@ -27,12 +27,15 @@ from normbench.launch.messages import (
 from normbench.planning.stacks import stack_key
 
 
-def train_stack(assignment: Assignment, should_stop: Callable[[], bool]) -> Iterator[Message]:
+def train_stack(
+    assignment: Assignment, should_stop: Callable[[], bool], fetch: Callable[..., Dataset] = load
+) -> Iterator[Message]:
     """Train a stack from its checkpoint, or from step 0.
 
     Args:
         assignment: the stack and what it needs.
         should_stop: asked after each chunk of steps; if true, a checkpoint is made and the training ends.
+        fetch: returns the data set, called as `data.load` is.
 
     Yields:
         `Progress` after each chunk, `Checkpoint` when one is due, and at last an `Ending`.
@@ -41,7 +44,7 @@ def train_stack(assignment: Assignment, should_stop: Callable[[], bool]) -> Iter
         NormbenchError: no stack can be trained, for example because the data is gone.
     """
     try:
-        finished = yield from _train(assignment, should_stop)
+        finished = yield from _train(assignment, should_stop, fetch)
         ending: Ending = Done() if finished else Stopped()
     except UnfitError as error:
         ending = Unfit(str(error))
@@ -54,13 +57,15 @@ def train_stack(assignment: Assignment, should_stop: Callable[[], bool]) -> Iter
     yield ending
 
 
-def _train(assignment: Assignment, should_stop: Callable[[], bool]) -> Generator[Message, None, bool]:
+def _train(
+    assignment: Assignment, should_stop: Callable[[], bool], fetch: Callable[..., Dataset]
+) -> Generator[Message, None, bool]:
     """Train to the end or until told to stop; return whether all runs ended."""
     stack, settings = assignment.stack, assignment.stack.runs[0].settings
     run_ids = [run.run_id for run in stack.runs]
     device = assignment.device
     data = settings.data.for_seed(stack.runs[0].seed)  # that of all its runs, see `form_stacks`
-    dataset = load(data, assignment.data_dir, dtype=settings.train.torch_dtype, device=device)
+    dataset = fetch(data, assignment.data_dir, dtype=settings.train.torch_dtype, device=device)
     settled = made = 0
 
     def advance(run_steps: int) -> None:

@@ -67,8 +67,9 @@ def load_again(plugins: Sequence[Plugin]) -> None:
             _load(plugin, plugin.path.resolve(), str(plugin.path))
         elif plugin.identity not in {one.identity for one in loaded()}:
             raise NormbenchError(
-                f"{plugin.name} of {plugin.package}: changed while its runs were trained; "
-                "start the command again"
+                f"{plugin.name} of {plugin.package}: is not installed where this worker is, or with other "
+                "code than where the command was started; install the same version there, and start the "
+                "command again"
             )
 
 

@@ -266,17 +266,22 @@ class ResultsFolder:
         self._writers[stack.stack_id] = writer
         return writer
 
-    def drop(self, stack_id: str) -> None:
-        """Remove the part files of a stack that is trained no more; results in them are merged before."""
+    def drop(self, stack_id: str) -> frozenset[str]:
+        """Remove the part files of a stack that is trained no more; results in them are merged before.
+
+        Returns:
+            The runs with a result in them.
+        """
         self.check()
         files = OpenFiles()
         try:
-            has_results = bool(Part(self.root / FOLDER, stack_id, files).results)
+            results = Part(self.root / FOLDER, stack_id, files).results
         finally:
             files.close()
-        if has_results:
+        if results:
             self.merge()
         remove_part(self.root / FOLDER, stack_id)
+        return results
 
     def can_go_on(self, stack_id: str, lengths: Mapping[str, int]) -> bool:
         """Return whether the part files of a stack have at least the lengths in its checkpoint."""

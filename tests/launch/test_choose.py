@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from normbench.config import parse_config
 from normbench.errors import NormbenchError
 from normbench.launch import choose
-from normbench.launch.choose import Cores, choose_cores
+from normbench.launch.choose import Cores, Wanted, choose_cores, choose_launcher
 from normbench.planning.plan import make_plan
 
 
@@ -72,3 +75,24 @@ def test_an_explicit_choice_is_used(launcher, workers, threads, chosen, monkeypa
 def test_an_impossible_choice_is_refused(launcher, workers, said):
     with pytest.raises(NormbenchError, match=said):
         choose_cores(plan_of(1, 10), launcher, workers, None)
+
+
+@pytest.mark.parametrize("launcher", ["auto", "local", "processes"])
+@pytest.mark.parametrize("option", ["address", "cpus_per_stack", "gpus_per_stack"])
+def test_what_a_cluster_shares_out_needs_a_cluster(launcher, option):
+    said = f"--{option.replace('_', '-')}: goes with --launcher ray"
+    with pytest.raises(NormbenchError, match=said):
+        choose_launcher(plan_of(1, 10), Wanted(launcher, **{option: 1}))
+
+
+def test_without_ray_its_launcher_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, "normbench.launch.ray", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it could not be found
+    with pytest.raises(NormbenchError, match=r"--launcher ray: .*pip install 'normbench\[ray\]'"):
+        choose_launcher(plan_of(1, 10), Wanted("ray"))
+
+
+def test_ray_is_imported_only_for_its_launcher():
+    code = "import sys, normbench, normbench.cli, normbench.launch.session; print('ray' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "False\n", done.stderr

@@ -15,7 +15,7 @@ from normbench.engine.checkpoint import dump_state, load_state, seal
 from normbench.engine.events import Evaluation, RunEnd
 from normbench.engine.loop import StackTrainer
 from normbench.errors import NormbenchError
-from normbench.launch import session
+from normbench.launch.local import Local
 from normbench.launch.messages import Assignment, Checkpoint, Done, Failed, Progress, Stopped, Unfit
 from normbench.launch.train_stack import train_stack
 from normbench.planning.plan import make_plan
@@ -107,7 +107,7 @@ def test_an_exception_ends_as_failed_unless_no_stack_can_be_trained(error, monke
 
 
 def test_a_launcher_needs_no_more_than_these_messages(tmp_path, monkeypatch):
-    def train_elsewhere(recorder, stacks, should_stop, room):
+    def train_elsewhere(self, recorder, stacks, should_stop):
         """Assignments and messages cross as bytes, and those of all stacks arrive mixed."""
         spools = []
         for stack in stacks:
@@ -119,7 +119,7 @@ def test_a_launcher_needs_no_more_than_these_messages(tmp_path, monkeypatch):
                     assert recorder.handle(stack, pickle.loads(spool.pop(0))) == ()
 
     train(tmp_path / "here")
-    monkeypatch.setattr(session, "train_here", train_elsewhere)
+    monkeypatch.setattr(Local, "train", train_elsewhere)
     done = train(tmp_path / "elsewhere")
     assert (done.trained, done.crashed, done.interrupted) == (2 * RUNS, 0, False)
     assert records(tmp_path / "elsewhere") == records(tmp_path / "here")

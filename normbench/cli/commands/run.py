@@ -52,12 +52,38 @@ def run(
         Launcher,
         typer.Option(
             case_sensitive=False,
-            help="local: in this process; processes: one stack in each worker; auto follows a fixed rule.",
+            help="local: in this process; processes: one stack in each worker; ray: on a Ray cluster; auto: "
+            "local or processes, by a fixed rule.",
         ),
     ] = Launcher.auto,
     workers: Annotated[
         Optional[int],
-        typer.Option(min=1, help="Number of processes. Default: one for each core, with one thread."),
+        typer.Option(
+            min=1,
+            help="Number of processes. Default: one for each core, with one thread. With ray: the most.",
+        ),
+    ] = None,
+    address: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="ADDRESS",
+            help="With ray: host:port of a running cluster; auto for the one that this machine belongs to. "
+            "Default: a cluster of this machine alone, for this command.",
+        ),
+    ] = None,
+    cpus_per_stack: Annotated[
+        Optional[float],
+        typer.Option(
+            metavar="NUMBER",
+            help="With ray: CPUs for each stack, also a fraction. Default: as many as --threads, or 1.",
+        ),
+    ] = None,
+    gpus_per_stack: Annotated[
+        Optional[float],
+        typer.Option(
+            metavar="NUMBER",
+            help="With ray: GPUs for each stack, also a fraction. Default: 1 with --device cuda, else 0.",
+        ),
     ] = None,
     checkpoint_every: Annotated[
         Optional[float],
@@ -164,6 +190,9 @@ def run(
                 threads=threads,
                 launcher=launcher.value,
                 workers=workers,
+                address=address,
+                cpus_per_stack=cpus_per_stack,
+                gpus_per_stack=gpus_per_stack,
                 checkpoint_every=checkpoint_every,
                 keep_old=keep_old,
                 retry=tuple(one.value for one in retry or ()),

@@ -1,0 +1,192 @@
+"""Trains a real MNIST sweep on a Ray cluster of this machine, kills its drivers and nodes, and times it.
+
+    python benchmarks/cluster.py              # 10 driver kills, 10 node kills, 3 timings; about an hour
+    python benchmarks/cluster.py --short      # a smaller sweep: 1 kill of each kind, no timing
+    python benchmarks/cluster.py --only overhead
+
+It needs `pip install 'normbench[ray]'` and MNIST. The cluster has a head without CPUs and two nodes with one
+each (`ray.cluster_utils.Cluster`). The sweep has 12 stacks of three normalizations, with dropout, Adam and a
+rate that diverges. It is trained once by a single process with one thread. Then:
+
+- drivers: the command trains on the cluster and gets SIGKILL N times, at moments that are spread evenly over
+  the rows of the sweep. Each time the same command is started again.
+- nodes: the command trains on the cluster without a stop. N times, spread likewise, a node is killed (its
+  raylet, and so its workers), and a new one comes.
+- overhead: `--launcher ray` on a cluster of its own against `--launcher processes`, in turns, each with two
+  workers of one thread; the time of the whole command.
+
+In both kill parts `metrics.csv` must have the bytes of the single process, and `runs.csv` its cells except
+for train_seconds. Steps trained twice are those that all sessions together made (environment.json: run_steps)
+beyond those of the single process, as a share of these. Steps that a lost worker made after its last message,
+0.2 seconds before its end or less, are not counted. The exit code is 1 if records differ, if 15 % or more of
+the steps were made twice, or if Ray takes 10 % longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.cluster_utils import Cluster
+from torture import Sweep, end_well
+
+CONFIG = """
+name: torture
+seeds: 4
+data: {{name: mnist, train_size: {images}, test_size: 2000, batch_size: 60}}
+model:
+  {{name: mlp, depth: 3, width: {width}, activation: relu,
+   dropout: {{rate: 0.1, placement: after_activation}}}}
+optimizer: {{name: adam}}
+train: {{steps: {steps}, eval_every: 50}}
+sweep:
+  model.norm: [none, batchnorm, layernorm]
+  optimizer.lr: [0.0003, 0.001, 0.003, 0.01, 1.0e+30]
+"""
+FULL = {"images": 10000, "width": 100, "steps": 4000}
+SHORT = {"images": 2000, "width": 32, "steps": 600}
+MOST_TWICE, MOST_OVERHEAD = 0.15, 0.10
+POLL = 0.01  # seconds
+NODE = {"object_store_memory": 200 * 2**20, "include_dashboard": False}
+
+
+class Machines:
+    """A cluster of this machine: a head without CPUs, and nodes with one each."""
+
+    def __init__(self, nodes: int = 2) -> None:
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **NODE})
+        self.nodes = [self.cluster.add_node(num_cpus=1, **NODE) for _ in range(nodes)]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"launcher": "ray", "address": self.cluster.address}
+
+    def replace(self) -> None:
+        """Kill the oldest node, and add one."""
+        self.cluster.remove_node(self.nodes.pop(0), allow_graceful=False)
+        self.nodes.append(self.cluster.add_node(num_cpus=1, **NODE))
+
+
+def moments(kills: int, rows: int) -> list[float]:
+    """Return the numbers of rows on disk at which a kill falls."""
+    return [(number + 0.5) / kills * rows for number in range(kills)]
+
+
+def wait_for_rows(sweep: Sweep, process: subprocess.Popen[str], rows: float) -> bool:
+    """Return whether the sweep came to this many rows before its command ended."""
+    while process.poll() is None:
+        if sweep.rows() >= rows:
+            return True
+        time.sleep(POLL)
+    return False
+
+
+def sessions(sweep: Sweep) -> list[dict[str, Any]]:
+    found = [sweep.session(0)]
+    while (one := sweep.session(len(found)))["run_steps_of"]:
+        found.append(one)
+    return found
+
+
+def kill_drivers(sweep: Sweep, whole: Sweep, kills: int, machines: Machines) -> dict[str, Any]:
+    killed = 0
+    for rows in moments(kills, whole.rows()):
+        process = sweep.start()
+        if wait_for_rows(sweep, process, rows):
+            process.kill()
+            killed += 1
+        process.communicate()
+    end_well(sweep.start())
+    return {"kills": killed, **compared(sweep, whole)}
+
+
+def kill_nodes(sweep: Sweep, whole: Sweep, kills: int, machines: Machines) -> dict[str, Any]:
+    killed = 0
+    process = sweep.start()
+    for rows in moments(kills, whole.rows()):
+        if wait_for_rows(sweep, process, rows):
+            machines.replace()
+            killed += 1
+    said = end_well(process)
+    return {"kills": killed, "stacks_lost": said.count("its node is lost"), **compared(sweep, whole)}
+
+
+def compared(sweep: Sweep, whole: Sweep) -> dict[str, Any]:
+    """Return whether the records are equal, and the share of steps that were made twice."""
+    once, made = whole.session(0)["run_steps"], sum(one["run_steps"] for one in sessions(sweep))
+    return {"identical": sweep.records() == whole.records(), "steps_twice": made / once - 1}
+
+
+def seconds(sweep: Sweep) -> float:
+    sweep.clear()
+    began = time.monotonic()
+    end_well(sweep.start())
+    return time.monotonic() - began
+
+
+def overhead(new: Callable[..., Sweep], rounds: int) -> dict[str, Any]:
+    """Return how much longer Ray takes than processes, measured in turns."""
+    ray = new("by_ray", {"launcher": "ray", "workers": 2})
+    processes = new("by_processes", {"launcher": "processes", "workers": 2})
+    pairs = [(seconds(processes), seconds(ray)) for _ in range(rounds)]
+    ratios = [theirs / ours for ours, theirs in pairs]
+    return {
+        "processes_seconds": statistics.median(ours for ours, _ in pairs),
+        "ray_seconds": statistics.median(theirs for _, theirs in pairs),
+        "ratio": statistics.median(ratios),
+        "smallest": min(ratios),
+        "largest": max(ratios),
+        "n": rounds,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=10, help="of each kind")
+    parser.add_argument("--rounds", type=int, default=3, help="timings of each launcher")
+    parser.add_argument("--checkpoint-every", type=float, default=5.0)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--only", choices=("drivers", "nodes", "overhead"))
+    options = parser.parse_args()
+    options.threads = 1
+    if options.short:
+        options.kills, options.rounds, options.checkpoint_every = 1, 0, 1.0
+    missed = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        config = root / "torture.yaml"
+        config.write_text(CONFIG.format(**(SHORT if options.short else FULL)), encoding="utf-8")
+
+        def new(name: str, launcher: dict[str, Any] | None = None) -> Sweep:
+            return Sweep(config, root / name, options, launcher)
+
+        if options.only != "overhead":
+            whole = new("whole")
+            end_well(whole.start())
+            for name, kill in (("drivers", kill_drivers), ("nodes", kill_nodes)):
+                if options.only in (None, name):
+                    machines = Machines()
+                    found = kill(new(name, machines.options), whole, options.kills, machines)
+                    machines.cluster.shutdown()
+                    print(f"{name}: {found}", flush=True)
+                    if not found["identical"] or found["steps_twice"] >= MOST_TWICE or not found["kills"]:
+                        missed.append(name)
+        if options.rounds and options.only in (None, "overhead"):
+            found = overhead(new, options.rounds)
+            print(f"overhead: {found}", flush=True)
+            if found["ratio"] >= 1 + MOST_OVERHEAD:
+                missed.append("overhead")
+    sys.exit(f"missed: {', '.join(missed)}" if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
