@@ -335,7 +335,7 @@ def expected(one: Verdict) -> str:
 
 
 def estimate(one: Verdict) -> str:
-    """Return the estimate with its interval; nothing for what is not known."""
+    """Return the estimate with its interval; an empty text if it is not known."""
     if math.isnan(one.estimate) and math.isnan(one.ci_low):
         return ""
     middle, low, high = (shown(value, one.claim) for value in (one.estimate, one.ci_low, one.ci_high))

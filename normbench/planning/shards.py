@@ -7,9 +7,9 @@ machine finds the same parts. They do depend on the device, as stacks do.
 What stays together (a unit) goes to the part that has the least so far, the most expensive first:
 
 - a stack, so that each run trains in the stack in which it trains without parts;
-- with a search for the edge of the learning rates, whose later rounds form stacks anew, all runs that could
-  share a stack; if there are fewer such groups than parts, all of them that have one seed. In both cases a
-  search is in one part.
+- with a search for the edge of the learning rates, all runs that could share a stack, since each round of the
+  search forms new stacks. If there are fewer such groups than parts, they are divided by seed. In both cases
+  a search is in one part.
 """
 
 from __future__ import annotations

@@ -75,14 +75,14 @@ def run(
         Optional[float],
         typer.Option(
             metavar="NUMBER",
-            help="With ray: CPUs for each stack, also a fraction. Default: as many as --threads, or 1.",
+            help="With ray: CPUs for each stack, such as 1 or 0.5. Default: as many as --threads, or 1.",
         ),
     ] = None,
     gpus_per_stack: Annotated[
         Optional[float],
         typer.Option(
             metavar="NUMBER",
-            help="With ray: GPUs for each stack, also a fraction. Default: 1 with --device cuda, else 0.",
+            help="With ray: GPUs for each stack, such as 1 or 0.5. Default: 1 with --device cuda, 0 without.",
         ),
     ] = None,
     checkpoint_every: Annotated[
