@@ -128,10 +128,16 @@ class Session:
             return self._finished(time.monotonic() - began)
 
     def _load_data(self) -> None:
-        """Fetch all data sets before anything is written, so that damaged or absent data is an error now."""
+        """Fetch the data of missing runs before anything is written, so that faulty data is an error now.
+
+        A folder that lacks nothing needs no data: a book of finished experiments is passed over in seconds.
+        """
+        ends = self.folder.ends(self.plan)
+        missing = set(self.plan.wanted({run: end[1] for run, end in ends.items() if self._kept(end[0])}))
         first: dict[int, RunSpec] = {}
         for run in self.plan.runs:
-            first.setdefault(id(run.settings.data), run)
+            if run.run_id in missing:
+                first.setdefault(id(run.settings.data), run)
         for run in first.values():  # where data sets differ by seed, they are made of the same files
             load(run.settings.data.for_seed(run.seed), self.plan.data_dir)
 
@@ -143,8 +149,11 @@ class Session:
         if whole is not None and (holder := holder_of(whole)):
             self._say([f"{whole}: is being written by {holder}; if that trains, it trains these runs, too"])
         for run_id, (status, _) in self.folder.ends().items():
-            kept = status in RESULTS or "crashed" not in self.options.retry
-            (self._skipped if kept else self._retried).add(run_id)
+            (self._skipped if self._kept(status) else self._retried).add(run_id)
+
+    def _kept(self, status: str) -> bool:
+        """Return whether a run that ended so is not to be trained again."""
+        return status in RESULTS or "crashed" not in self.options.retry
 
     def _first_round(self) -> list[Stack]:
         """Return the first stacks to train, finished runs that lack probes included."""

@@ -160,11 +160,14 @@ class ResultsFolder:
         with Contents(self.root) as contents:
             return {run.run_id: contents.choose(run.run_id).status for run in self._opened().runs}
 
-    def ends(self) -> dict[str, tuple[str, str | None]]:
-        """Return the status and outcome of each run of the plan that ended."""
-        found = {}
+    def ends(self, plan: Plan | None = None) -> dict[str, tuple[str, str | None]]:
+        """Return the status and outcome of each run of the plan that ended. Without a plan: that of `open_for_run`."""
+        found: dict[str, tuple[str, str | None]] = {}
+        plan = plan or self._opened()
+        if not self.root.is_dir():
+            return found
         with Contents(self.root) as contents:
-            for run in self._opened().runs:
+            for run in plan.runs:
                 choice = contents.choose(run.run_id)
                 if choice.status in ENDED:
                     cells = {name: choice.cells.get(name, "") for name in END_CELLS}

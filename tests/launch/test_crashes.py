@@ -118,7 +118,7 @@ def test_a_session_that_would_train_the_same_runs_again_and_again_is_refused(tmp
     from normbench.errors import NormbenchError
     from normbench.records import ResultsFolder
 
-    monkeypatch.setattr(ResultsFolder, "ends", lambda self: {})
+    monkeypatch.setattr(ResultsFolder, "ends", lambda self, plan=None: {})
     with pytest.raises(NormbenchError, match="the search would never end"):
         train(tmp_path, EDGE)
 
