@@ -161,7 +161,7 @@ class ResultsFolder:
             return {run.run_id: contents.choose(run.run_id).status for run in self._opened().runs}
 
     def ends(self, plan: Plan | None = None) -> dict[str, tuple[str, str | None]]:
-        """Return the status and outcome of each run of a plan that ended; `open_for_run` gives the usual plan."""
+        """Return the status and outcome of each run that ended, of a plan or of the opened one."""
         found: dict[str, tuple[str, str | None]] = {}
         plan = plan or self._opened()
         if not self.root.is_dir():
