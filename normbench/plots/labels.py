@@ -72,13 +72,17 @@ def balanced(text: str, inches: float, size: float) -> list[str]:
 
 
 def parts(text: str, inches: float, size: float) -> list[str]:
-    """Break a text that is too wide after its commas, as in `depth 3, activation relu`, else anywhere."""
+    """Break a text that is too wide after its commas, as in `depth 3, activation relu`.
+
+    It is broken elsewhere if a piece is still too wide, or if that takes fewer lines, as in a sentence.
+    """
     if width(clean(text), size) <= inches:
         return [clean(text)]
     pieces = clean(text).split(", ")
     pieces = [f"{piece}," for piece in pieces[:-1]] + pieces[-1:]
-    if any(width(piece, size) > inches for piece in pieces):
-        return balanced(text, inches, size)
+    anywhere = balanced(text, inches, size)
+    if len(anywhere) < len(pieces) or any(width(piece, size) > inches for piece in pieces):
+        return anywhere
     return pieces
 
 

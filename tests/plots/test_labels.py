@@ -181,3 +181,9 @@ def test_colors_tell_good_accuracies_apart(placed):
     (figure,) = pages(placed, "heatmap").values()
     bar = next(ax for ax in figure.axes if ax.get_label() == "color bar")
     assert bar.get_ylim() == (0.0, 1.0)
+
+
+def test_a_sentence_with_a_comma_near_a_break_takes_no_line_more_for_it():
+    text = "C2: With fewer and with more steps, too, rates may be at least three times as large."
+    assert len(parts(text, 4.0, 9.0)) == len(balanced(text, 4.0, 9.0)) == 2
+    assert parts("depth 3, activation relu", 1.2, 9.0) == ["depth 3,", "activation relu"]
