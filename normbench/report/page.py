@@ -125,7 +125,9 @@ def _render(chapters: Sequence[Chapter], shared: Any, live: bool) -> str:
 
 @cache
 def environment(folder: Path = FOLDER) -> Environment:
-    """Return the templates of a folder, with the style and script of all pages. What they print is escaped."""
+    """Return the templates of a folder, with the style and script of all pages. All that they print is
+    escaped.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -1,7 +1,8 @@
 """The numbers of a card: value, interval, n and rank of each normalization, from the records alone.
 
 Each number is a claim's: the value is that of a claim against 1 or 0, the comparison of two normalizations
-that of a claim with `of` and `against`. So measures, pairing, intervals and corrections are those of verdicts.
+that of a claim with `of` and `against`. So measures, pairing, intervals and corrections are those of
+verdicts.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class Card:
 
     @property
     def lacking(self) -> list[tuple[Row, str]]:
-        """Return the ranked rows in which it alone, or with some others, has no number; each with the reason."""
+        """Return the ranked rows in which it has no number and another one has; each with the reason."""
         return [
             (row, row.of(self.norm).why)
             for row in self.rows
@@ -316,7 +317,7 @@ def _row(
 
 
 def _reason(verdict: Verdict) -> str:
-    """Return why a value is unknown: the first part of the verdict's reason, without the name of the group."""
+    """Return why a value is unknown: the first part of the verdict's reason, without the group's name."""
     return verdict.reason.split("; ")[0].split(" (of:")[0]
 
 

@@ -27,11 +27,13 @@ WIDTH, HEIGHT, MIDDLE = 150.0, 14.0, 7.0  # of a small picture, in pixels
 TOGETHER = "holds together with all others of this card (Holm's correction)"
 NOTES = (
     "Brackets: 95 % intervals over seeds, of the measures that claims have (docs/claims.md).",
-    "Ranks follow from the paired differences of equal seeds: 1 is best. A rank such as 1-3 is shared: with "
-    "some of the others, the 95 % interval of the paired difference contains no difference.",
-    "Each comparison is at 95 % by itself, so about one in twenty without any difference still shows one; those "
-    "with ✓ hold together with all others of this card (Holm's correction).",
-    "The best rate is that with the best mean validation accuracy over seeds, for each normalization and setting.",
+    "Ranks follow from the paired differences of equal seeds: 1 is best. A rank such as 1-3 is shared: "
+    "against some of the others, the 95 % interval of the paired difference contains zero (a ratio: one), or "
+    "there are too few seeds for an interval (steps need 6).",
+    "Each comparison is at 95 % by itself, so about one in twenty without any difference still shows one; "
+    "those with ✓ hold together with all others of this card (Holm's correction).",
+    "The best rate is that with the best mean validation accuracy over seeds, for each normalization and "
+    "setting. Accuracy is then measured on test images.",
 )
 
 
@@ -71,7 +73,8 @@ def settings(card: Card) -> str:
 def budget_text(card: Card) -> str:
     """Return the budget and the estimate of what was trained."""
     chosen = card.prepared.chosen
-    text = f"Budget {time_text(card.prepared.request.budget)}, of which {time_text(chosen.seconds)} are planned."
+    budget, planned = time_text(card.prepared.request.budget), time_text(chosen.seconds)
+    text = f"Budget {budget}, of which {planned} are planned."
     if chosen.left_out and chosen.next_seconds is not None:
         more = f"--budget {budget_for(chosen.next_seconds)}"
         text += f" With {more}, the next addition is: {chosen.left_out[0].adds}. Nothing is trained twice."
@@ -167,7 +170,7 @@ def where(card: Card, word: Any) -> Iterator[tuple[str, list[tuple[str, bool]]]]
     """Yield the rows in which the normalization is better, or worse, each with its comparisons in words."""
     if word == "worse":
         for row, why in card.lacking:
-            yield row.where, [(why, False)]
+            yield row.where, [(why if why.startswith("cannot") else f"no number: {why}", False)]
     for row, found in card.where(word):
         yield row.where, [(words.difference(one), one.holds) for one in found]
 
@@ -192,9 +195,9 @@ def as_markdown(card: Card) -> str:
     lines = [f"# {heading(card)}", "", f"{settings(card)}.", "", budget_text(card), ""]
     for head, found in lists(card):
         lines += [f"## {head}", ""]
-        for row, texts in found:
+        for place, texts in found:
             said = "; ".join(f"{text}{' ✓' * holds}" for text, holds in texts)
-            lines.append(f"- **{_plain(row)}**: {_plain(said)}")
+            lines.append(f"- **{_plain(place)}**: {_plain(said)}")
         lines += ["Nowhere that these seeds could show.", ""] if not found else [""]
     for name, rows in itertools.groupby(card.rows, lambda row: row.section):
         lines += [f"## {SECTIONS[name].title}", "", f"{SECTIONS[name].question} ({_length(card, name)})", ""]

@@ -187,8 +187,8 @@ SECTIONS: Mapping[str, Section] = {
                     {"name": "lr_sensitivity"},
                     "lower",
                     unit="nats",
-                    note="Mean excess of the final test loss over the best one, over the decades swept (Wortsman "
-                    "et al. 2023, arXiv:2309.14322).",
+                    note="Sensitivity to the rate: mean excess of the final test loss over the best one, "
+                    "over the decades swept (Wortsman et al. 2023, arXiv:2309.14322).",
                 ),
                 Reading(
                     "steps",
@@ -207,8 +207,8 @@ SECTIONS: Mapping[str, Section] = {
                     "ratio",
                     "s",
                     to_target=True,
-                    note="Seconds to the target are not ranked: the seeds of a normalization train in one stack, "
-                    "so their times are no independent measurements. Seconds of a step are.",
+                    note="Seconds to the target are not ranked: the seeds of a normalization train in one "
+                    "stack, so their times are no independent measurements. Seconds of a step are.",
                 ),
                 _ACCURACY,
                 Reading(
@@ -224,9 +224,9 @@ SECTIONS: Mapping[str, Section] = {
                     {"name": "inference_gap"},
                     "lower",
                     unit="points",
-                    note="Accuracy lost at inference: training accuracy of the last batches, in training mode, "
-                    "minus that at inference after the last step. The weights still improve between the two, so "
-                    "that it is often slightly below 0.",
+                    note="Accuracy lost at inference: training accuracy of the last batches, in training "
+                    "mode, minus that at inference after the last step. The weights still improve between "
+                    "the two, so that it is often slightly below 0.",
                 ),
             ),
             key="model.depth",

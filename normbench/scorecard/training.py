@@ -187,15 +187,15 @@ def _folder(results: Path, norm: str, data: str) -> Path:
 
 def _named(name: str, results: Path, data: str, say: Callable[[str], None]) -> str:
     """Return the full name of the card's normalization; load it as an earlier card keeps it, if need be."""
-    if full_name(NORMS, name) not in NORMS:
+    if full_name(NORMS.entries, name) not in NORMS.entries:
         for sentence in load_kept_in([_folder(results, name, data) / section for section in SECTIONS]):
             say(sentence)
     return _full("NORM", name)
 
 
 def _full(what: str, name: str) -> str:
-    found = full_name(NORMS, name)
-    if found is None or found not in NORMS:
+    found = full_name(NORMS.entries, name)
+    if found is None or found not in NORMS.entries:
         raise NormbenchError(
             f"{what}: the normalization '{name}' is unknown; {did_you_mean(name, NORMS)}{one_of(NORMS)}; "
             "your own: --plugin FILE"

@@ -22,9 +22,7 @@ def shown(value: float, unit: str) -> str:
     if unit == "steps":
         return f"{value:,.0f}"
     if unit in _PREFIXES:
-        size, name = next(
-            (one for one in _PREFIXES[unit] if abs(value) >= one[0]), _PREFIXES[unit][-1]
-        )
+        size, name = next((one for one in _PREFIXES[unit] if abs(value) >= one[0]), _PREFIXES[unit][-1])
         return f"{value / size:.3g} {name}"
     return number(float(f"{value:.3g}"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -47,9 +47,9 @@ def scorecard(
 ) -> None:
     """Make a report card of a normalization: rates, speed, accuracy, sensitivities and cost, ranked.
 
-    Writes scorecard.html, .md, .tex and .json to results/scorecard_<norm>_<data>/, beside a config and a folder of
-    records for each section. A larger budget adds sections, settings and seeds, and trains nothing twice. Ctrl-C
-    keeps everything measured so far; the same command continues.
+    Writes scorecard.html, .md, .tex and .json to results/scorecard_<norm>_<data>/, beside a config and the
+    records of each section. A larger budget adds sections, settings and seeds, and trains nothing twice.
+    Ctrl-C keeps everything measured so far; the same command continues.
 
     \b
     Example:  normbench scorecard batchnorm --budget 2m
