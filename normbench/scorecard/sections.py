@@ -48,14 +48,14 @@ SETUPS: Mapping[str, Setup] = {
         *(200, 10, 0.9, 3, 10, 30),
     ),
     "mnist": _setup(
-        {"name": "mnist", "batch_size": 64, "val_size": 5000},
+        {"name": "mnist", "batch_size": 64, "val_size": 1000, "test_size": 2000},
         {"name": "mlp", "width": 100, "activation": "relu"},
-        *(500, 50, 0.9, 3, 10, 30),
+        *(300, 20, 0.9, 3, 10, 30),
     ),
     "cifar10": _setup(
-        {"name": "cifar10", "batch_size": 64, "val_size": 2000, "test_size": 2000},
-        {"name": "cnn", "width": 16, "activation": "relu"},
-        *(500, 50, 0.4, 4, 10, 20),
+        {"name": "cifar10", "batch_size": 32, "val_size": 500, "test_size": 1000},
+        {"name": "cnn", "width": 8, "activation": "relu"},
+        *(300, 50, 0.3, 4, 10, 20),
     ),
 }
 
