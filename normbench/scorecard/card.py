@@ -71,6 +71,7 @@ class Comparison:
 
     Attributes:
         row: the row.
+        norm: the card's normalization.
         other: the name of the other normalization.
         word: what the 95 % interval of the paired difference says about the card's normalization.
         difference: of the two, as ratio or difference.
@@ -78,10 +79,16 @@ class Comparison:
     """
 
     row: Row
+    norm: str
     other: str
     word: Literal["better", "worse", "open"]
     difference: Number
     p_family: float = NAN
+
+    @property
+    def own(self) -> Entry:
+        """Return what the card's normalization has."""
+        return self.row.of(self.norm)
 
     @property
     def holds(self) -> bool:
@@ -180,7 +187,7 @@ def make_card(prepared: Prepared) -> Card:
             pairs += [(row, other, verdict) for other, verdict in found.items()]
     corrected = holm([verdict for _, _, verdict in pairs])
     comparisons = tuple(
-        Comparison(row, other, _word(verdict, row), Number.of(verdict), after.p_family)
+        Comparison(row, prepared.norms[0], other, _word(verdict, row), Number.of(verdict), after.p_family)
         for (row, other, verdict), after in zip(pairs, corrected, strict=True)
     )
     return Card(prepared, tuple(rows), comparisons, steps)

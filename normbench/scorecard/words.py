@@ -62,7 +62,10 @@ def change(row: Row, entry: Entry) -> str:
 def difference(one: Comparison) -> str:
     """Return a comparison with another normalization: `1.76x [1.67x, 1.85x] of none, n = 6`."""
     found, row = one.difference, one.row
-    if row.by == "ratio":
+    if row.by == "ratio" and found.estimate in (0.0, math.inf):  # one of the two has no ratio to anything
+        own, other = (shown(entry.value.estimate, row.unit) for entry in (one.own, row.of(one.other)))
+        text = f"{own} against {other} of {one.other}"
+    elif row.by == "ratio":
         ends = [f"{shown(end, '')}x" for end in (found.low, found.high)]
         text = f"{shown(found.estimate, '')}x [{', '.join(ends)}] that of {one.other}"
     elif row.unit in ("share", "points"):

@@ -2,12 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from helpers.page import parse
 
 from normbench.scorecard import words
-from normbench.scorecard.card import Entry, Number
+from normbench.scorecard.card import Comparison, Entry, Number, Row
 from normbench.scorecard.pages import as_html, as_json, as_latex, as_markdown, budget_for, latex, write_pages
 
 
@@ -88,6 +89,20 @@ def test_all_files_are_written(card):
 )
 def test_numbers_as_text(value, unit, text):
     assert words.shown(value, unit) == text
+
+
+def test_comparisons_as_text():
+    entries = (Entry("own", Number(3.83, 2.9, 5, 6)), Entry("none", Number(0.0, 0.0, 0.0, 6)))
+    row = Row("rates", "depth 3", "x", "x", "higher", "ratio", "", "", entries)
+
+    def text(by, unit, *numbers):
+        one = replace(row, by=by, unit=unit)
+        return words.difference(Comparison(one, "own", "none", "better", Number(*numbers, 6)))
+
+    assert text("ratio", "", 1.76, 1.5, 2) == "1.76x [1.5x, 2x] that of none, n = 6"
+    assert text("ratio", "", float("inf"), float("inf"), float("inf")) == "3.83 against 0 of none, n = 6"
+    assert text("difference", "share", -0.031, -0.05, 0.0) == "-3.1 [-5.0, 0.0] points against none, n = 6"
+    assert text("difference", "nats", 0.5, 0.25, 1) == "+0.5 [+0.25, +1] nats against none, n = 6"
 
 
 def test_a_share_ends_at_all_and_nothing():
