@@ -21,6 +21,7 @@ from normbench.cli.commands.plot import plot
 from normbench.cli.commands.report import report
 from normbench.cli.commands.run import run
 from normbench.cli.commands.schema import schema
+from normbench.cli.commands.scorecard import scorecard
 from normbench.cli.commands.status import status
 from normbench.cli.commands.verify import verify
 from normbench.cli.streams import prepare
@@ -35,6 +36,7 @@ app.command()(plot)
 app.command()(report)
 app.command()(verify)
 app.command()(compare)
+app.command()(scorecard)
 app.command()(data)
 app.command("list")(list_)
 app.command()(init)

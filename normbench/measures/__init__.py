@@ -7,6 +7,7 @@ from normbench.measures.best import BestAccuracy, BestLoss
 from normbench.measures.decades_of_rates import DecadesOfRates
 from normbench.measures.final import FinalAccuracy, FinalLoss
 from normbench.measures.generalisation_gap import GeneralizationGap
+from normbench.measures.inference_gap import InferenceGap
 from normbench.measures.largest_rate_without_divergence import LargestRateWithoutDivergence
 from normbench.measures.lr_sensitivity import LrSensitivity
 from normbench.measures.max_stable_lr import MaxStableLr
@@ -30,6 +31,7 @@ MEASURES: Registry[Measure] = Registry(
     BestAccuracy,
     BestLoss,
     GeneralizationGap,
+    InferenceGap,
     SecondsPerStep,
     SecondsToTarget,
     ProbedQuantity,

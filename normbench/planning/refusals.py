@@ -27,7 +27,7 @@ def refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
     for cell in experiment.cells:
         model, data = cell.settings.model, cell.settings.data
         if (model, data) not in judged:
-            judged[model, data] = _refusal(model, data, data_dir)
+            judged[model, data] = why_impossible(model, data, data_dir)
         reason = judged[model, data]
         if reason:
             norm, depth = model.norm.name, getattr(model, "depth", "")
@@ -40,7 +40,8 @@ def refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
         )
 
 
-def _refusal(model: Model, data: DataOptions, data_dir: Path | None) -> str | None:
+def why_impossible(model: Model, data: DataOptions, data_dir: Path | None) -> str | None:
+    """Return the reason why a net cannot be trained on this data, or None."""
     info = data_shape(data, data_dir)
     try:
         return refusal(model, info.input_shape, info.classes, data.batch_size)

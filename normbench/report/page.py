@@ -104,7 +104,7 @@ def _render(chapters: Sequence[Chapter], shared: Any, live: bool) -> str:
     book = len(chapters) > 1
     first = primaries([(one.anchor, one.cards) for one in chapters]) if book else []
     words = [one.word for one in first]
-    template = _environment().get_template("page.html")
+    template = environment().get_template("page.html")
     count = {word: sum(n for one in chapters for w, n in one.counts if w == word) for word in VERDICTS}
     title = chapters[0].title if len(chapters) == 1 else f"{len(chapters)} experiments"
     # The legends name colors and marks, which the page defines before them.
@@ -124,12 +124,14 @@ def _render(chapters: Sequence[Chapter], shared: Any, live: bool) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    """Return the templates. Everything that they print is escaped."""
+def environment(folder: Path = FOLDER) -> Environment:
+    """Return the templates of a folder, with the style and script of all pages. All that they print is
+    escaped.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -208,6 +208,7 @@ def test_steps_to_target_needs_one_target(options):
         ("generalisation_gap", {"what": "loss"}, 0.1),
         ("generalisation_gap", {"training": "batches"}, 0.07),
         ("generalisation_gap", {"what": "loss", "training": "batches"}, 0.2),
+        ("inference_gap", {}, 0.02),
         ("seconds_per_step", {}, 0.002),
     ],
 )
@@ -227,6 +228,7 @@ def test_numbers_of_a_run(tmp_path, name, options, expected):
         ("final_loss", (INF, INF, INF)),
         ("best_accuracy", span(0.5)),  # what it reached before
         ("generalisation_gap", None),
+        ("inference_gap", None),
     ],
 )
 def test_a_diverged_run(tmp_path, name, expected):

@@ -179,7 +179,7 @@ def run(
     unwritten: list[str] = []
     code = ExitCode.DONE
     for place, config in enumerate(configs):
-        with StopFlag(_say_stopping) as stop:
+        with StopFlag(say_stopping) as stop:
             finished = api.run(
                 config,
                 overrides or (),
@@ -237,7 +237,7 @@ def run(
         raise typer.Exit(int(code))
 
 
-def _say_stopping() -> None:
+def say_stopping() -> None:
     """Answer the first Ctrl-C. A handler may interrupt a write to stderr, so it goes past its buffer."""
     with contextlib.suppress(OSError):  # the terminal is gone
         os.write(2, b"stopping: writing what is measured so far (once more ends at once)\n")
