@@ -1,12 +1,14 @@
 """Trains a real MNIST sweep on a Ray cluster of this machine, kills its drivers and nodes, and times it.
 
-    python benchmarks/cluster.py              # 10 driver kills, 10 node kills, 3 timings; about an hour
-    python benchmarks/cluster.py --short      # a smaller sweep: 1 kill of each kind, no timing
-    python benchmarks/cluster.py --only overhead
+    python benchmarks/cluster.py                          # 10 driver kills, 10 node kills, 3 timings; an hour
+    python benchmarks/cluster.py --short                  # a small sweep on digits: 1 kill of each kind
+    python benchmarks/cluster.py --short --only nodes     # what CI runs, about a minute
+    python benchmarks/cluster.py --only overhead          # on a quiet machine
 
-It needs `pip install 'normbench[ray]'` and MNIST. The cluster has a head without CPUs and two nodes with one
-each (`ray.cluster_utils.Cluster`). The sweep has 12 stacks of three normalizations, with dropout, Adam and a
-rate that diverges. It is trained once by a single process with one thread. Then:
+It needs `pip install 'normbench[ray]'` and, without --short, MNIST. The cluster has a head without CPUs and
+two nodes with one each (`ray.cluster_utils.Cluster`). The sweep has 12 stacks (--short: 6) of three
+normalizations, with dropout, Adam and a rate that diverges. It is trained once by a single process with one
+thread. Then:
 
 - drivers: the command trains on the cluster and gets SIGKILL N times, at moments that are spread evenly over
   the rows of the sweep. Each time the same command is started again.
@@ -19,9 +21,9 @@ In both kill parts `metrics.csv` must have the bytes of the single process, and 
 for train_seconds. Steps trained twice are given as a share of those of the single process. With killed nodes
 they are those that the session made (environment.json: run_steps) beyond those of the single process; steps
 that a lost worker made after its last message, 0.2 seconds before its end or less, are not counted. A killed
-driver cannot write down what it made. So after each kill the rows behind the last checkpoint of each stack are
-counted, and a whole stretch between two rows on top, which is at most what was lost. The exit code is 1 if
-records differ, if 15 % or more of the steps were made twice, or if Ray takes 10 % longer.
+driver cannot write down what it made. So after each kill the rows behind the last checkpoint of each stack
+are counted, and a whole stretch between two rows on top, which is at most what was lost. The exit code is 1
+if records differ, if 15 % or more of the steps were made twice, or if Ray takes 10 % longer.
 """
 
 from __future__ import annotations
@@ -43,8 +45,8 @@ from torture import Sweep, end_well
 
 CONFIG = """
 name: torture
-seeds: 4
-data: {{name: mnist, train_size: {images}, test_size: 2000, batch_size: 60}}
+seeds: {seeds}
+data: {{name: {data}, batch_size: 60}}
 model:
   {{name: mlp, depth: 3, width: {width}, activation: relu,
    dropout: {{rate: 0.1, placement: after_activation}}}}
@@ -55,8 +57,20 @@ sweep:
   optimizer.lr: [0.0003, 0.001, 0.003, 0.01, 1.0e+30]
 """
 EVERY = 50  # steps between two rows
-FULL = {"images": 10000, "width": 100, "steps": 4000, "every": EVERY}
-SHORT = {"images": 2000, "width": 32, "steps": 600, "every": EVERY}
+FULL = {
+    "data": "mnist, train_size: 10000, test_size: 2000",
+    "seeds": 4,
+    "width": 100,
+    "steps": 4000,
+    "every": EVERY,
+}
+SHORT = {
+    "data": "digits, train_size: 1200, test_size: 300",
+    "seeds": 2,
+    "width": 32,
+    "steps": 600,
+    "every": EVERY,
+}
 MOST_TWICE, MOST_OVERHEAD = 0.15, 0.10
 POLL = 0.01  # seconds
 NODE = {"object_store_memory": 200 * 2**20, "include_dashboard": False}
