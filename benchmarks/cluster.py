@@ -56,9 +56,9 @@ sweep:
   model.norm: [none, batchnorm, layernorm]
   optimizer.lr: [0.0003, 0.001, 0.003, 0.01, 1.0e+30]
 """
-EVERY = 50  # steps between two rows
+EVERY = 10  # steps between two rows
 FULL = {
-    "data": "mnist, train_size: 10000, test_size: 2000",
+    "data": "mnist, train_size: 10000, test_size: 500",
     "seeds": 4,
     "width": 100,
     "steps": 4000,
@@ -115,13 +115,14 @@ def lost_steps(sweep: Sweep) -> int:
         rows = {
             table: manifest.with_name(f"{stack}.{table}.csv").read_bytes() for table in ("metrics", "runs")
         }
-        if rows["runs"].count(b"\n") > runs:  # all have ended, below the header
+        left = runs + 1 - rows["runs"].count(b"\n")  # a header and the ends of runs
+        if not left:
             continue
         kept = rows["metrics"].index(b"\n") + 1
         checkpoint = sweep.folder / "checkpoints" / f"{stack}.pt"
         if checkpoint.exists():  # its second line has the lengths of the files that it goes with
             kept = json.loads(checkpoint.read_bytes().split(b"\n", 2)[1])["metrics"]
-        lost += EVERY * (rows["metrics"].count(b"\n", kept) + runs)
+        lost += EVERY * (rows["metrics"].count(b"\n", kept) + left)
     return lost
 
 

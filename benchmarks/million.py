@@ -5,7 +5,8 @@
 
 Each size is a process of its own, so that its peak memory is known. The sweep has 10 normalizations, 100
 learning rates, 10 seeds, and as many depths and widths as it takes: 1,000 runs for each net. Printed are the
-seconds and the peak memory so far after each of these steps:
+seconds of CPU time, which other work on the machine hardly changes, and the peak memory so far, for each of
+these steps:
 
 - plan: from the YAML text to runs and stacks, with the estimate, as `normbench plan` does
 - open: an empty results folder, as `run` does before it trains
@@ -51,17 +52,17 @@ EVALUATIONS = 10
 
 
 class Watch:
-    """Keeps the seconds of each step and the peak memory after it."""
+    """Keeps the CPU seconds of each step and the peak memory after it."""
 
     def __init__(self) -> None:
         self.found: dict[str, tuple[float, float]] = {}
-        self._since = time.monotonic()
+        self._since = time.process_time()
 
     def note(self, step: str) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        self.found[step] = time.monotonic() - self._since, peak
+        self.found[step] = time.process_time() - self._since, peak
         print(f"  {step}: {self.found[step][0]:.1f} s, {peak:,.0f} MB", file=sys.stderr, flush=True)
-        self._since = time.monotonic()
+        self._since = time.process_time()
 
 
 def config(runs: int) -> str:
@@ -73,7 +74,7 @@ def config(runs: int) -> str:
     )
 
 
-def measure(runs: int, root: Path) -> dict[str, tuple[float, float]]:
+def measure(runs: int, root: Path, only_plan: bool = False) -> dict[str, tuple[float, float]]:
     from normbench.analysis.tables import load_tables
     from normbench.config import dump_config, parse_config
     from normbench.engine.events import Evaluation, RunEnd
@@ -94,6 +95,9 @@ def measure(runs: int, root: Path) -> dict[str, tuple[float, float]]:
     gc.enable()
     watch.note("plan")
     assert len(plan.runs) == runs, len(plan.runs)
+    facts = {"stacks": (len(stacks), 0.0)}
+    if only_plan:
+        return {**watch.found, **facts}
     with ResultsFolder(root) as folder:
         folder.open_for_run(plan, dump_config(experiment))
         watch.note("open")
@@ -125,7 +129,7 @@ def measure(runs: int, root: Path) -> dict[str, tuple[float, float]]:
     tables = load_tables(root)
     assert len(tables.metrics) == runs * EVALUATIONS
     watch.note("read")
-    return {**watch.found, "stacks": (len(stacks), 0.0), "MB of CSV": (size / 2**20, 0.0)}
+    return {**watch.found, **facts, "MB of CSV": (size / 2**20, 0.0)}
 
 
 def main() -> None:
@@ -133,15 +137,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, nargs="+", default=SIZES, help="multiples of 10,000")
+    parser.add_argument("--only", choices=("plan",), help="leave out the records")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(measure(options.runs[0], Path(folder) / "million")))
+            print(json.dumps(measure(options.runs[0], Path(folder) / "million", options.only == "plan")))
         return
     for runs in options.runs:
         print(f"{runs:,} runs", flush=True)
         command = [sys.executable, __file__, "--inside", "--runs", str(runs)]
+        command += ["--only", options.only] if options.only else []
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         for step, (value, peak) in json.loads(done.stdout).items():
             print(f"  {step:<16}{value:10,.1f}" + (f" s {peak:10,.0f} MB" if peak else ""), flush=True)
