@@ -1,12 +1,14 @@
 """Trains a real MNIST sweep on a Ray cluster of this machine, kills its drivers and nodes, and times it.
 
-    python benchmarks/cluster.py              # 10 driver kills, 10 node kills, 3 timings; about an hour
-    python benchmarks/cluster.py --short      # a smaller sweep: 1 kill of each kind, no timing
-    python benchmarks/cluster.py --only overhead
+    python benchmarks/cluster.py                          # 10 driver kills, 10 node kills, 3 timings; an hour
+    python benchmarks/cluster.py --short                  # a small sweep on digits: 1 kill of each kind
+    python benchmarks/cluster.py --short --only nodes     # what CI runs, about a minute
+    python benchmarks/cluster.py --only overhead          # on a quiet machine
 
-It needs `pip install 'normbench[ray]'` and MNIST. The cluster has a head without CPUs and two nodes with one
-each (`ray.cluster_utils.Cluster`). The sweep has 12 stacks of three normalizations, with dropout, Adam and a
-rate that diverges. It is trained once by a single process with one thread. Then:
+It needs `pip install 'normbench[ray]'` and, without --short, MNIST. The cluster has a head without CPUs and
+two nodes with one each (`ray.cluster_utils.Cluster`). The sweep has 12 stacks (--short: 6) of three
+normalizations, with dropout, Adam and a rate that diverges. It is trained once by a single process with one
+thread. Then:
 
 - drivers: the command trains on the cluster and gets SIGKILL N times, at moments that are spread evenly over
   the rows of the sweep. Each time the same command is started again.
@@ -16,15 +18,19 @@ rate that diverges. It is trained once by a single process with one thread. Then
   workers of one thread; the time of the whole command.
 
 In both kill parts `metrics.csv` must have the bytes of the single process, and `runs.csv` its cells except
-for train_seconds. Steps trained twice are those that all sessions together made (environment.json: run_steps)
-beyond those of the single process, as a share of these. Steps that a lost worker made after its last message,
-0.2 seconds before its end or less, are not counted. The exit code is 1 if records differ, if 15 % or more of
-the steps were made twice, or if Ray takes 10 % longer.
+for train_seconds. Steps trained twice are given as a share of those of the single process. With killed nodes
+they are those that the session made (environment.json: run_steps) beyond those of the single process; steps
+that a lost worker made after its last message, 0.2 seconds before its end or less, are not counted. A killed
+driver cannot write down what it made. So after each kill the rows behind the last checkpoint of each stack
+are counted, and a whole stretch between two rows on top, which is at most what was lost. The exit code is 1
+if records differ, if 15 % or more of the steps were made twice, or if Ray takes 10 % longer.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -39,19 +45,32 @@ from torture import Sweep, end_well
 
 CONFIG = """
 name: torture
-seeds: 4
-data: {{name: mnist, train_size: {images}, test_size: 2000, batch_size: 60}}
+seeds: {seeds}
+data: {{name: {data}, batch_size: 60}}
 model:
   {{name: mlp, depth: 3, width: {width}, activation: relu,
    dropout: {{rate: 0.1, placement: after_activation}}}}
 optimizer: {{name: adam}}
-train: {{steps: {steps}, eval_every: 50}}
+train: {{steps: {steps}, eval_every: {every}}}
 sweep:
   model.norm: [none, batchnorm, layernorm]
   optimizer.lr: [0.0003, 0.001, 0.003, 0.01, 1.0e+30]
 """
-FULL = {"images": 10000, "width": 100, "steps": 4000}
-SHORT = {"images": 2000, "width": 32, "steps": 600}
+EVERY = 10  # steps between two rows
+FULL = {
+    "data": "mnist, train_size: 10000, test_size: 500",
+    "seeds": 4,
+    "width": 100,
+    "steps": 4000,
+    "every": EVERY,
+}
+SHORT = {
+    "data": "digits, train_size: 1200, test_size: 300",
+    "seeds": 2,
+    "width": 32,
+    "steps": 600,
+    "every": EVERY,
+}
 MOST_TWICE, MOST_OVERHEAD = 0.15, 0.10
 POLL = 0.01  # seconds
 NODE = {"object_store_memory": 200 * 2**20, "include_dashboard": False}
@@ -88,23 +107,39 @@ def wait_for_rows(sweep: Sweep, process: subprocess.Popen[str], rows: float) -> 
     return False
 
 
-def sessions(sweep: Sweep) -> list[dict[str, Any]]:
-    found = [sweep.session(0)]
-    while (one := sweep.session(len(found)))["run_steps_of"]:
-        found.append(one)
-    return found
+def lost_steps(sweep: Sweep) -> int:
+    """Return how many steps of runs, at most, are behind the last checkpoints of a driver that was killed."""
+    lost = 0
+    for manifest in sweep.folder.glob("parts/*.json"):
+        runs, stack = len(json.loads(manifest.read_bytes())["runs"]), manifest.stem
+        rows = {
+            table: manifest.with_name(f"{stack}.{table}.csv").read_bytes() for table in ("metrics", "runs")
+        }
+        left = runs + 1 - rows["runs"].count(b"\n")  # a header and the ends of runs
+        if not left:
+            continue
+        kept = rows["metrics"].index(b"\n") + 1
+        checkpoint = sweep.folder / "checkpoints" / f"{stack}.pt"
+        if checkpoint.exists():  # its second line has the lengths of the files that it goes with
+            kept = json.loads(checkpoint.read_bytes().split(b"\n", 2)[1])["metrics"]
+        lost += EVERY * (rows["metrics"].count(b"\n", kept) + left)
+    return lost
 
 
 def kill_drivers(sweep: Sweep, whole: Sweep, kills: int, machines: Machines) -> dict[str, Any]:
-    killed = 0
+    killed, twice = 0, 0
     for rows in moments(kills, whole.rows()):
         process = sweep.start()
-        if wait_for_rows(sweep, process, rows):
+        alive = wait_for_rows(sweep, process, rows)
+        if alive:
             process.kill()
-            killed += 1
         process.communicate()
+        if alive and process.returncode == -signal.SIGKILL:
+            killed += 1
+            twice += lost_steps(sweep)
+            print(f"driver {killed} killed at {sweep.rows()} of {whole.rows()} rows", flush=True)
     end_well(sweep.start())
-    return {"kills": killed, **compared(sweep, whole)}
+    return {"kills": killed, **compared(sweep, whole, whole.session(0)["run_steps"] + twice)}
 
 
 def kill_nodes(sweep: Sweep, whole: Sweep, kills: int, machines: Machines) -> dict[str, Any]:
@@ -114,13 +149,15 @@ def kill_nodes(sweep: Sweep, whole: Sweep, kills: int, machines: Machines) -> di
         if wait_for_rows(sweep, process, rows):
             machines.replace()
             killed += 1
+            print(f"node {killed} killed at {sweep.rows()} of {whole.rows()} rows", flush=True)
     said = end_well(process)
-    return {"kills": killed, "stacks_lost": said.count("its node is lost"), **compared(sweep, whole)}
+    found = compared(sweep, whole, sweep.session(0)["run_steps"])
+    return {"kills": killed, "stacks_lost": said.count("its node is lost"), **found}
 
 
-def compared(sweep: Sweep, whole: Sweep) -> dict[str, Any]:
+def compared(sweep: Sweep, whole: Sweep, made: int) -> dict[str, Any]:
     """Return whether the records are equal, and the share of steps that were made twice."""
-    once, made = whole.session(0)["run_steps"], sum(one["run_steps"] for one in sessions(sweep))
+    once = whole.session(0)["run_steps"]
     return {"identical": sweep.records() == whole.records(), "steps_twice": made / once - 1}
 
 
@@ -154,6 +191,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10, help="of each kind")
     parser.add_argument("--rounds", type=int, default=3, help="timings of each launcher")
     parser.add_argument("--checkpoint-every", type=float, default=5.0)
+    parser.add_argument("--steps", type=int, help="of each run; fewer for a slow or busy machine")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--only", choices=("drivers", "nodes", "overhead"))
     options = parser.parse_args()
@@ -164,14 +202,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         config = root / "torture.yaml"
-        config.write_text(CONFIG.format(**(SHORT if options.short else FULL)), encoding="utf-8")
+        size = dict(SHORT if options.short else FULL)
+        size["steps"] = options.steps or size["steps"]
+        config.write_text(CONFIG.format(**size), encoding="utf-8")
 
         def new(name: str, launcher: dict[str, Any] | None = None) -> Sweep:
             return Sweep(config, root / name, options, launcher)
 
         if options.only != "overhead":
             whole = new("whole")
-            end_well(whole.start())
+            print(f"single process: {seconds(whole):.0f} s", flush=True)
             for name, kill in (("drivers", kill_drivers), ("nodes", kill_nodes)):
                 if options.only in (None, name):
                     machines = Machines()

@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import signal
+import socket
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from normbench.planning.plan import Plan
 from normbench.planning.runs import Stack
 from normbench.plugins import loaded
 
+CONNECT_SECONDS = 10.0  # to the head of a cluster
 MOST_SETS = 8  # data sets in the object store at the same time
 
 
@@ -126,6 +128,8 @@ def _connect(address: str | None, share: Mapping[str, float]) -> None:
                 "names a cluster with larger ones"
             )
         options = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+    else:
+        _refuse_if_nobody_listens(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported unless the user wants it
     kept = set(stop_signals()) - {signal.SIGTERM}  # by SIGTERM Ray ends its own processes
     try:
@@ -135,6 +139,20 @@ def _connect(address: str | None, share: Mapping[str, float]) -> None:
         what = "a Ray cluster cannot be started here" if address is None else f"no Ray cluster at '{address}'"
         raise NormbenchError(f"--address: {what}: {' '.join(str(error).split())}") from None
     ray._private.worker._worker_logs_enabled = False  # it prints the ends of nodes to stdout, beside --json
+
+
+def _refuse_if_nobody_listens(address: str) -> None:
+    """Raise a `NormbenchError` if nothing listens at `host:port`; Ray tries for more than five minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()):
+        return  # `auto`: Ray looks for a cluster that this machine belongs to
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise NormbenchError(
+            f"--address: no Ray cluster at '{address}': {error}; `ray start --head` on its first machine "
+            "prints the address"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -71,6 +71,7 @@ class ResultsFolder:
         self._lock = FolderLock(self.root)
         self._plan: Plan | None = None
         self._writers: dict[str, StackWriter] = {}
+        self._order = 0  # of the newest stack
         self._wanted: frozenset[str] = frozenset()
         self._others: tuple[RunSpec, ...] = ()  # finished runs of seeds that the config does not name
 
@@ -126,6 +127,8 @@ class ResultsFolder:
             write_config(self.root, config_text)
             self._plan = plan
             self.merge()
+            there = (read_manifest(self.root / FOLDER, stack_id) for stack_id in stack_ids(self.root))
+            self._order = max((manifest.order for manifest in there if manifest), default=0)
         except BaseException:
             self.close()
             raise
@@ -258,16 +261,24 @@ class ResultsFolder:
         if stack.stack_id in self._in_use():
             raise RecordsError(f"{self.root}: the stack {stack.stack_id} is already being written")
         self.check()
-        there = stack_ids(self.root)
-        if stack.stack_id in there:
+        if self._would_lose_ends(stack.stack_id, lengths or {}):
             self._merge(plan, {*self._in_use(), stack.stack_id})
-        manifests = [read_manifest(self.root / FOLDER, stack_id) for stack_id in there]
-        order = 1 + max((manifest.order for manifest in manifests if manifest), default=0)
+        self._order += 1
         if dtype is None:
             dtype = stack.runs[0].settings.train.dtype
-        writer = StackWriter(self.root, stack, order, lengths, dtype, self.check)
+        writer = StackWriter(self.root, stack, self._order, lengths, dtype, self.check)
         self._writers[stack.stack_id] = writer
         return writer
+
+    def _would_lose_ends(self, stack_id: str, lengths: Mapping[str, int]) -> bool:
+        """Return whether a stack's part files have ends of runs behind these lengths.
+
+        A merge visits all runs of the folder, so a stack that lost its node must not cause one for nothing.
+        """
+        path, kept = part_file(self.root / FOLDER, stack_id, "runs"), lengths.get("runs", 0)
+        with explained(path, "read"):
+            lines = path.read_bytes().count(b"\n", kept) if path.exists() else 0
+        return lines > (0 if kept else 1)  # the header
 
     def drop(self, stack_id: str) -> frozenset[str]:
         """Remove the part files of a stack that is trained no more; results in them are merged before.

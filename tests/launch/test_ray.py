@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from helpers.plugins import NORM, write
 
 pytest.importorskip("ray", reason="needs normbench[ray]")
 
+import numpy as np
 import psutil
 import ray
+from PIL import Image
 from ray.cluster_utils import Cluster
 
 import normbench
@@ -189,6 +192,61 @@ def test_a_plugin_and_its_data_reach_the_workers(cluster, tmp_path):
     assert records(tmp_path / "there") == records(tmp_path / "here")
 
 
+IMAGES = """
+name: tiny
+seeds: 1
+data: {name: image_folder, root: ROOT, batch_size: 4}
+model: {name: mlp, depth: 1, width: 8}
+train: {steps: 60, eval_every: 20}
+sweep: {model.norm: [none, batchnorm]}
+"""
+
+
+def test_a_folder_of_images_reaches_the_workers(cluster, tmp_path):
+    random = np.random.default_rng(0)
+    for part, count in (("train", 8), ("test", 4)):
+        for place, name in enumerate(("cat", "dog")):
+            folder = tmp_path / "images" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(100 * place, 100 + 100 * place, (6, 5, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    config = IMAGES.replace("ROOT", str(tmp_path / "images"))
+    options = {"data_dir": tmp_path / "data"}  # with a cache of its own
+    train(tmp_path / "here", config, **options)
+    done = train(tmp_path / "there", config, launcher="ray", **options)
+    assert (done.trained, done.crashed) == (2, 0)
+    assert records(tmp_path / "there") == records(tmp_path / "here")
+
+
+def test_ctrl_c_ends_the_command_within_seconds_and_leaves_no_worker(cluster, whole, tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(LONG, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "normbench",
+        "run",
+        str(path),
+        "--results",
+        str(tmp_path),
+        "--no-figures",
+    ]
+    command += ["--threads", "1", "--device", "cpu", "--launcher", "ray", "--address", cluster.address]
+    command += ["--checkpoint-every", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: list(tmp_path.glob("tiny/checkpoints/*.pt")), process)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert time.monotonic() - began < 20, "on a busy machine; a second or two on a quiet one"
+    wait_for(lambda: not trainers())
+    done = train(tmp_path, LONG, launcher="ray")
+    assert (done.trained, done.crashed) == (6 - done.skipped, 0)
+    assert records(tmp_path) == records(whole)
+
+
 def test_a_worker_with_other_software_is_refused(cluster, tmp_path, monkeypatch):
     here = Software.here()
     other = Software(here.normbench, here.code, "1.0", here.numpy, here.python)
@@ -222,6 +280,14 @@ def test_the_command_starts_a_cluster_and_ends_it(whole, tmp_path):
     assert (answer["trained"], answer["crashed"]) == (6, 0)
     assert records(tmp_path) == records(whole)
     wait_for(lambda: not trainers())
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1", "127.0.0.1:99999", "[::1]:1", "no-such-host.invalid:6379"]
+)
+def test_an_address_without_a_cluster_is_refused_at_once(address):
+    with pytest.raises(NormbenchError, match=f"--address: no Ray cluster at '{re.escape(address)}'"):
+        launcher._refuse_if_nobody_listens(address)
 
 
 @pytest.mark.thorough

@@ -21,6 +21,7 @@ from normbench.engine.events import RunEnd
 from normbench.errors import RecordsError
 from normbench.planning.stacks import split_stack
 from normbench.records import ResultsFolder, read_metrics, read_runs
+from normbench.records.parts import FOLDER, read_manifest
 from normbench.records.schema import INFERENCE
 
 
@@ -85,6 +86,43 @@ def test_going_on_from_a_checkpoint(root, plan, expected, checkpoint, killed):
         folder.merge()
     run_all(root, plan)
     assert merged(root) == expected
+
+
+def test_a_stack_goes_on_without_a_merge_unless_ends_would_be_lost(root, plan, monkeypatch):
+    """A merge visits every run of the folder, so a lost node must not cause one for nothing."""
+    stack = stacks_of(plan)[1]
+    merges = []
+    with ResultsFolder(root) as folder:
+        folder.open_for_run(plan, CONFIG)
+        monkeypatch.setattr(folder, "_merge", lambda *_: merges.append(1))
+        lengths = []
+        with folder.writer(stack) as writer:
+            for event in events(stack):
+                lengths.append(writer.length())
+                writer.write(event)
+                if isinstance(event, RunEnd):
+                    break
+            lengths.append(writer.length())
+        with folder.writer(stack, lengths=lengths[-1]):
+            assert not merges
+        with folder.writer(stack, lengths=lengths[-2]):
+            assert len(merges) == 1
+        with folder.writer(stack, lengths=lengths[-2]):
+            assert len(merges) == 1, "the end is gone by now"
+        with folder.writer(stack):
+            assert len(merges) == 1
+
+
+def test_a_stack_that_begins_is_newer_than_all_that_began_before(root, plan):
+    stacks = stacks_of(plan)
+    orders = []
+    for _ in range(2):
+        with ResultsFolder(root) as folder:
+            folder.open_for_run(plan, CONFIG)
+            for stack in stacks[:2]:
+                folder.writer(stack).close()
+                orders.append(read_manifest(root / FOLDER, stack.stack_id).order)
+    assert orders == sorted(set(orders)), orders
 
 
 def older(path):
