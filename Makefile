@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 OLDEST := build/oldest
 RAY := build/ray
 
-.PHONY: help quickstart book test thorough test-oldest wheel-check fuzz pairs check lint format types schema schema-check check-quickstart pages cluster cluster-check benchmark-peers benchmarks clean
+.PHONY: help quickstart book test thorough test-oldest wheel-check fuzz pairs check lint format types schema schema-check check-quickstart pages docs cluster cluster-check benchmark-peers benchmarks clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -58,7 +58,7 @@ wheel-check: $(VENV)/.installed  ## build the wheel, and use it outside the clon
 	normbench verify results; \
 	test -s results/*/plots/rate.png; test -s results/*/claims.csv
 
-check: lint types schema-check test thorough check-quickstart wheel-check cluster-check  ## all that .ci/run checks
+check: lint types schema-check docs test thorough check-quickstart wheel-check cluster-check  ## all that .ci/run checks
 
 lint: $(VENV)/.installed-dev  ## style and format, nothing is changed
 	$(BIN)/ruff check .
@@ -80,7 +80,11 @@ book: $(VENV)/.installed  ## train what is missing of the book of claims, about 
 
 pages: $(VENV)/.installed  ## write the generated pages of docs/, and the table of claims in README.md
 	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/config_page.py
 	$(BIN)/python docs/claim_pages.py
+
+docs: $(VENV)/.installed-docs  ## build the documentation site into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 schema-check: $(VENV)/.installed  ## check that the committed schema is up to date
 	@$(BIN)/normbench schema | diff normbench.schema.json - \
@@ -122,6 +126,10 @@ $(VENV)/.installed-test: pyproject.toml | $(VENV)/.installed
 
 $(VENV)/.installed-peers: pyproject.toml | $(VENV)/.installed
 	$(PIP) -e '.[peers]'
+	@touch $@
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/.installed
+	$(PIP) -e '.[docs]'
 	@touch $@
 
 # Ray has an own environment, which borrows the installed packages: beside Ray, `make test` would start clusters.

@@ -1,4 +1,4 @@
-"""Writes docs/claims/, docs/which.md and README's table of claims from the configs and results of the book.
+"""Writes docs/claims/, docs/norms/, docs/which.md and README's table of claims from the results of the book.
 
 python docs/claim_pages.py            # writes the pages and the table
 python docs/claim_pages.py --check    # exit code 1 if one is stale
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import norm_pages
 import which_page
+from md_table import escaped, table
 
 from normbench.analysis.comparison import shown
 from normbench.analysis.judge import Verdict
@@ -78,14 +80,18 @@ def main() -> None:
     os.chdir(ROOT)  # so that sentences about files name them as a reader of the clone does
     entries = book()
     made = pages(entries)
+    told = [norm_pages.Told.by(v, one.name, one.config) for one in entries for v in one.verdicts]
+    made |= norm_pages.pages(told, _link)
     wrong = add_which(made, entries)
-    old = [path for path in (*PAGES.glob("*.md"), which_page.PAGE) if path.exists() and path not in made]
+    there = (*PAGES.glob("*.md"), *norm_pages.PAGES.glob("*.md"), which_page.PAGE)
+    old = [path for path in there if path.exists() and path not in made]
     if "--check" in sys.argv[1:]:
         changed = [p for p, text in made.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
         if stale := [*changed, *old]:
             wrong.append(f"{', '.join(map(str, stale))}: stale; run: make pages")
     else:
-        PAGES.mkdir(exist_ok=True)
+        for folder in (PAGES, norm_pages.PAGES):
+            folder.mkdir(exist_ok=True)
         for path in old:
             path.unlink()
         for path, text in made.items():
@@ -139,7 +145,7 @@ def open_primaries(entries: list[Entry]) -> str:
     """Return the list of the primary verdicts that are open, with the reason and what would decide them."""
     found = [v for one in entries for v in one.verdicts if v.claim.primary]
     lines = [
-        f"- [{one.id}]({_link(one.id)}): {_text(f'{one.statement} Open: {why}')}.\n"
+        f"- [{one.id}]({_link(one.id)}): {escaped(f'{one.statement} Open: {why}')}.\n"
         for one in sorted(found, key=lambda one: _order(one.id))
         if (why := why_open(one))
     ]
@@ -227,7 +233,7 @@ def page(claim: str, entries: list[Entry]) -> str:
     lead = next(one for one in mine[0].verdicts if literature(one.id) == claim)
     answer = f"Verdict: {word(lead)}, {estimate(lead) or 'no estimate'}, {expected(lead)}, n = {lead.n} seeds"
     which = "in the book" if lead.claim.primary else "no primary verdict of the book"
-    head = f"# {claim}: {_text(lead.statement)}\n\n{answer} ({which}). [All claims](README.md)\n\n"
+    head = f"# {claim}: {escaped(lead.statement)}\n\n{answer} ({which}). [All claims](README.md)\n\n"
     return head + "\n".join(section(one) for one in mine)
 
 
@@ -236,10 +242,10 @@ def section(one: Entry) -> str:
     title = one.config.get("title") or one.name
     heads = ("verdict on", "verdict", "estimate (95 % interval)", "expected", "p", "n")
     parts = [
-        f"## {_text(title)}\n",
-        "".join(f"{_text(paragraph)}\n\n" for paragraph in one.prose) + table(("", ""), setup(one)),
+        f"## {escaped(title)}\n",
+        "".join(f"{escaped(paragraph)}\n\n" for paragraph in one.prose) + table(("", ""), setup(one)),
         table(heads, (_verdict_row(verdict) for verdict in one.verdicts)),
-        "".join(f"- {_text(sentence)}\n" for sentence in reasons(one)),
+        "".join(f"- {escaped(sentence)}\n" for sentence in reasons(one)),
         f"```sh\nnormbench run {CONFIGS}/{one.name}.yaml --results my_results\n```\n",
     ]
     figure = one.judged.folder / "plots" / "claims.png"
@@ -342,13 +348,6 @@ def estimate(one: Verdict) -> str:
     return f"{middle}, no interval" if math.isnan(one.ci_low) else f"{middle} ({low} to {high})"
 
 
-def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table in Markdown."""
-    heads = list(heads)
-    lines = [heads, ["---"] * len(heads), *([_text(cell) for cell in row] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def _verdict_row(one: Verdict) -> tuple[str, ...]:
     mark = "**primary:** " if one.claim.primary else ""
     p = one.p_book if one.claim.primary else one.p_family
@@ -363,11 +362,6 @@ def _once(texts: Iterable[str | None]) -> list[str]:
 
 def _order(claim: str) -> tuple[int, str]:
     return int(re.sub(r"\D", "", claim) or 0), claim
-
-
-def _text(text: object) -> str:
-    """Return a text so that Markdown shows it as it is in a cell of a table."""
-    return re.sub(r"(?<!\\)([|<])", r"\\\1", " ".join(str(text).split()))
 
 
 if __name__ == "__main__":

@@ -144,7 +144,9 @@ class Decide(Options):
         MOST_SEEDS, ge=min(LOOKS), le=MOST_SEEDS, description="the most seeds of a cell; `seeds` is the start"
     )
     budget: str | SkipJsonSchema[None] = Field(
-        None, description="training time of each command, such as 90s, 30m or 2h; by default no end"
+        None,
+        description="training time of each command, such as 90s, 30m or 2h; by default no end",
+        examples=["30m"],
     )
     claims: Literal["all", "primary"] = Field(
         "all", description="which open claims get more seeds; primary: the one with `primary: true` alone"

@@ -12,11 +12,11 @@ from normbench.norms.wrapped import Wrapped
 
 
 class Fixup(Normalization):
-    """Fixup: an initialization for residual nets without normalization; scalar biases and multipliers.
+    """Fixup: y = a w.(x + b1) + b2 for each layer; small initial w in place of a normalization.
 
-    Each layer of a net with L branches of m layers becomes y = a w.(x + b1) + b2. In the branches, w starts
-    as He's initialization times L^(-1/(2m-2)); the last layer of each branch and the classifier start at 0.
-    b1, b2 (initially 0) and a (1, only in the last layer of a branch) are learned scalars; w is (out, in) or
+    It is for residual nets, here with L branches of m layers each. In the branches, w starts as He's
+    initialization times L^(-1/(2m-2)); the last layer of each branch and the classifier start at 0. b1, b2
+    (initially 0) and a (1, only in the last layer of a branch) are learned scalars; w is (out, in) or
     (out, in, k, k). The classifier keeps a bias per class in place of b2.
     """
 

@@ -12,10 +12,11 @@ from normbench.norms.whitening import Whitening
 
 
 class WhiteningNewton(Whitening):
-    """Iterative whitening: like `whitening`, with S^(-1/2) = P_T / sqrt(tr S) from T Newton steps.
+    """Iterative whitening: y = gamma P_T (x - mean_B) / sqrt(tr S) + beta, P_T from T Newton steps.
 
-    P_0 = I, P_k = (3 P_(k-1) - P_(k-1)^3 S / tr S) / 2. Five iterations bring large eigenvalues to 1 and
-    leave small ones below 1, which the paper considers an advantage. gamma and beta are (F,).
+    It is `whitening` with P_T / sqrt(tr S) in place of S^(-1/2): P_0 = I and
+    P_k = (3 P_(k-1) - P_(k-1)^3 S / tr S) / 2. Five iterations bring large eigenvalues to 1 and leave small
+    ones below 1, which the paper considers an advantage. gamma and beta are (F,).
 
     Cost per step and layer with F features in groups of G: 3 T products of G x G for each group, O(T F G^2),
     and O(B F G) for covariance and product.
