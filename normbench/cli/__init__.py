@@ -13,6 +13,7 @@ import sys
 from normbench.cli.app import app
 from normbench.cli.commands.compare import compare
 from normbench.cli.commands.data import data
+from normbench.cli.commands.export import export
 from normbench.cli.commands.init import init
 from normbench.cli.commands.list import list_
 from normbench.cli.commands.merge import merge
@@ -35,6 +36,7 @@ app.command()(plot)
 app.command()(report)
 app.command()(verify)
 app.command()(compare)
+app.command()(export)
 app.command()(data)
 app.command("list")(list_)
 app.command()(init)
