@@ -47,10 +47,15 @@ class TableTarget(Target):
                 yield path
 
 
-def tables_of(source: Source) -> Iterator[TextTable]:
-    """Yield the verdicts, if the config has claims, and then the summary."""
+def tables_of(source: Source, what: str | None = None) -> Iterator[TextTable]:
+    """Yield the verdicts, if the config has claims, and then the summary.
+
+    Args:
+        source: the experiment.
+        what: `verdicts` or `summary` for this one alone.
+    """
     tables = load_tables(source.folder, without_damaged_metrics=True)
-    if tables.config.get("claims"):
+    if what != "summary" and tables.config.get("claims"):
         judged = verify(source.folder, write=False)
         for sentence in judged.missing:
             source.say(sentence)
@@ -58,7 +63,8 @@ def tables_of(source: Source) -> Iterator[TextTable]:
     else:
         for sentence in tables.warnings:
             source.say(sentence)
-    yield summary_of(tables)
+    if what != "verdicts":
+        yield summary_of(tables)
 
 
 class Latex(TableTarget):
