@@ -312,7 +312,7 @@ def import_matplotlib() -> Any:
 
 @contextmanager
 def _style(text: str = "") -> Iterator[None]:
-    """Set matplotlib's defaults and the house style; the caller's settings are restored.
+    """Set matplotlib's defaults, the house style and the user's matplotlibrc; restore the caller's settings.
 
     Args:
         text: whose characters the fonts have to have.
@@ -320,12 +320,12 @@ def _style(text: str = "") -> Iterator[None]:
     matplotlib = import_matplotlib()
 
     from normbench.plots.fonts import families
-    from normbench.plots.style import RC
+    from normbench.plots.style import RC, own_settings
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a title in another script
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(cast(Any, RC))
+        matplotlib.rcParams.update(cast(Any, {**RC, **own_settings()}))
         matplotlib.rcParams["font.family"] = families(text)
         yield
 

@@ -1,5 +1,6 @@
 """Pages of another width, with other letters, titles and words: nothing is cut off, the values stay."""
 
+import matplotlib
 import numpy as np
 import pytest
 from helpers.cli import call, good
@@ -209,3 +210,20 @@ def test_the_command_line_has_all_wishes(folder, tmp_path):
     good("plot", folder, "--figure", "rate", "--format", "svg", "--out", tmp_path, *wishes)
     head = (tmp_path / "rate.svg").read_text(encoding="utf-8")[:2000]
     assert 'width="432pt"' in head
+
+
+def test_a_pdf_has_truetype_fonts(folder, tmp_path):
+    good("plot", folder, "--figure", "rate", "--format", "pdf", "--out", tmp_path)
+    data = (tmp_path / "rate.pdf").read_bytes()
+    assert b"/FontFile2" in data
+    assert b"/Type3" not in data
+
+
+def test_a_matplotlibrc_is_respected_apart_from_what_the_layout_depends_on(tables, monkeypatch):
+    for key, value in {"axes.linewidth": 3.0, "font.size": 30.0, "savefig.bbox": "tight"}.items():
+        monkeypatch.setitem(matplotlib.rcParamsOrig, key, value)
+    (figure,) = pages(tables, "rate").values()
+    ax = next(iter(panels(figure).values()))
+    assert ax.spines["left"].get_linewidth() == 3.0
+    assert ax.xaxis.get_major_ticks()[0].label1.get_fontsize() < 10
+    assert_readable(figure)
