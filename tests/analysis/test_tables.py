@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers.results import rate_runs, write
+from helpers.results import rate_runs, run, write
 
 from normbench.analysis.tables import load_layers, load_tables, seeds_of
 from normbench.errors import RecordsError
