@@ -44,11 +44,11 @@ def lacking(
     from normbench.config import cells_of  # lazily: it imports torch
 
     cells, problems = cells_of(config, str(path))
-    known = {_token(cell.values.get(key) for key in swept): cell.lacks for cell in cells}
+    known = {token(cell.values.get(key) for key in swept): cell.lacks for cell in cells}
     unknown: dict[str, None] = {}
     for place, *row in some.itertuples(name=None):
         empty = [key for key, value in zip(swept, row, strict=True) if pd.isna(value)]
-        lacks = known.get(_token(row))
+        lacks = known.get(token(row))
         if lacks is None:
             unknown.update(dict.fromkeys(empty))
         found = [key for key in empty if lacks is None or key in lacks]
@@ -62,7 +62,7 @@ def lacking(
     ]
 
 
-def _token(values: Iterable[Any]) -> tuple[str, ...]:
+def token(values: Iterable[Any]) -> tuple[str, ...]:
     """Return the values of a cell as text that is equal before and after they are written."""
     return tuple(map(_text, values))
 

@@ -125,6 +125,20 @@ def summary_table(tables: Tables, width: int | None = None) -> Table:
     return table
 
 
+def summary_text(
+    tables: Tables,
+) -> tuple[str, list[str], list[tuple[list[str], list[str]]], str]:
+    """Return the rows as text: title, heads, the names and cells of each row, and what the columns mean."""
+    rows = summary_rows(tables)
+    measure = next((row["best"]["measure"] for row in rows if "best" in row), "score")
+    has_rates = any("largest_rate" in row for row in rows)
+    heads, lines = _layout(tables, rows, measure, has_rates, "wide")
+    names = len(_names(tables, rows)[0])
+    texts = [(line[:names], line[names:]) for line in lines]
+    caption = _caption(tables, rows, measure, has_rates)
+    return _title(tables, rows), [" ".join(head.split("\n")) for head in heads], texts, caption
+
+
 def _only_variant(tables: Tables) -> str:
     """Return the name of the only variant: the normalization that the config sets."""
     norm = tables.config.get("model", {}).get("norm", "none")

@@ -54,7 +54,7 @@ class Tables:
             between the scan points of a search for the edge; `lacks` names the swept keys that a run does not
             have, whose cells are empty (see `lacking`).
         metrics: a row for each evaluation, with the columns of metrics.csv. The column `run` is the position
-            of the run in `runs` and replaces `run_id`.
+            of the run in `runs`.
         swept: the swept keys, which are columns of `runs`.
         warnings: sentences about what is missing or damaged.
         notes: sentences about what the records do not tell and what is assumed instead.
@@ -72,6 +72,12 @@ class Tables:
     notes: tuple[str, ...] = ()
     limits: np.ndarray | None = None
     earlier: str = ""
+
+    def __repr__(self) -> str:
+        """Return one line; the frames print themselves."""
+        counts = f"{len(self.runs):,} runs, {len(self.metrics):,} rows of metrics"
+        swept = f"swept: {', '.join(self.swept)}" if self.swept else "nothing swept"
+        return f"<{type(self).__name__} {self.name}: {counts}, {swept}>"
 
     @property
     def title(self) -> str:
@@ -300,8 +306,9 @@ def load_layers(tables: Tables) -> pd.DataFrame:
 
 
 def _by_position(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Replace the id of each row's run by its position in `runs`; rows of other runs are left out."""
-    rows.insert(0, "run", rows.pop("run_id").cat.set_categories(runs["run_id"]).cat.codes.astype("int32"))
+    """Add the position of each row's run in `runs`; rows of other runs are left out."""
+    rows["run_id"] = rows["run_id"].cat.set_categories(runs["run_id"])
+    rows.insert(0, "run", rows["run_id"].cat.codes.astype("int32"))
     rows.attrs.clear()
     known = rows["run"] >= 0
     return rows if known.all() else rows[known].reset_index(drop=True)

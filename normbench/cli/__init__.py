@@ -13,16 +13,21 @@ import sys
 from normbench.cli.app import app
 from normbench.cli.commands.compare import compare
 from normbench.cli.commands.data import data
+from normbench.cli.commands.export import export
 from normbench.cli.commands.init import init
 from normbench.cli.commands.list import list_
 from normbench.cli.commands.merge import merge
 from normbench.cli.commands.plan import plan
 from normbench.cli.commands.plot import plot
+from normbench.cli.commands.query import query
 from normbench.cli.commands.report import report
 from normbench.cli.commands.run import run
 from normbench.cli.commands.schema import schema
 from normbench.cli.commands.scorecard import scorecard
+from normbench.cli.commands.show import show
 from normbench.cli.commands.status import status
+from normbench.cli.commands.summary import summary
+from normbench.cli.commands.table import table
 from normbench.cli.commands.verify import verify
 from normbench.cli.streams import prepare
 
@@ -32,11 +37,16 @@ app.command()(run)
 app.command()(plan)
 app.command()(status)
 app.command()(merge)
+app.command()(summary)
+app.command()(show)
+app.command()(query)
 app.command()(plot)
 app.command()(report)
 app.command()(verify)
 app.command()(compare)
 app.command()(scorecard)
+app.command()(table)
+app.command()(export)
 app.command()(data)
 app.command("list")(list_)
 app.command()(init)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,6 +21,13 @@ def print_json(answer: Any) -> None:
     if not is_written(text):
         text = json.dumps(answer, indent=2, allow_nan=False, default=str)
     typer.echo(text)
+
+
+def exact(value: Any) -> Any:
+    """Return a value for JSON with all its digits: None for NaN, `inf` as a word."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
 
 
 def say(text: str) -> None:

@@ -62,6 +62,11 @@ class Plan:
     asked: frozenset[str] | None = None
     units: tuple[Stack, ...] = ()
 
+    def __repr__(self) -> str:
+        """Return one line; a plan may have thousands of runs."""
+        swept = f"swept: {', '.join(self.columns)}" if self.columns else "nothing swept"
+        return f"<Plan {self.experiment.name}: {len(self.runs):,} runs on {self.device}, {swept}>"
+
     @property
     def stacks(self) -> tuple[Stack, ...]:
         """Return the stacks that train if nothing is finished yet.

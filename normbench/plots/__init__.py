@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -164,6 +164,7 @@ def compute(
     steps: Sequence[int] | None = None,
     rate: str | float | None = None,
     where: Sequence[str] = (),
+    traces: bool = False,
 ) -> Iterator[tuple[FigureKind, Chart]]:
     """Yield each page of the figures as data, with the figure that draws it. Needs no matplotlib.
 
@@ -180,6 +181,7 @@ def compute(
         rate: `best` (each variant at its own best learning rate) or a swept learning rate: figures of curves
             draw all variants on the same axes.
         where: `KEY=VALUE` each: only runs that match are drawn; several values of a key are alternatives.
+        traces: figures of curves draw the line of each seed, too.
 
     Raises:
         NormbenchError: a name is unknown, or a figure makes no sense of this experiment.
@@ -192,7 +194,9 @@ def compute(
     kinds = choose(tables, figures, x, quantities)
     if rate is not None:
         rate = swept_rate(tables, rate)
-        _refuse_rate(kinds)
+        _refuse_unable(kinds, "rate", "cannot be drawn at one learning rate", lambda kind: kind.one_rate)
+    if traces:
+        _refuse_unable(kinds, "traces", "has no line for each seed", lambda kind: kind.traces)
     also = ("step", "epoch") if any(not kind.swept_x for kind in kinds) else ()
     request = Request(
         known_key(tables, x, "x", also) if x else None,
@@ -203,6 +207,7 @@ def compute(
         tuple(quantities or ()),
         tuple(steps or ()),
         rate,
+        traces,
     )
     if target is not None and not 0 < target <= 1:
         raise NormbenchError(
@@ -214,16 +219,22 @@ def compute(
             yield kind, charts.pop(0)
 
 
-def _refuse_rate(kinds: Sequence[FigureKind]) -> None:
-    """Raise NormbenchError if none of the figures reads the wish for one learning rate."""
+def _refuse_unable(
+    kinds: Sequence[FigureKind], wish: str, lack: str, able: Callable[[type[FigureKind] | FigureKind], bool]
+) -> None:
+    """Raise NormbenchError if none of the figures reads a wish.
+
+    Args:
+        kinds: the figures.
+        wish: the name of the option.
+        lack: what they lack, as words.
+        able: tells whether a figure reads it.
+    """
     from normbench.plots.figures import FIGURES
 
-    if not any(kind.one_rate for kind in kinds):
-        able = [cls.key() for cls in FIGURES.classes() if cls.one_rate]
-        raise NormbenchError(
-            f"rate: {', '.join(kind.name for kind in kinds)} cannot be drawn at one learning rate; "
-            f"{one_of(able)}"
-        )
+    if not any(map(able, kinds)):
+        names = [cls.key() for cls in FIGURES.classes() if able(cls)]
+        raise NormbenchError(f"{wish}: {', '.join(kind.name for kind in kinds)} {lack}; {one_of(names)}")
 
 
 def choose(
@@ -301,7 +312,7 @@ def import_matplotlib() -> Any:
 
 @contextmanager
 def _style(text: str = "") -> Iterator[None]:
-    """Set matplotlib's defaults and the house style; the caller's settings are restored.
+    """Set matplotlib's defaults, the house style and the user's matplotlibrc; restore the caller's settings.
 
     Args:
         text: whose characters the fonts have to have.
@@ -309,12 +320,12 @@ def _style(text: str = "") -> Iterator[None]:
     matplotlib = import_matplotlib()
 
     from normbench.plots.fonts import families
-    from normbench.plots.style import RC
+    from normbench.plots.style import RC, own_settings
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a title in another script
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(cast(Any, RC))
+        matplotlib.rcParams.update(cast(Any, {**RC, **own_settings()}))
         matplotlib.rcParams["font.family"] = families(text)
         yield
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from normbench.analysis.variants import Levels
@@ -23,6 +23,8 @@ FRAME: Sequence[str] = (
     "high",
     "mark",
 )  # columns of all charts
+
+_BLOCK_GAP = 0.12  # inches between two blocks, beside the usual gap
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Grid:
     strips: dict[int, str] = field(default_factory=dict)
     starts: tuple[int, ...] = (0,)  # the first row of each block; a block shares its vertical axis
     gaps: dict[int, float] = field(default_factory=dict)  # inches above a row beside the usual ones
+    free: bool = False  # each panel has a name of its own, so that a row may have fewer of them
 
     @property
     def rows(self) -> int:
@@ -113,7 +116,23 @@ class Grid:
             Place(b * n + r, c, p, b, x, y) for b, y in enumerate(ys) for p, (r, c) in enumerate(panels.where)
         )
         starts = tuple(b * n for b in range(len(ys)))
-        return cls(places, heads, strips, starts, dict.fromkeys(starts[1:], 0.12))
+        gaps = dict.fromkeys(starts[1:], _BLOCK_GAP)
+        return cls(places, heads, strips, starts, gaps, bool(heads) and not strips)
+
+    def of_columns(self, cols: int) -> Grid:
+        """Return the panels of a free grid in reading order, with this many in a row."""
+        blocks = [[p for p in self.places if p.block == b] for b in range(len(self.starts))]
+        rows = -(-max(map(len, blocks)) // cols)
+        places, heads = [], {}
+        for b, block in enumerate(blocks):
+            for i, place in enumerate(sorted(block, key=lambda place: (place.row, place.col))):
+                row, col = b * rows + i // cols, i % cols
+                places.append(replace(place, row=row, col=col))
+                heads[row, col] = self.heads[place.row, place.col]
+        starts = tuple(b * rows for b in range(len(blocks)))
+        return replace(
+            self, places=tuple(places), heads=heads, starts=starts, gaps=dict.fromkeys(starts[1:], _BLOCK_GAP)
+        )
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class FigureKind(Named, ABC):
     swept_x: ClassVar[bool] = True  # whether a swept key can be its horizontal axis
     probe: ClassVar[str] = ""  # the probe whose quantities it shows
     one_rate: ClassVar[bool] = False  # can show all variants at one learning rate on the same axes
+    traces: ClassVar[bool] = False  # can draw the line of each seed
     any_quantity: ClassVar[bool] = False  # draws any quantity of layers.csv that the user names
     markers: ClassVar[bool] = True  # whether the legend of colors shows markers
 

@@ -33,6 +33,7 @@ SIGNS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "lost": ({"marker": "x", "ls": "-", "lw": 0.7, "mew": 1.4}, "one diverged run and where it ends"),
     "thin": ({"ls": "-", "lw": 0.7}, "one diverged run"),
+    "trace": ({"ls": "-", "lw": 0.7, "alpha": 0.5}, "one seed"),
     "seed": ({"marker": "o", "ms": 4, "mfc": "white"}, "one seed"),
     "never": ({"marker": "x", "mew": 1.4}, "one seed that never reaches it"),
     "no rate": ({"marker": "x", "mew": 1.4}, "one seed that trains at no rate"),
@@ -122,14 +123,23 @@ def lines_and_bands(ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]]) -> N
     )
 
 
-def thin_lines(ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]]) -> None:
-    """Draw single runs (x, mean) as one collection of thin lines."""
+def thin_lines(
+    ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]], width: float = 0.6, alpha: float = 0.7
+) -> None:
+    """Draw single runs (x, mean) as one collection of thin lines.
+
+    Args:
+        ax: to draw on.
+        curves: each with its style.
+        width: of the lines, in points.
+        alpha: their opacity.
+    """
     from matplotlib.collections import LineCollection
 
     lines = [curve[["x", "mean"]].to_numpy(float) for _, curve in curves]
     colors = [style.color for style, _ in curves]
     ax.add_collection(
-        LineCollection(lines, colors=colors, linewidths=0.6, alpha=0.7, zorder=2.5), autolim=False
+        LineCollection(lines, colors=colors, linewidths=width, alpha=alpha, zorder=2.5), autolim=False
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from normbench.errors import NormbenchError
@@ -19,43 +20,57 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SMALLER = (8.0, 7.0, 6.0)  # points of letters that a narrow page may have; journals ask for no less than 6
+
 
 def draw_page(kind: FigureKind, chart: Chart, paper: Paper | None = None) -> Figure:
     """Return the whole page of a chart, as wide and with letters as large as the paper says.
 
     The page is laid out with letters of the usual size, on fewer inches where they are to be larger, and
-    then grown. So letters fit at any size, or there is a sentence.
+    then grown. So letters fit at any size, or there is a sentence. On a page that is too narrow, a row has
+    fewer panels where that is possible; then the letters are smaller if the paper leaves their size open.
 
     Raises:
         NormbenchError: the panels do not fit on a page of this width.
     """
     paper = paper or Paper()
     chart = paper.applied(chart)
-    sheet = _drawn(kind, chart, scale=paper.scale)
     if paper.width is None and paper.font_size is None:
-        return sheet.figure
+        return _drawn(kind, chart).figure
+    sizes = [paper.font_size] if paper.font_size else [FONT, *SMALLER]
+    for size in sizes:
+        tried = replace(paper, font_size=size)
+        sheet = _drawn(kind, chart, scale=tried.scale)
+        columns = range(sheet.cols, 0, -1) if chart.grid.free else [sheet.cols]
+        for cols in columns:
+            grid = chart.grid if cols == sheet.cols else chart.grid.of_columns(cols)
+            fitting = _fitted(kind, replace(chart, grid=grid), tried)
+            if not isinstance(fitting, Sheet):
+                needed = fitting
+                continue
+            if tried.scale != 1.0:
+                grow(fitting.figure, tried.scale)
+            return fitting.figure
+    panels = f"{cols} panels side by side" if cols > 1 else "a panel"
+    raise NormbenchError(
+        f"width: '{kind.name}' needs {math.ceil(10 * needed) / 10:g} inches for {panels} with letters of "
+        f"{size:g} points; choose a larger --width, a smaller --font-size, or draw less with --where"
+    )
+
+
+def _fitted(kind: FigureKind, chart: Chart, paper: Paper) -> Sheet | float:
+    """Return the sheet on a page of the paper's width, before it is grown, or the inches that it needs."""
+    sheet = _drawn(kind, chart, scale=paper.scale)
     page = (paper.width or sheet.figure.get_figwidth()) / paper.scale
     for _ in range(5):  # the room that is left for the panels depends on their ticks
         missing = sheet.needed - page
         panel = sheet.width - missing / sheet.cols
         if panel < sheet.least:
-            _refuse_narrow(kind, sheet, paper)
+            return paper.scale * (sheet.needed - sheet.cols * (sheet.width - sheet.least))
         sheet = _drawn(kind, chart, panel=panel, page=page, scale=paper.scale)
         if abs(sheet.needed - page) < 0.02:
             break
-    if paper.scale != 1.0:
-        grow(sheet.figure, paper.scale)
-    return sheet.figure
-
-
-def _refuse_narrow(kind: FigureKind, sheet: Sheet, paper: Paper) -> None:
-    least = paper.scale * (sheet.needed - sheet.cols * (sheet.width - sheet.least))
-    panels = f"{sheet.cols} panels side by side" if sheet.cols > 1 else "a panel"
-    raise NormbenchError(
-        f"width: '{kind.name}' needs {math.ceil(10 * least) / 10:g} inches for {panels} with letters of "
-        f"{paper.font_size or FONT:g} points; choose a larger --width, a smaller --font-size, or draw less "
-        "with --where"
-    )
+    return sheet
 
 
 def _drawn(kind: FigureKind, chart: Chart, **sizes: float) -> Sheet:

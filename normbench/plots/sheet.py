@@ -246,7 +246,7 @@ class Sheet:
 
     def _room(self, total: float) -> float:
         """Return the width of a line of the page; letters of another size are not exactly in proportion."""
-        return (total - 0.3) * (1.0 if self.scale == 1.0 else 0.95)
+        return (total - 0.3) * (1.0 if self.scale == 1.0 else 0.95 if self.scale > 1.0 else 0.88)
 
     def _tick_width(self) -> float:
         """Return the width of the longest label of a vertical axis."""

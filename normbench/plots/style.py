@@ -64,8 +64,22 @@ RC: dict[str, Any] = {
     "savefig.facecolor": "white",
     "legend.frameon": False,
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # TrueType: journals refuse the outlines of type 3
     "svg.hashsalt": "normbench",  # the same figure gives the same bytes
 }
+
+# Settings of a matplotlibrc that stay as they are here: pages are laid out and measured with them.
+FIXED = ("text.usetex", "text.parse_math", "font.family", "font.size", "svg.hashsalt", "savefig.bbox")
+FIXED_GROUPS = ("backend", "figure.", "date.", "interactive", "toolbar", "keymap.", "webagg.", "tk.")
+
+
+def own_settings() -> dict[str, Any]:
+    """Return what the user's matplotlibrc sets, apart from what the layout depends on."""
+    import matplotlib
+
+    usual, chosen = matplotlib.rcParamsDefault, matplotlib.rcParamsOrig
+    keys = [key for key in chosen if key not in FIXED and not key.startswith(FIXED_GROUPS)]
+    return {key: chosen[key] for key in keys if chosen[key] != usual[key]}
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Request:
     quantities: tuple[str, ...] = ()
     steps: tuple[int, ...] = ()
     rate: str | float | None = None
+    traces: bool = False
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,8 @@ def facts(
         "executors": [],
         "plugins": [plugin.record() for plugin in loaded()],
         "git": git_state(),
+        "normbench_git": source_state(),
+        **_gpu(device),
         "command": command_line(sys.argv if command is None else command),
         "start": now(),
         "end": None,
@@ -102,7 +104,7 @@ def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[st
         versions = facts_of.get("versions")
         for name in ("normbench", "torch", "numpy"):
             into[name] = versions.get(name) if isinstance(versions, dict) else None
-        into |= {name: facts_of.get(name) for name in ("platform", "cpu", "device", "threads")}
+        into |= {name: facts_of.get(name) for name in ("platform", "cpu", "device", "threads", "gpu", "cuda")}
     # None is unknown, or torch's own number of threads, which depends on the machine.
     return [
         (name, old[name], new[name])
@@ -233,12 +235,34 @@ def cpu_model() -> str:
     return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor() or platform.machine()
 
 
-def git_state() -> dict[str, Any] | None:
-    """Return the commit of the working folder and whether tracked files differ from it; None outside git."""
-    commit = _output("git", "rev-parse", "HEAD")
+def git_state(folder: Path | None = None) -> dict[str, Any] | None:
+    """Return the commit of a folder and whether tracked files differ from it; None outside git.
+
+    `folder` is the working folder by default; of another one, only files below it count.
+    """
+    git = ["git", *(["-C", str(folder)] if folder else [])]
+    commit = _output(*git, "rev-parse", "HEAD")
     if not commit:
         return None
-    return {"commit": commit, "dirty": bool(_output("git", "status", "--porcelain", "--untracked-files=no"))}
+    below = ["--", "."] if folder else []
+    changed = _output(*git, "status", "--porcelain", "--untracked-files=no", *below)
+    return {"commit": commit, "dirty": bool(changed)}
+
+
+def source_state() -> dict[str, Any] | None:
+    """Return the commit of normbench's own source; None if it is no checkout."""
+    source = Path(__file__).parents[1]  # an installed one may lie below the checkout of something else
+    tracked = _output("git", "-C", str(source), "ls-files", "__init__.py")
+    return git_state(source) if tracked else None
+
+
+def _gpu(device: str) -> dict[str, Any]:
+    """Return the name of the GPU that trains and the version of CUDA; nothing without a GPU of NVIDIA."""
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
 
 
 def command_line(argv: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers.results import rate_runs, write
+from helpers.results import rate_runs, run, write
 
 from normbench.analysis.tables import load_layers, load_tables, seeds_of
 from normbench.errors import RecordsError
@@ -72,3 +72,11 @@ def test_an_empty_file_of_metrics_is_told(folder):
     tables = load_tables(folder)
     assert tables.metrics.empty
     assert f"{folder / 'metrics.csv'}: the last line is torn" in tables.warnings[0]
+
+
+def test_rows_of_curves_have_the_id_of_their_run_and_tables_a_short_repr(tmp_path):
+    runs = [run({"model.norm": norm}, 0, curve={0: 0.1, 10: 0.5}) for norm in ("none", "batchnorm")]
+    tables = load_tables(write(tmp_path / "r", runs))
+    ids = tables.runs["run_id"].to_numpy()
+    assert tables.metrics["run_id"].tolist() == ids[tables.metrics["run"]].tolist()
+    assert repr(tables) == "<Tables made_up: 2 runs, 4 rows of metrics, swept: model.norm>"

@@ -6,12 +6,13 @@ import statistics
 
 import numpy as np
 import pytest
-from helpers.figures import bands, colors, dots, lines, pages, panel, panels, segments
+from helpers.figures import bands, colors, dots, lines, pages, panel, panels, segments, texts
 from helpers.plain_records import Records, band, bands_at, finite
 from helpers.synthetic import ENTROPY, write_results
 from scipy.stats import binom
 
 from normbench.analysis.tables import load_tables
+from normbench.errors import NormbenchError
 from normbench.plots.figures import FIGURES
 
 NAMES = [kind.key() for kind in FIGURES.classes() if not kind.probe]
@@ -107,6 +108,27 @@ def curves_in(records, ax, of_legend, norm, measure, log):
         same_curves(segments(ax, color, 0.6), [curve for curve in alone if curve])
         crosses = [x for x, _ in dots(ax, color, marker="x")]
         assert crosses == sorted(run["diverged_at_step"] for run in lost)
+
+
+def test_traces_draw_the_line_of_each_seed_behind_the_same_means(sweep):
+    tables, records = sweep
+    (figure,) = pages(tables, "convergence", traces=True).values()
+    convergence(records, {"convergence": figure})
+    for i, norm in enumerate(records.norms):
+        kept = [
+            records.curve(run, "train_loss")
+            for lr in records.rates
+            for run in records.cell(norm, lr, outcomes=["trains", "stuck"])
+        ]
+        same_curves(segments(panel(figure, 0, i), None, 0.5), kept)
+        assert len(kept) > 10
+    assert "one seed" in texts(figure)
+    (plain,) = pages(tables, "convergence").values()
+    assert not segments(panel(plain, 0, 0), None, 0.5)
+    with pytest.raises(
+        NormbenchError, match="traces: heatmap has no line for each seed; one of: convergence"
+    ):
+        pages(tables, "heatmap", traces=True)
 
 
 def assert_pairs(drawn, expected):

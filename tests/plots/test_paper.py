@@ -1,5 +1,6 @@
 """Pages of another width, with other letters, titles and words: nothing is cut off, the values stay."""
 
+import matplotlib
 import numpy as np
 import pytest
 from helpers.cli import call, good
@@ -156,16 +157,49 @@ def test_what_is_no_size_is_refused(wish, said):
 
 
 def test_a_page_that_is_too_narrow_says_how_wide_it_must_be(tables):
-    with pytest.raises(NormbenchError, match=r"width: 'convergence' needs .* for 2 panels") as caught:
-        pages(tables, "convergence", paper=Paper(width=2.5))
-    least = float(str(caught.value).split()[3])
-    (figure,) = pages(tables, "convergence", paper=Paper(width=least)).values()
-    assert_readable(figure)
+    for size in (None, 9.0):
+        needed = r"width: 'convergence' needs .* for a panel with letters of [69] points"
+        with pytest.raises(NormbenchError, match=needed) as caught:
+            pages(tables, "convergence", paper=Paper(width=1.1, font_size=size))
+        least = float(str(caught.value).split()[3])
+        (figure,) = pages(tables, "convergence", paper=Paper(width=least, font_size=size)).values()
+        assert_readable(figure)
+
+
+# rows of several panels that belong together
+WIDE = ("summary", "best_vs_equal", "montage", "layer_heatmap", "layers")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_fits_into_one_column_of_a_paper(tables, name):
+    if name in WIDE:
+        with pytest.raises(
+            NormbenchError, match=f"width: '{name}' needs .* panels side by side with letters of 6"
+        ):
+            list(draw(tables, [name], Paper(width=3.3)))
+        return
+    for _, figure in draw(tables, [name], Paper(width=3.3)):
+        assert figure.get_figwidth() == pytest.approx(3.3, abs=0.03)
+        assert_readable(figure)
+        inside(figure)
+
+
+def test_a_narrow_page_has_fewer_panels_in_a_row_with_the_same_values(tables):
+    plain, narrow = (
+        pages(tables, "rate", panel="model.norm", paper=paper)["rate"] for paper in (None, Paper(width=3.3))
+    )
+    before, after = panels(plain), panels(narrow)
+    assert sorted(before) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert sorted(after) == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    for place, moved in (((0, 0), (0, 0)), ((0, 1), (1, 0)), ((1, 0), (2, 0)), ((1, 1), (3, 0))):
+        assert before[place].get_title() == after[moved].get_title()
+        for one, other in zip(lines(before[place]), lines(after[moved]), strict=True):
+            assert np.allclose(one, other, equal_nan=True)
 
 
 def test_a_page_that_is_refused_does_not_stop_the_others(folder, tmp_path):
     figures = ["--figure", "best_vs_equal", "--figure", "rate"]
-    done = call("plot", folder, *figures, "--width", 4, "--format", "svg", "--out", tmp_path)
+    done = call("plot", folder, *figures, "--width", 3, "--format", "svg", "--out", tmp_path)
     assert done.exit_code == 2
     assert done.stdout.split() == [str(tmp_path / "rate.svg")]
     assert "width: 'best_vs_equal' needs" in done.stderr
@@ -176,3 +210,20 @@ def test_the_command_line_has_all_wishes(folder, tmp_path):
     good("plot", folder, "--figure", "rate", "--format", "svg", "--out", tmp_path, *wishes)
     head = (tmp_path / "rate.svg").read_text(encoding="utf-8")[:2000]
     assert 'width="432pt"' in head
+
+
+def test_a_pdf_has_truetype_fonts(folder, tmp_path):
+    good("plot", folder, "--figure", "rate", "--format", "pdf", "--out", tmp_path)
+    data = (tmp_path / "rate.pdf").read_bytes()
+    assert b"/FontFile2" in data
+    assert b"/Type3" not in data
+
+
+def test_a_matplotlibrc_is_respected_apart_from_what_the_layout_depends_on(tables, monkeypatch):
+    for key, value in {"axes.linewidth": 3.0, "font.size": 30.0, "savefig.bbox": "tight"}.items():
+        monkeypatch.setitem(matplotlib.rcParamsOrig, key, value)
+    (figure,) = pages(tables, "rate").values()
+    ax = next(iter(panels(figure).values()))
+    assert ax.spines["left"].get_linewidth() == 3.0
+    assert ax.xaxis.get_major_ticks()[0].label1.get_fontsize() < 10
+    assert_readable(figure)

@@ -11,6 +11,7 @@ from helpers.records_folder import CONFIG, events, run_all, stacks_of, train
 
 from normbench.records import (
     ResultsFolder,
+    environment,
     folder_status,
 )
 from normbench.records.environment import command_line, read_sessions
@@ -73,3 +74,34 @@ def test_status_counts_all(root, plan):
     assert sum(status.outcomes.values()) == 4
     assert status.name == "x"
     assert len(list(events(stacks_of(plan)[0]))) == 20
+
+
+def test_the_commit_of_normbench_is_that_of_its_own_source(tmp_path, monkeypatch):
+    commit = ["git", "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "-m", "x"]
+    source = tmp_path / "normbench" / "records"
+    source.mkdir(parents=True)
+    (tmp_path / "normbench" / "__init__.py").write_text("")
+    (tmp_path / "other.txt").write_text("")
+    monkeypatch.setattr(environment, "__file__", str(source / "environment.py"))
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    subprocess.run(["git", "-C", str(tmp_path), "add", "other.txt"], check=True)
+    subprocess.run([*commit[:1], "-C", str(tmp_path), *commit[1:]], check=True)
+    assert environment.source_state() is None  # installed below the checkout of something else
+    subprocess.run(["git", "-C", str(tmp_path), "add", "normbench"], check=True)
+    subprocess.run([*commit[:1], "-C", str(tmp_path), *commit[1:]], check=True)
+    found = environment.source_state()
+    assert found is not None
+    assert len(found["commit"]) == 40
+    assert found["dirty"] is False
+    (tmp_path / "normbench" / "__init__.py").write_text("x = 1")
+    assert environment.source_state() == {**found, "dirty": True}
+
+
+def test_a_session_on_a_gpu_names_it_and_its_cuda(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A GPU")
+    monkeypatch.setattr(torch.version, "cuda", "12.4")
+    facts = environment.facts("cuda", None)
+    assert (facts["gpu"], facts["cuda"]) == ("A GPU", "12.4")
+    assert "gpu" not in environment.facts("cpu", None)

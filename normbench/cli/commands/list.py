@@ -22,6 +22,7 @@ class Kind(str, Enum):
     probes = "probes"
     measures = "measures"
     figures = "figures"
+    exports = "exports"
     recipes = "recipes"
 
 
@@ -32,7 +33,7 @@ def list_(
     plugin: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """List norms, models, data sets, activations, optimizers, probes, measures, figures or recipes.
+    """List norms, models, data sets, activations, optimizers, probes, measures, figures, exports or recipes.
 
     \b
     Examples: normbench list norms --json
@@ -101,6 +102,10 @@ def _registry(kind: Kind) -> Any:
         from normbench.plots.figures import FIGURES
 
         return FIGURES
+    if kind is Kind.exports:
+        from normbench.exports import EXPORTS
+
+        return EXPORTS
     from normbench.optimizers import OPTIMIZERS
 
     return OPTIMIZERS

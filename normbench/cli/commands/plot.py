@@ -64,6 +64,9 @@ def plot(
             help="All variants' curves on one pair of axes: each at its best learning rate, or all at RATE.",
         ),
     ] = None,
+    traces: Annotated[
+        bool, typer.Option("--traces", help="Draw the line of each seed in the figures of curves, too.")
+    ] = False,
     where: Annotated[
         Optional[list[str]],
         typer.Option(
@@ -125,6 +128,7 @@ def plot(
                 steps=step,
                 rate=rate,
                 where=where or (),
+                traces=traces,
                 paper=paper,
             ):
                 typer.echo(str(path))

@@ -51,6 +51,7 @@ class Curves(FigureKind):
 
     swept_x: ClassVar[bool] = False
     markers: ClassVar[bool] = False
+    traces: ClassVar[bool] = True
 
     def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
         """Draw means with bands, rings on those of stuck seeds, diverged runs thin with their ends."""
@@ -67,6 +68,9 @@ class Curves(FigureKind):
                 few = own.iloc[np.unique(np.linspace(0, len(own) - 1, RINGS).round().astype(int))]
                 rings: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 3.2, "mfc": "white", "mew": 0.9}
                 ax.plot(few["x"], few["mean"], color=look.of(code).color, zorder=3.5, **rings)
+        if "trace" in by_mark:
+            seeds = by_mark["trace"].groupby(["run", "color"])
+            marks.thin_lines(ax, [(look.of(own["color"].iloc[0]), own) for _, own in seeds], 0.5, 0.45)
         if "lost" in by_mark:
             runs = by_mark["lost"].groupby(["run", "color"])
             marks.thin_lines(ax, [(look.of(own["color"].iloc[0]), own) for _, own in runs])
@@ -119,7 +123,7 @@ def _page(tables: Tables, request: Request, stem: str, measure: str) -> Chart:
         shown, at = _at_one_rate(tables, request)
     else:
         shown, at = view(tables, Request(None, request.color, panel), None, color), ""
-    return curves(tables, shown, measure, request.x or "step", stem, tables.title, at)
+    return curves(tables, shown, measure, request.x or "step", stem, tables.title, at, request.traces)
 
 
 def _at_one_rate(tables: Tables, request: Request) -> tuple[View, str]:
@@ -134,7 +138,14 @@ def _at_one_rate(tables: Tables, request: Request) -> tuple[View, str]:
 
 
 def curves(
-    tables: Tables, shown: View, measure: str, axis: str, stem: str, title: str, at: str = ""
+    tables: Tables,
+    shown: View,
+    measure: str,
+    axis: str,
+    stem: str,
+    title: str,
+    at: str = "",
+    traces: bool = False,
 ) -> Chart:
     """Return the curves of a view as a chart.
 
@@ -146,16 +157,20 @@ def curves(
         stem: of the file.
         title: of the page.
         at: which learning rates are shown, for the caption; empty: all.
+        traces: show each seed, too.
 
     Returns:
         Marks `trains` and `stuck`: mean curves of the seeds that end so; `lost`: single diverged runs (`run`,
-        `mean`); `end`: where these diverged (`x`, and `height` in the strip).
+        `mean`); `end`: where these diverged (`x`, and `height` in the strip); `trace`: all other single runs,
+        if they are wanted.
     """
     log = measure.endswith("loss")
-    means, lost = _curves(tables, shown, measure, axis, log)
+    means, single = _curves(tables, shown, measure, axis, log)
+    is_lost = single.pop("lost")
+    lost, traced = single[is_lost], single[~is_lost & traces]
     known = shown.runs["label_entropy"].dropna()
     entropy = float(known.median()) if len(known) else np.nan
-    low, high = _limits(means, log, entropy)
+    low, high = _limits(np.r_[means["mean"], traced["mean"]], log, entropy)
     ends = _ends(tables, shown, axis)
     colors = np.unique(ends["color"])
     share = min(0.24, max(0.1, 0.035 * len(colors) + 0.02)) if len(colors) else 0.0
@@ -166,9 +181,16 @@ def curves(
         top = beside(low, high, share, log)[1]
         strip = Strip(high, top, "diverged", "right" if ends["x"].max() < 0.6 * end else "")
     level = tables.trains_below * entropy if measure == "train_loss" and np.isfinite(entropy) else None
-    parts = {"trains": means[~means["stuck"]], "stuck": means[means["stuck"]], "lost": lost, "end": ends}
+    parts = {
+        "trains": means[~means["stuck"]],
+        "stuck": means[means["stuck"]],
+        "trace": traced,
+        "lost": lost,
+        "end": ends,
+    }
     stuck = bool(means["stuck"].any())
     signs = {"threshold": level is not None, "lost": bool(len(ends)), "curve": stuck, "stuck curve": stuck}
+    signs["trace"] = bool(len(traced))
     average = "geometric mean" if log else "mean"
     what = NAMES[measure].split(" (")[0]
     beyond = f"losses above {number(high)} are cut off" if log and (means["mean"] > high).any() else ""
@@ -193,7 +215,7 @@ def curves(
 def _curves(
     tables: Tables, shown: View, measure: str, axis: str, log: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the mean curves of the runs that did not diverge, and the single curves of those that did."""
+    """Return the mean curves of the runs that did not diverge, and all single curves, with `lost` or not."""
     runs = shown.runs[["run", "panel", "color", "outcome"]]
     metrics = tables.metrics[["run", "step", "epoch", measure]]
     metrics = thin(metrics[np.isfinite(metrics[measure].to_numpy())], len(shown.panels))
@@ -206,14 +228,14 @@ def _curves(
     means = mean_band(table, by, measure, log)
     epochs = table.groupby(by)["epoch"].mean().to_numpy(float)
     means["x"] = epochs if axis == "epoch" else means["step"].astype(float)
-    single = metrics.merge(runs.loc[lost, ["run", "panel", "color"]], on="run").sort_values(["run", "step"])
+    own = runs[["run", "panel", "color"]].assign(lost=lost)
+    single = metrics.merge(own, on="run").sort_values(["run", "step"])
     single = single.rename(columns={measure: "mean"}).assign(x=single[axis].astype(float))
-    return means, single[["run", "panel", "color", "x", "mean"]]
+    return means, single[["run", "panel", "color", "x", "mean", "lost"]]
 
 
-def _limits(table: pd.DataFrame, log: bool, entropy: float) -> tuple[float, float]:
+def _limits(values: np.ndarray, log: bool, entropy: float) -> tuple[float, float]:
     """Return limits that show what learns: losses far above the label entropy may leave the panel."""
-    values = table["mean"].to_numpy(float)
     values = values[np.isfinite(values)]
     if not log:
         return (0.0, 1.0) if not len(values) or values.max() > 0.5 else (0.0, float(values.max() * 1.15))

@@ -59,7 +59,9 @@ class Montage(Curves):
             part = replace(shown, runs=shown.runs[pages.codes == i])
             stem = "montage" + (f"_{re.sub(r'[^A-Za-z0-9.]+', '-', name).strip('-')}" if pages.keys else "")
             title = tables.title + (f" ({name})" if pages.keys else "")
-            charts.append(curves(tables, _crossed(part, rows, x), measure, "step", stem, title))
+            charts.append(
+                curves(tables, _crossed(part, rows, x), measure, "step", stem, title, "", request.traces)
+            )
         return charts
 
 
