@@ -52,6 +52,7 @@ def main() -> None:
             "optimizer.lr": RATES[:10],
         }
         wide = {**axes, "model.width": list(range(10, 110, 10))}
+        # Steps that the evaluations divide: otherwise rows are missing, and their search is measured, too.
         large, huge = place / "large", place / "huge"
         work: dict[str, tuple[list[str], int, Callable[[], object]]] = {
             "`normbench --help`": (["--help"], rounds, int),
@@ -59,12 +60,12 @@ def main() -> None:
             "`plot` of 1,000 runs x 200 evaluations": (
                 ["plot", str(large)],
                 rounds,
-                partial(write_results, large, axes=axes, evaluations=200, diverge=False),
+                partial(write_results, large, axes=axes, steps=995, evaluations=200, diverge=False),
             ),
             "`plot` of 10,000 runs x 100 evaluations": (
                 ["plot", str(huge)],
                 min(rounds, 3),
-                partial(write_results, huge, axes=wide, evaluations=100, diverge=False),
+                partial(write_results, huge, axes=wide, steps=990, evaluations=100, diverge=False),
             ),
             "quickstart": (["run", "configs/quickstart.yaml", "--results"], rounds, int),
         }

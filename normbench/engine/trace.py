@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from normbench.engine.blocks import run_in_blocks
+from normbench.engine.graphs import bind, origin, shape_of, writes
 from normbench.engine.record import recorded
-from normbench.nn.torch_private import DIRECT, MAYBE_VIEWS, RESHAPES, SAME, OpOverload, aten
+from normbench.nn.torch_private import RESHAPES, SAME, aten
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ def traced(
     _fuse_updates(graph)
     # torch's recurrent kernel keeps what its backward pass needs only while gradients are enabled
     kernel = any(node.target is aten.mkldnn_rnn_layer.default for node in graph.graph.nodes)
-    _bind(graph)
+    if example and example[0].device.type == "cpu":
+        run_in_blocks(graph)
+    bind(graph.graph)
     graph.recompile()
     _cache[key] = Program(torch.enable_grad()(graph.forward) if kernel else graph.forward, keys)
     if len(_cache) > _KEPT:
@@ -93,7 +97,7 @@ def _fuse_updates(graph: GraphModule) -> None:
     the factors is overwritten before the update.
     """
     order = {node: place for place, node in enumerate(graph.graph.nodes)}
-    written = [(order[node], _origin(node)) for node in order if _writes(node)]
+    written = [(order[node], origin(node)) for node in order if writes(node)]
     for update in list(order):
         if update.target is not aten.addcmul_.default or update.kwargs != {"value": -1}:
             continue
@@ -102,7 +106,7 @@ def _fuse_updates(graph: GraphModule) -> None:
         if terms is None:
             continue
         replaced = [node for node, _ in terms]
-        factors = {_origin(factor) for _, pair in terms for factor in pair}
+        factors = {origin(factor) for _, pair in terms for factor in pair}
         began = min(order[node] for node in replaced)
         if any(began < place < order[update] and origin in factors for place, origin in written):
             continue
@@ -139,31 +143,10 @@ def _terms(gradient: Node) -> list[tuple[Node, tuple[Node, Node]]] | None:
         v, c = along.args
         if not (isinstance(v, Node) and isinstance(c, Node)):
             return None
-        if (shape := _shape(c)) is None or shape[-1] != 1 or _shape(v) != _shape(along):
+        if (shape := shape_of(c)) is None or shape[-1] != 1 or shape_of(v) != shape_of(along):
             return None
         terms.insert(0, (along, (c, v)))
     return terms
-
-
-def _writes(node: Node) -> bool:
-    """Return whether an operation writes to its first argument."""
-    return isinstance(node.target, OpOverload) and node.target._schema.name.endswith("_")
-
-
-def _origin(node: Node) -> Node:
-    """Return the operation or input that allocated the memory of this tensor, which may be a view."""
-    while isinstance(node.target, OpOverload) and (
-        node.target._schema.returns[0].alias_info is not None or node.target in MAYBE_VIEWS
-    ):
-        node = cast("Node", node.args[0])
-    return node
-
-
-def _bind(graph: GraphModule) -> None:
-    """Replace operations by torch's functions of the same name, which are faster to call."""
-    for node in graph.graph.nodes:
-        if node.op == "call_function":
-            node.target = DIRECT.get(node.target, node.target)
 
 
 def _is_noop(node: Node) -> bool:
@@ -172,15 +155,9 @@ def _is_noop(node: Node) -> bool:
         return True
     if node.target not in RESHAPES:
         return False
-    before, after = _shape(node.args[0]), _shape(node)
+    before, after = shape_of(node.args[0]), shape_of(node)
     if before is None or before != after:
         return False
     if node.target is aten.permute.default:
         return list(node.args[1]) == list(range(len(after)))  # type: ignore[arg-type]
     return True
-
-
-def _shape(node: Any) -> tuple[int, ...] | None:
-    """Return the shape of the result, or None if it is no tensor."""
-    shape: tuple[int, ...] | None = node.meta.get("shape")
-    return shape

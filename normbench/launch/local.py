@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from normbench.engine.heap import give_back_memory
 from normbench.launch.recorder import Recorder
 from normbench.launch.room import Room
 from normbench.launch.train_stack import train_stack
@@ -34,6 +35,7 @@ class Local:
         try:
             _train(recorder, stacks, should_stop, room)
         finally:
+            give_back_memory()  # the process may be a user's, who goes on
             if room is not None:
                 torch.set_num_threads(room.most)
 

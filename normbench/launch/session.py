@@ -12,6 +12,7 @@ from typing import Any
 from normbench.config import dump_config
 from normbench.data import load
 from normbench.engine.exact import exact, exactness
+from normbench.engine.heap import keep_freed_memory
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Checkpoints
 from normbench.launch.choose import Wanted, choose_launcher
@@ -216,7 +217,8 @@ class Session:
             self._other_metrics = self._other_metrics or refuse_other_metrics(self.folder, self._replayed)
             self.folder.merge()
             tally = self.recorder.tally
-            self.folder.end_session(sorted(tally.executors), {**tally.made(), **self._exactness})
+            memory = {"freed_memory": "kept" if keep_freed_memory() else "left to the system"}
+            self.folder.end_session(sorted(tally.executors), {**tally.made(), **self._exactness, **memory})
         self._ended |= {run.run_id for run in runs}
 
     def _launch(self, stacks: Sequence[Stack]) -> None:

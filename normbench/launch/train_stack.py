@@ -9,6 +9,7 @@ import torch
 
 from normbench.data import Dataset, load
 from normbench.engine.checkpoint import UnfitError, dump_state, load_state
+from normbench.engine.heap import keep_freed_memory
 from normbench.engine.loop import StackTrainer
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Schedule
@@ -61,6 +62,7 @@ def _train(
     assignment: Assignment, should_stop: Callable[[], bool], fetch: Callable[..., Dataset]
 ) -> Generator[Message, None, bool]:
     """Train to the end or until told to stop; return whether all runs ended."""
+    keep_freed_memory()
     stack, settings = assignment.stack, assignment.stack.runs[0].settings
     run_ids = [run.run_id for run in stack.runs]
     device = assignment.device

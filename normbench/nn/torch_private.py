@@ -21,6 +21,7 @@ from torch.utils.weak import WeakTensorKeyDictionary as TensorKeys
 
 __all__ = [
     "DIRECT",
+    "ELEMENTWISE",
     "MAYBE_VIEWS",
     "RESHAPES",
     "SAME",
@@ -73,6 +74,21 @@ def traceable() -> Iterator[None]:
 SAME = {aten.alias.default, aten.detach.default}  # they return their input as it is
 MAYBE_VIEWS = {aten._unsafe_view.default, aten.reshape.default}  # which their schemas do not say
 RESHAPES = {aten.permute.default, aten.expand.default, aten.view.default} | MAYBE_VIEWS
+
+# Operations whose results depend, element by element, on the same elements alone, and not on where these lie
+# in memory. An exponential has other bits in the last elements, which do not fill a vector register.
+_IN_PLACE = "add sub mul div addcmul addcdiv lerp sqrt rsqrt neg abs reciprocal"
+ELEMENTWISE = {
+    getattr(packet, overload)
+    for name in [
+        *_IN_PLACE.split(),
+        *(f"{name}_" for name in _IN_PLACE.split()),
+        *("rsub", "maximum", "minimum"),
+    ]
+    for packet in [getattr(aten, name)]
+    for overload in ("default", "Tensor", "Scalar")
+    if hasattr(packet, overload)
+}
 
 # Functions of torch's Python interface that are these operations, with the same arguments. A call of one
 # takes 1 microsecond, a call by schema 3 to 4. An operation that is not listed is called by its schema.
