@@ -41,7 +41,7 @@ class SessionOptions:
     shard: Shard | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finished:
     """What a session did.
 
@@ -66,6 +66,13 @@ class Finished:
     seconds: float
     replayed: int = 0
     failed_fast: bool = False
+
+    def __repr__(self) -> str:
+        parts = [f"{self.trained:,} runs trained in {self.seconds:.1f} s"]
+        numbers = {"there already": self.skipped, "crashed": self.crashed, "trained again": self.replayed}
+        parts += [f"{number:,} {what}" for what, number in numbers.items() if number]
+        parts += ["interrupted"] if self.interrupted else []
+        return f"Finished({str(self.folder)!r}: {', '.join(parts)})"
 
 
 class Session:
