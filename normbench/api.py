@@ -33,7 +33,7 @@ from normbench.paths import expanded
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
 from normbench.planning.shards import Shard, part_of
-from normbench.plugins import load_plugins, used_by
+from normbench.plugins import load_own, load_plugins, used_by
 from normbench.records.shards import last_trained, shards_of, with_shards
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def plan(
     device: str = "auto",
     executor: str = "auto",
     plugins: Sequence[str | Path] = (),
+    own: Sequence[type] = (),
     shard: str | None = None,
     reporter: Reporter | None = None,
 ) -> Plan:
@@ -67,6 +68,7 @@ def plan(
         device: `auto`, `cpu`, `cuda` or `mps`.
         executor: `auto`, `vectorized` or `looped`.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`.
+        own: classes of a notebook or script that are given without a file, as for `run`.
         shard: `I/N` for the runs of part I of N alone.
         reporter: hears how far the check of plug-ins is.
 
@@ -79,6 +81,7 @@ def plan(
         PlanError: some combinations cannot be trained; the text lists all of them.
     """
     load_plugins(plugins)
+    load_own(own)
     part = None if shard is None else Shard.parse(shard)
     whole = _planned(load_config(config, overrides), data_dir, device, executor, reporter)
     return whole if part is None else part_of(whole, part).of_asked()
@@ -136,6 +139,7 @@ def run(
     should_stop: Callable[[], bool] | None = None,
     command: Sequence[str] | None = None,
     plugins: Sequence[str | Path] = (),
+    own: Sequence[type] = (),
 ) -> Finished:
     """Train what a config asks for and the results folder does not have yet.
 
@@ -176,6 +180,9 @@ def run(
         command: the command line, for environment.json.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`. Those that
             the results keep are loaded, too, unless one of these registers the same.
+        own: classes of a notebook or script, without a file: normalizations, models, optimizers, data sets
+            of normbench, or an `nn.Module`, made with the number of features (a normalization, called
+            `my_norm` for `MyNorm`) or with nothing (an activation). Their source is kept with the results.
 
     Returns:
         What the session did.
@@ -188,6 +195,7 @@ def run(
     part = None if shard is None else Shard.parse(shard)
     results = expanded(results, "results")
     load_plugins(plugins)
+    load_own(own)
     for sentence in load_kept_with(config, overrides, results):
         reporter.message(sentence)
     experiment = load_config(config, overrides)
