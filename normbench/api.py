@@ -21,6 +21,7 @@ from normbench.config import Experiment, config_name, load_config
 from normbench.deciding import Decider, limits_of, refuse_limits, refuse_shard, with_all_seeds
 from normbench.errors import NormbenchError
 from normbench.launch.choose import Wanted
+from normbench.launch.extending import extended, prepare
 from normbench.launch.kept import load_kept_in, load_kept_with
 from normbench.launch.merging import Merged, merge_shards
 from normbench.launch.processes import end_if_worker
@@ -140,6 +141,8 @@ def run(
     command: Sequence[str] | None = None,
     plugins: Sequence[str | Path] = (),
     own: Sequence[type] = (),
+    keep_states: bool = False,
+    extend: str | None = None,
 ) -> Finished:
     """Train what a config asks for and the results folder does not have yet.
 
@@ -183,6 +186,9 @@ def run(
         own: classes of a notebook or script, without a file: normalizations, models, optimizers, data sets
             of normbench, or an `nn.Module`, made with the number of features (a normalization, called
             `my_norm` for `MyNorm`) or with nothing (an activation). Their source is kept with the results.
+        keep_states: keep the state of each run after its last step, for `extend`.
+        extend: `train.steps=5000` goes on from the kept states of the config's runs in `results/<name>`, as an
+            experiment of its own, `results/<name>_5000_steps`.
 
     Returns:
         What the session did.
@@ -207,7 +213,15 @@ def run(
         refuse_limits(budget, max_seeds)
     else:
         experiment = with_all_seeds(experiment, limits)
-    whole = _planned(experiment, data_dir, device, executor, reporter)
+    if extend is not None and (limits is not None or part is not None):
+        raise NormbenchError(
+            "--extend: goes on with the config's own seeds and all its runs; leave out --shard, --decide and "
+            "`decide:` (--no-decide)"
+        )
+    longer = None if extend is None else extended(experiment, extend)
+    whole = _planned(longer or experiment, data_dir, device, executor, reporter)
+    if longer is not None:
+        prepare(make_plan(experiment, data_dir, whole.device, executor), whole, results, keep_old, reporter)
     if part is not None:
         whole = part_of(whole, part)
     for sentence in whole.remarks:
@@ -221,6 +235,7 @@ def run(
         fail_fast=fail_fast,
         command=command,
         shard=part,
+        keep_states=keep_states,
     )
 
     def train(stop: Callable[[], bool]) -> Finished:

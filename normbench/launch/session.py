@@ -15,6 +15,7 @@ from normbench.engine.exact import exact, exactness
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Checkpoints
 from normbench.launch.choose import Wanted, choose_launcher
+from normbench.launch.final_states import FinalStates
 from normbench.launch.recorder import Recorder
 from normbench.launch.replay import check_options, refuse_other_metrics, stacks_to_replay
 from normbench.launch.reporter import Reporter
@@ -39,6 +40,7 @@ class SessionOptions:
     fail_fast: bool = False
     command: Sequence[str] | None = None
     shard: Shard | None = None
+    keep_states: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,7 +104,8 @@ class Session:
             plan = plan.with_older_ids(self.folder.run_ids())
         self.plan = plan
         self.checkpoints = Checkpoints(self.folder, options.checkpoint_every)
-        self.recorder = Recorder(plan, self.folder, self.checkpoints, self.reporter)
+        states = FinalStates(self.folder) if options.keep_states else None
+        self.recorder = Recorder(plan, self.folder, self.checkpoints, self.reporter, states)
         self._skipped: set[str] = set()
         self._retried: set[str] = set()  # crashed runs that are still to be trained again
         self._ended: set[str] = set()  # runs of the rounds of this session

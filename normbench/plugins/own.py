@@ -44,7 +44,7 @@ def load_own(classes: Sequence[type] = ()) -> None:
     for cls in classes:
         if not isinstance(cls, type):
             raise NormbenchError(
-                f"own: found {cls!r}; give the class itself, so that its source can be recorded with the results"
+                f"own: found {cls!r}; give the class itself, whose source is recorded with the results"
             )
     for cls in dict.fromkeys([*classes, *_registered()]):
         name = _name(cls)
@@ -87,8 +87,8 @@ def _last_lines(cls: type, name: str) -> str:
         return f"\n\nfrom normbench.registry import register\n\nregister({cls.__name__})\n"
     if not issubclass(cls, nn.Module):
         raise NormbenchError(
-            f"own: {cls.__name__} is no class that can be trained; give an nn.Module, or a class derived from "
-            "Normalization, Model, Optimizer or DataOptions of normbench"
+            f"own: {cls.__name__} is no class that can be trained; give an nn.Module, or a class derived "
+            "from Normalization, Model, Optimizer or DataOptions of normbench"
         )
     arguments = list(inspect.signature(cls.__init__).parameters.values())[1:]
     if "__init__" not in vars(cls) or not arguments:
