@@ -187,8 +187,8 @@ def run(
             of normbench, or an `nn.Module`, made with the number of features (a normalization, called
             `my_norm` for `MyNorm`) or with nothing (an activation). Their source is kept with the results.
         keep_states: keep the state of each run after its last step, for `extend`.
-        extend: `train.steps=5000` goes on from the kept states of the config's runs in `results/<name>`, as an
-            experiment of its own, `results/<name>_5000_steps`.
+        extend: `train.steps=5000` goes on from the kept states of the config's runs in `results/<name>`, as
+            an experiment of its own, `results/<name>_5000_steps`.
 
     Returns:
         What the session did.

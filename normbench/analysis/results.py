@@ -89,9 +89,9 @@ def with_ids(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Return rows that have the position of their run, with its `run_id` as the first column."""
     import pandas as pd
 
-    ids = pd.Categorical.from_codes(rows["run"].to_numpy(), categories=runs["run_id"].to_numpy())
+    ids = pd.Categorical.from_codes(rows["run"].tolist(), categories=pd.Index(runs["run_id"]))
     rows = rows.copy(deep=False)
-    rows.insert(0, "run_id", ids)
+    rows.insert(0, "run_id", pd.Series(ids, index=rows.index))
     return rows
 
 

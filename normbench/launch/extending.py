@@ -39,7 +39,7 @@ def extended(experiment: Experiment, extend: str) -> Experiment:
         extend: `train.steps=5000`.
 
     Raises:
-        NormbenchError: the longer runs would not be those that go on from the shorter ones; the text says why.
+        NormbenchError: the longer runs would be others than those that go on; the text says why.
     """
     key, equals, value = (part.strip() for part in extend.partition("="))
     if key != STEPS or not equals or not value.isdecimal() or len(value) > 18:
@@ -67,23 +67,23 @@ def _why_not(old: Settings, new: Settings) -> str | None:
     if new.train.tail_start < done:
         least = next(n for n in range(steps, 2 * done + 2) if n - max(1, n // 10) >= done)
         return (
-            "the mean loss of the last tenth of the steps, which says whether a run trains, would begin before "
-            f"step {done:,}, and the losses of single steps are not kept; give at least {least:,} steps"
+            "the mean loss of the last tenth of the steps, which says whether a run trains, would begin "
+            f"before step {done:,}, and the losses of single steps are not kept; give at least {least:,}"
         )
     schedule = old.optimizer.schedule
     other = next((s for s in range(done) if schedule.factor(s, done) != schedule.factor(s, steps)), None)
     if other is not None:
         return (
-            f"optimizer.schedule is {schedule.name}, whose rate depends on the number of steps: that of update "
-            f"{other + 1} is {schedule.factor(other, done):.4g} times lr in {done:,} steps, and "
-            f"{schedule.factor(other, steps):.4g} in {steps:,}; train it from step 0 (--set {STEPS}={steps}), "
-            "or use a constant schedule"
+            f"optimizer.schedule is {schedule.name}, whose rate depends on the number of steps: that of "
+            f"update {other + 1} is {schedule.factor(other, done):.4g} times lr in {done:,} steps, and "
+            f"{schedule.factor(other, steps):.4g} in {steps:,}; use a constant schedule, or train it from "
+            f"step 0 (--set {STEPS}={steps})"
         )
     before = [step for step in new.train.evaluation_steps if step < done]
     if before != [step for step in old.train.evaluation_steps if step < done]:
         return (
-            f"train.eval_every gives other evaluations before step {done:,} in {steps:,} steps; give a number "
-            "of steps"
+            f"train.eval_every gives other evaluations before step {done:,} in {steps:,} steps; give a "
+            "number of steps"
         )
     return None
 
@@ -103,8 +103,8 @@ def prepare(shorter: Plan, longer: Plan, results: Path, keep_old: bool, reporter
     """
     if longer.searches:
         raise NormbenchError(
-            "--extend: optimizer.lr is searched, and which rates are tried depends on the number of steps; give "
-            "the rates as a list"
+            "--extend: optimizer.lr is searched, and which rates are tried depends on the number of steps; "
+            "give the rates as a list"
         )
     root = results / shorter.experiment.name
     shorter = shorter.with_older_ids(ResultsFolder(root).run_ids() if root.is_dir() else ())
@@ -142,7 +142,7 @@ def prepare(shorter: Plan, longer: Plan, results: Path, keep_old: bool, reporter
 def _states(
     root: Path, wanted: set[str], longer: Plan, reporter: Reporter
 ) -> Iterator[tuple[list[str], str, StackState]]:
-    """Yield the ids of shorter runs, their executor and their state, (R, ...), for each state that is kept."""
+    """Yield the ids of shorter runs, their executor and their state, (R, ...), for each kept state."""
     left, device, reasons = set(wanted), torch.device(longer.device), list[str]()
     for path in reversed(states_in(root)):
         try:

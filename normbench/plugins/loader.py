@@ -130,9 +130,9 @@ def load_in_place(plugin: Plugin, cls: type) -> None:
         NormbenchError: the text raises an error, or takes a name that is taken by other code.
     """
     key = f"own: {plugin.name}"
-    for one in loaded():
-        mine = [entry for entry, owner in _owners.items() if owner == one]
-        if one.identity == plugin.identity and mine and all(is_owned(*entry) for entry in mine):
+    for there in loaded():
+        mine = [entry for entry, owner in _owners.items() if owner == there]
+        if there.identity == plugin.identity and mine and all(is_owned(*entry) for entry in mine):
             return
     put_back = _remembered()
     before = _loaded.pop(key, None)
