@@ -91,6 +91,6 @@ def _explain(kind: FigureKind, chart: Chart, ax: Axes) -> None:
     if not (colors or signs):
         return
     handles, texts = zip(*[*colors, *signs], strict=True)
-    found = ax.legend(handles, texts, title=chart.color_name or None, frameon=False, fontsize="small")
+    found = ax.legend(handles, texts, title=chart.color_name or None, framealpha=0.8, fontsize="small")
     for text in (*found.get_texts(), found.get_title()):
         text.set_parse_math(False)  # a name with two dollar signs is text
