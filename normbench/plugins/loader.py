@@ -36,6 +36,7 @@ MOVED = {
 _loaded: dict[Path | str, Plugin] = {}  # by resolved path, or `package:entry point`
 _owners: dict[tuple[str, str], Plugin] = {}  # (kind, name) -> where it came from
 _entries: dict[tuple[str, str], Any] = {}  # (kind, name) -> what it registered
+_made: dict[str, type] = {}  # key of `_loaded` -> the class whose text was loaded
 
 
 def loaded() -> tuple[Plugin, ...]:
@@ -119,6 +120,11 @@ def load_kept(records: Iterable[Mapping[str, Any]], folder: Path) -> list[Plugin
     return done
 
 
+def made() -> tuple[type, ...]:
+    """Return the classes whose texts this process has loaded."""
+    return tuple(_made.values())
+
+
 def load_in_place(plugin: Plugin, cls: type) -> None:
     """Load the text of a class in place of what the class, or an earlier text of it, registered.
 
@@ -133,6 +139,7 @@ def load_in_place(plugin: Plugin, cls: type) -> None:
     for there in loaded():
         mine = [entry for entry, owner in _owners.items() if owner == there]
         if there.identity == plugin.identity and mine and all(is_owned(*entry) for entry in mine):
+            _made[key] = cls
             return
     put_back = _remembered()
     before = _loaded.pop(key, None)
@@ -147,6 +154,7 @@ def load_in_place(plugin: Plugin, cls: type) -> None:
     except NormbenchError:
         put_back()
         raise
+    _made[key] = cls
 
 
 def is_owned(kind: str, name: str) -> bool:
@@ -314,7 +322,7 @@ def _place(error: BaseException, plugin: Plugin, where: str) -> str:
 def unchanged() -> Iterator[None]:
     """Return a block after which nothing that it loads is registered: for tests, which share a process."""
     put_back = _remembered()
-    with restored(_loaded, _owners, _entries):  # type: ignore[arg-type]
+    with restored(_loaded, _owners, _entries, _made):  # type: ignore[arg-type]
         try:
             yield
         finally:

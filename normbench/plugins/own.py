@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import linecache
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import nn, optim
 from torch.utils.data import Dataset
 
 from normbench.errors import NormbenchError
-from normbench.plugins.loader import is_owned, load_in_place
+from normbench.plugins.loader import is_owned, load_in_place, made
 from normbench.plugins.sources import of_text
 from normbench.plugins.typed import written_out
 from normbench.registry import Named, extensibles, is_typed, registry_for
@@ -31,6 +32,8 @@ _OPTION = (bool, int, float, str)  # types of arguments that become options
 
 def load_own(classes: Sequence[type] = ()) -> None:
     """Load these classes, and those that a notebook or a script has registered, as plug-ins.
+
+    Classes that were loaded before are loaded again if the notebook has changed since.
 
     Args:
         classes: each a `Normalization`, `Model`, `Optimizer`, `DataOptions` or other class that has a
@@ -46,8 +49,8 @@ def load_own(classes: Sequence[type] = ()) -> None:
             raise NormbenchError(
                 f"own: found {cls!r}; give the class itself, whose source is recorded with the results"
             )
-    for cls in dict.fromkeys([*classes, *_registered()]):
-        name = _name(cls)
+    mine = {_name(cls): cls for cls in [*(_now(cls) for cls in made()), *_registered(), *classes]}
+    for name, cls in mine.items():
         text = written_out(cls, partial(_last_lines, cls, name))
         path = Path(f"<own {cls.__name__}>") / f"{name}.py"
         linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
@@ -59,6 +62,12 @@ def load_own(classes: Sequence[type] = ()) -> None:
                 'class into a file beside it, and give that to a new process: plugins=["my_file.py"]'
             )
         load_in_place(plugin, cls)
+
+
+def _now(cls: type) -> type:
+    """Return the class that has a class's name in its module now: a cell may have been executed again."""
+    found = getattr(sys.modules.get(cls.__module__), cls.__name__, cls)
+    return found if isinstance(found, type) and _name(found) == _name(cls) else cls
 
 
 def _registered() -> Iterable[type]:

@@ -200,11 +200,16 @@ def _globals_of(text: str) -> list[str]:
 def _is_of(node: ast.ClassDef | ast.FunctionDef, tree: ast.Module, value: Any) -> bool:
     """Return whether a statement gives this class or function: the code of each function is the same.
 
-    The whole text is compiled, since Python makes other code where a name is imported in the same text.
+    Python makes other code where a name is imported in the same text. A file is compiled as a whole, IPython
+    compiles each statement of a cell by itself.
     """
-    whole = compile(tree, "<own>", "exec", dont_inherit=True)
     first, last = min([node.lineno, *(one.lineno for one in node.decorator_list)]), node.end_lineno or 0
-    written = {_content(one) for one in _below(whole) if first <= one.co_firstlineno <= last}
+    written = {
+        _content(one)
+        for part in (tree, ast.Module([node], []))
+        for one in _below(compile(part, "<own>", "exec", dont_inherit=True))
+        if first <= one.co_firstlineno <= last
+    }
     return all(_content(found) in written for found in _codes_of(value))
 
 

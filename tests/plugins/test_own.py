@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from helpers.cells import execute, execute_more
 
-from normbench import api
+from normbench import api, plugins
 from normbench.errors import NormbenchError
 from normbench.norms import NORMS
 from normbench.records.sources import kept
@@ -84,25 +84,18 @@ def ids(config=CONFIG, **options):
 def test_a_class_is_trained_as_in_a_file_whose_source_is_kept(tmp_path, monkeypatch):
     file = tmp_path / "clip.py"
     file.write_text(IMPORTS + CUT + NORM, encoding="utf-8")
-    with api_without_registrations():
+    with plugins.unchanged():
         of_file, curves_of_file = run(tmp_path / "file", plugins=[file])
-    notebook = cells(monkeypatch, CUT, NORM)
-    runs, curves = run(tmp_path / "cell", own=[notebook.Clip])
+    with plugins.unchanged():
+        notebook = cells(monkeypatch, CUT, NORM)
+        runs, curves = run(tmp_path / "cell", own=[notebook.Clip])
     assert curves.drop(columns="run_id").equals(curves_of_file.drop(columns="run_id"))
     assert runs["run_id"][0] == of_file["run_id"][0]  # the run that uses nothing of it
     assert runs["run_id"][1] != of_file["run_id"][1]  # another text, with another hash
     (record,) = kept(tmp_path / "cell" / "tiny")
     assert record["registers"] == ["normalization: clip"]
     (source,) = (tmp_path / "cell" / "tiny" / "plugins").rglob("*.py")
-    with api_without_registrations():  # the kept file is whole, and is the same code
-        NORMS.entries.pop("clip", None)
-        assert ids(plugins=[source]) == list(runs["run_id"])
-
-
-def api_without_registrations():
-    from normbench import plugins
-
-    return plugins.unchanged()
+    assert ids(plugins=[source]) == list(runs["run_id"])  # the kept file is whole, and is the same code
 
 
 def test_a_class_that_a_cell_registers_needs_not_be_given(monkeypatch):
@@ -124,6 +117,17 @@ def test_a_cell_that_is_executed_again_replaces_its_class(monkeypatch):
     assert ids()[1] not in (first[1], second[1])
     execute_more(notebook, CUT + NORM, "<as it was>", monkeypatch)
     assert ids() == first
+
+
+def test_a_class_that_was_given_once_is_the_one_that_the_notebook_has_now(monkeypatch):
+    notebook = cells(monkeypatch, MODULE)
+    config = {**CONFIG, "sweep": {"model.norm": ["my_rms_norm"]}}
+    first = ids(config, own=[notebook.MyRMSNorm])
+    assert ids(config) == first
+    execute_more(notebook, MODULE.replace("self.gain * x", "2 * self.gain * x"), "<changed>", monkeypatch)
+    assert ids(config) != first
+    execute_more(notebook, MODULE, "<as it was>", monkeypatch)
+    assert ids(config) == first
 
 
 def test_a_module_is_a_normalization_with_its_arguments_as_options(tmp_path, monkeypatch):
