@@ -39,5 +39,5 @@ def _text(cell: Any) -> str:
     """Return a cell as HTML: numbers with at most four digits that count, lines kept apart."""
     if cell is None:
         return ""
-    text = f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    text = f"{cell + 0.0:.4g}" if isinstance(cell, float) else str(cell)  # -0 is 0
     return escape(text).replace("\n", "<br>")

@@ -162,8 +162,8 @@ def refuse_taken(kind: str, entries: Mapping[str, Any], name: str, cls: type) ->
     """
     for own in (name, *_short_names(cls)):
         taken = full_name(entries, own)
-        if taken == name and is_typed(cls) and is_typed(entries[name]):
-            continue  # a cell of a notebook that is executed again
+        if taken == name and _is_again(cls, entries[name]):
+            continue
         if taken == own:
             raise NormbenchError(
                 f"the {kind} '{own}' is there already; a name is registered once, choose another"
@@ -172,6 +172,12 @@ def refuse_taken(kind: str, entries: Mapping[str, Any], name: str, cls: type) ->
             raise NormbenchError(
                 f"'{own}' names the {kind} '{taken}' already (short names count, in any case); choose another"
             )
+
+
+def _is_again(cls: type, before: Any) -> bool:
+    """Return whether a class is another one anew: a cell of a notebook was executed again."""
+    same = cls.__qualname__ == getattr(before, "__qualname__", None)
+    return same and is_typed(cls) and is_typed(before)
 
 
 def is_typed(cls: object) -> bool:

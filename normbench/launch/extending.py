@@ -148,7 +148,7 @@ def _states(
         try:
             data = path.read_bytes()
             run_ids, executor = members(data)
-            state = load_state(data, run_ids, executor, device, onto="cpu")
+            state = load_state(data, run_ids, executor, device)
         except (OSError, UnfitError) as error:
             reasons.append(f"{path}: {error}")
             continue

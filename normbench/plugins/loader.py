@@ -276,7 +276,8 @@ def _registering(plugin: Plugin, key: Path | str, where: str) -> Iterator[None]:
     kept = replace(plugin, registers=tuple(sorted(_entry(kind, name) for kind, name in new)))
     _loaded[key] = kept
     _owners.update(dict.fromkeys(new, kept))
-    _entries.update({(one.kind, name): one.entries[name] for one in extensibles() for name in one.entries})
+    there = {(one.kind, name): value for one in extensibles() for name, value in one.entries.items()}
+    _entries.update({entry: there[entry] for entry in new})
 
 
 def _entry(kind: str, name: str) -> str:

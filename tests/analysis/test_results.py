@@ -28,7 +28,7 @@ def folder(tmp_path):
             [0.1, 1, 10],
             "TTD",
             curve={0: 0.1, 500: best / 2, 1000: best - seed / 100},
-            final_test_accuracy=best - seed / 100,
+            final_test_accuracy=best - seed * best / 100,
         )
     ]
     own = claim("final_accuracy", expect={"difference_at_least": 0.05})
@@ -82,13 +82,13 @@ def test_notebooks_show_tables_with_names_escaped(folder):
     results = api.load(folder)
     html = results._repr_html_()
     assert "<td>batchnorm</td>" in html
-    assert "0.89 [" in html
+    assert "0.891 [" in html
     shown = api.verify(results, write=False)._repr_html_()
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
     assert "<script>" not in shown
     compared = api.compare(results, folder)
     assert not compared.moved
-    assert "final_accuracy" in compared._repr_html_()
+    assert "<td>batchnorm, learning rate 10</td>" in compared._repr_html_()
     assert repr(compared).startswith("Compared(0 of ")
     assert repr(results).endswith("made_up': 18 of 18 runs ended)")
 

@@ -119,6 +119,13 @@ def test_a_cell_that_is_executed_again_replaces_its_class(monkeypatch):
     assert ids() == first
 
 
+def test_another_class_of_the_same_name_is_refused(monkeypatch):
+    notebook = cells(monkeypatch, CUT, NORM)
+    ids()
+    with pytest.raises(NormbenchError, match="the normalization 'clip' is there already"):
+        execute_more(notebook, NORM.replace("class Clip", "class Other"), "<other>", monkeypatch)
+
+
 def test_a_class_that_was_given_once_is_the_one_that_the_notebook_has_now(monkeypatch):
     notebook = cells(monkeypatch, MODULE)
     config = {**CONFIG, "sweep": {"model.norm": ["my_rms_norm"]}}
