@@ -21,10 +21,10 @@ from normbench._version import __version__
 # first product.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-__all__ = ["__version__", "load", "merge", "plan", "run"]
+__all__ = ["__version__", "compare", "draw", "load", "merge", "plan", "run", "verify"]
 
 
-_FUNCTIONS = ("run", "plan", "merge", "load")
+_FUNCTIONS = ("run", "plan", "merge", "load", "verify", "compare", "draw")
 
 
 class _Face(ModuleType):

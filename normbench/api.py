@@ -1,15 +1,27 @@
-"""normbench from Python: `plan`, `run` and `merge` do what these commands do; `load` reads the records."""
+"""normbench from Python: `plan`, `run`, `merge`, `verify` and `compare` do what these commands do.
+
+`load` reads the records as frames, `draw` draws a figure on axes.
+"""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
 
-from normbench.analysis.tables import Tables, load_tables
-from normbench.config import Experiment, load_config
+from pydantic import BaseModel
+
+from normbench.analysis import compare_results
+from normbench.analysis import verify as verifying
+from normbench.analysis.judge import Correction
+from normbench.analysis.results import Results, load_results
+from normbench.analysis.tables import Tables
+from normbench.config import Experiment, config_name, load_config
 from normbench.deciding import Decider, limits_of, refuse_limits, refuse_shard, with_all_seeds
+from normbench.errors import NormbenchError
 from normbench.launch.choose import Wanted
+from normbench.launch.extending import extended, prepare
 from normbench.launch.kept import load_kept_in, load_kept_with
 from normbench.launch.merging import Merged, merge_shards
 from normbench.launch.processes import end_if_worker
@@ -17,34 +29,47 @@ from normbench.launch.reporter import Reporter
 from normbench.launch.session import Finished, Session, SessionOptions
 from normbench.launch.stop import StopFlag
 from normbench.names import EXECUTORS
+from normbench.notebook import reporter_here
 from normbench.paths import expanded
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
 from normbench.planning.shards import Shard, part_of
-from normbench.plugins import load_plugins, used_by
+from normbench.plugins import load_own, load_plugins, used_by
 from normbench.records.shards import last_trained, shards_of, with_shards
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# A config: path of a YAML file, a dict as such a file would have it, a `normbench.config.Config`, or the
+# experiment of a plan.
+ConfigLike = Union[str, Path, Mapping[str, Any], BaseModel, Experiment]
+# Results: an experiment's folder, what `run` or `load` returned, or a config, for the folder results/<name>.
+ResultsLike = Union[ConfigLike, Finished, Tables]
+_YAML = (".yaml", ".yml")
 
 
 def plan(
-    config: str | Path,
+    config: ConfigLike,
     overrides: Sequence[str] = (),
     *,
     data_dir: str | Path | None = None,
     device: str = "auto",
     executor: str = "auto",
     plugins: Sequence[str | Path] = (),
+    own: Sequence[type] = (),
     shard: str | None = None,
     reporter: Reporter | None = None,
 ) -> Plan:
     """Return what a config asks for, without training anything.
 
     Args:
-        config: path of the YAML file.
+        config: path of a YAML file, a dict as such a file would have it, a `Config`, or an experiment.
         overrides: `KEY=VALUE` strings, as for `--set`.
         data_dir: folder of the data sets, unless the config names one.
         device: `auto`, `cpu`, `cuda` or `mps`.
         executor: `auto`, `vectorized` or `looped`.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`.
+        own: classes of a notebook or script that are given without a file, as for `run`.
         shard: `I/N` for the runs of part I of N alone.
         reporter: hears how far the check of plug-ins is.
 
@@ -57,6 +82,7 @@ def plan(
         PlanError: some combinations cannot be trained; the text lists all of them.
     """
     load_plugins(plugins)
+    load_own(own)
     part = None if shard is None else Shard.parse(shard)
     whole = _planned(load_config(config, overrides), data_dir, device, executor, reporter)
     return whole if part is None else part_of(whole, part).of_asked()
@@ -89,7 +115,7 @@ def _check_plugins(
 
 
 def run(
-    config: str | Path,
+    config: ConfigLike,
     overrides: Sequence[str] = (),
     *,
     results: str | Path = "results",
@@ -114,11 +140,14 @@ def run(
     should_stop: Callable[[], bool] | None = None,
     command: Sequence[str] | None = None,
     plugins: Sequence[str | Path] = (),
+    own: Sequence[type] = (),
+    keep_states: bool = False,
+    extend: str | None = None,
 ) -> Finished:
     """Train what a config asks for and the results folder does not have yet.
 
     Args:
-        config: path of the YAML file.
+        config: path of a YAML file, a dict as such a file would have it, a `Config`, or an experiment.
         overrides: `KEY=VALUE` strings, as for `--set`.
         results: folder of results; the experiment's own folder is `results/<name>`.
         data_dir: folder of the data sets, unless the config names one.
@@ -148,12 +177,18 @@ def run(
         max_seeds: if so, the most seeds of a cell, in place of the config's.
         shard: `I/N` trains part I of N into a folder of its own, `results/<name>/shards/I-of-N`. Seeds cannot
             be added then.
-        reporter: hears about the progress.
+        reporter: hears about the progress. By default, a notebook shows a line of text.
         should_stop: asked every few steps; if true, training ends with everything written. Without it,
             Ctrl-C, a notebook's stop button and SIGTERM end the training so, then do what they usually do.
         command: the command line, for environment.json.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`. Those that
             the results keep are loaded, too, unless one of these registers the same.
+        own: classes of a notebook or script, without a file: normalizations, models, optimizers, data sets
+            of normbench, or an `nn.Module`, made with the number of features (a normalization, called
+            `my_norm` for `MyNorm`) or with nothing (an activation). Their source is kept with the results.
+        keep_states: keep the state of each run after its last step, for `extend`.
+        extend: `train.steps=5000` goes on from the kept states of the config's runs in `results/<name>`, as
+            an experiment of its own, `results/<name>_5000_steps`.
 
     Returns:
         What the session did.
@@ -162,10 +197,11 @@ def run(
         NormbenchError: config, data or results folder cannot be used; then nothing was written.
     """
     end_if_worker()
-    reporter = reporter or Reporter()
+    reporter = reporter or reporter_here()
     part = None if shard is None else Shard.parse(shard)
     results = expanded(results, "results")
     load_plugins(plugins)
+    load_own(own)
     for sentence in load_kept_with(config, overrides, results):
         reporter.message(sentence)
     experiment = load_config(config, overrides)
@@ -177,7 +213,15 @@ def run(
         refuse_limits(budget, max_seeds)
     else:
         experiment = with_all_seeds(experiment, limits)
-    whole = _planned(experiment, data_dir, device, executor, reporter)
+    if extend is not None and (limits is not None or part is not None):
+        raise NormbenchError(
+            "--extend: goes on with the config's own seeds and all its runs; leave out --shard, --decide and "
+            "`decide:` (--no-decide)"
+        )
+    longer = None if extend is None else extended(experiment, extend)
+    whole = _planned(longer or experiment, data_dir, device, executor, reporter)
+    if longer is not None:
+        prepare(make_plan(experiment, data_dir, whole.device, executor), whole, results, keep_old, reporter)
     if part is not None:
         whole = part_of(whole, part)
     for sentence in whole.remarks:
@@ -191,6 +235,7 @@ def run(
         fail_fast=fail_fast,
         command=command,
         shard=part,
+        keep_states=keep_states,
     )
 
     def train(stop: Callable[[], bool]) -> Finished:
@@ -243,6 +288,89 @@ def merge(
     return merge_shards(root, plan, config.read_text(encoding="utf-8"), keep_old, reporter)
 
 
-def load(folder: str | Path) -> Tables:
-    """Return the records of an experiment as data frames: `.runs`, `.metrics` and, with probes, `.layers`."""
-    return load_tables(expanded(folder, "results"))
+def load(results: ResultsLike) -> Results:
+    """Return the records of an experiment as data frames: `.runs`, `.curves`, `.layers` and `.verdicts`.
+
+    `results` is the experiment's folder, what `run` returned, or a config, for its folder below `results/`.
+    """
+    return load_results(_folder_of(results))
+
+
+def verify(
+    results: ResultsLike, *, correction: Correction = "holm", write: bool = True
+) -> verifying.Verified:
+    """Judge the claims of an experiment.
+
+    Args:
+        results: as for `load`.
+        correction: `holm`: all verdicts of the experiment hold together at 95 %; `none`: each by itself.
+        write: whether to write claims.csv.
+
+    Returns:
+        The verdicts, and sentences about what the records lack.
+
+    Raises:
+        NormbenchError: the folder has no runs, or no config.yaml, which has the claims.
+    """
+    return verifying.verify(_folder_of(results), correction, write)
+
+
+def compare(
+    one: ResultsLike, other: ResultsLike, *, ignore: Collection[str] = ()
+) -> compare_results.Compared:
+    """Compare two results of the same experiments, cell by cell; `ignore`: settings that may differ.
+
+    Both are as for `load`, or folders of experiments.
+
+    Raises:
+        NormbenchError: nothing in them can be compared.
+    """
+    return compare_results.compare(_folder_of(one), _folder_of(other), ignore)
+
+
+def draw(
+    figure: str,
+    results: ResultsLike,
+    *,
+    ax: Axes | None = None,
+    place: int | None = None,
+    legend: bool = True,
+    **wishes: Any,
+) -> Axes:
+    """Draw one panel of a figure on axes.
+
+    Args:
+        figure: its name, such as `rate`; `normbench list figures` names them.
+        results: as for `load`.
+        ax: to draw on; by default the current axes of pyplot.
+        place: which panel, from 0; needed if the figure has several.
+        legend: whether to explain colors and marks.
+        wishes: as the options of `normbench plot`: `x`, `color`, `panel`, `target`, `layer`, `quantities`,
+            `steps`, `rate`, `where`.
+
+    Returns:
+        The axes.
+
+    Raises:
+        NormbenchError: the figure makes no sense of this experiment, or it is not said which panel is meant.
+    """
+    from normbench.plots.on_axes import draw_on_axes  # lazily: training needs no figures
+
+    tables = results if isinstance(results, Tables) else load(results)
+    return draw_on_axes(figure, tables, ax, place=place, legend=legend, **wishes)
+
+
+def _folder_of(results: ResultsLike) -> Path:
+    """Return the folder that results stand for."""
+    if isinstance(results, (Finished, Tables)):
+        return results.folder
+    if isinstance(results, (str, Path)):
+        path = expanded(results, "results")
+        if path.suffix not in _YAML or path.is_dir():
+            return path
+    name = config_name(results)
+    if name is None:
+        raise NormbenchError(
+            "results: this config has no valid name, so its folder is not known; name the folder"
+        )
+    return Path("results") / name

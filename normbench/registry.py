@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,6 +137,7 @@ class Named(Options):
 
 
 T = TypeVar("T", bound=Named)
+_REGISTRIES: list[Registry[Any]] = []
 
 
 def full_name(entries: Mapping[str, Any], name: object) -> str | None:
@@ -159,6 +162,8 @@ def refuse_taken(kind: str, entries: Mapping[str, Any], name: str, cls: type) ->
     """
     for own in (name, *_short_names(cls)):
         taken = full_name(entries, own)
+        if taken == name and _is_again(cls, entries[name]):
+            continue
         if taken == own:
             raise NormbenchError(
                 f"the {kind} '{own}' is there already; a name is registered once, choose another"
@@ -167,6 +172,38 @@ def refuse_taken(kind: str, entries: Mapping[str, Any], name: str, cls: type) ->
             raise NormbenchError(
                 f"'{own}' names the {kind} '{taken}' already (short names count, in any case); choose another"
             )
+
+
+def _is_again(cls: type, before: Any) -> bool:
+    """Return whether a class is another one anew: a cell of a notebook was executed again."""
+    same = cls.__qualname__ == getattr(before, "__qualname__", None)
+    return same and is_typed(cls) and is_typed(before)
+
+
+def is_typed(cls: object) -> bool:
+    """Return whether a class was made by a notebook or in a terminal: its module is no file on the disk."""
+    module = sys.modules.get(getattr(cls, "__module__", ""))
+    file = getattr(module, "__file__", None)
+    return module is not None and (file is None or not os.path.exists(file))
+
+
+def register(cls: type[T]) -> type[T]:
+    """Add a class to the registry that its base belongs to; an error if there is none."""
+    registry_for(cls).add(cls)
+    return cls
+
+
+def registry_for(cls: type) -> Registry[Any]:
+    """Return the registry whose base a class derives from.
+
+    Raises:
+        NormbenchError: there is none.
+    """
+    for registry in _REGISTRIES:
+        if issubclass(cls, registry.base):
+            return registry
+    names = ", ".join(dict.fromkeys(one.base.__name__ for one in _REGISTRIES))
+    raise NormbenchError(f"{cls.__name__} derives from none of the classes that can be registered: {names}")
 
 
 def _short_names(cls: object) -> tuple[str, ...]:
@@ -188,6 +225,7 @@ class Registry(Generic[T]):
         for cls in classes:
             self.add(cls)
         announce(kind, self.entries)
+        _REGISTRIES.append(self)
 
     def add(self, cls: type[T]) -> type[T]:
         """Register a class under its name (also as a decorator); a name that is taken is an error."""

@@ -17,6 +17,7 @@ from normbench.analysis.pairing import Cell, Group, Records, matching, read
 from normbench.analysis.tables import Tables, in_order, load_tables, setting
 from normbench.analysis.variants import label, number
 from normbench.errors import NormbenchError
+from normbench.markup import html_table
 from normbench.measures import MEASURES, Measure
 from normbench.names import RATE
 from normbench.paths import expanded
@@ -65,7 +66,7 @@ class Change:
         return {self.before, self.after} == {"supported", "refuted"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Compared:
     """The differences of two results, and what could not be compared."""
 
@@ -79,6 +80,26 @@ class Compared:
     def moved(self) -> bool:
         """Return whether anything moved beyond noise."""
         return any(one.moved for one in self.differences) or any(one.flipped for one in self.changes)
+
+    def __repr__(self) -> str:
+        moved = sum(one.moved for one in self.differences)
+        return f"Compared({moved} of {len(self.differences)} comparisons moved beyond noise)"
+
+    def _repr_html_(self) -> str:
+        """Return the comparisons for a notebook, those that moved first."""
+        heads = ("experiment", "measure", "cell", "B / A or B - A", "low", "high", "n", "moved")
+        rows = [
+            [one.experiment, one.measure, one.cell, *_ends(one), one.interval.n, "yes" * one.moved]
+            for one in sorted(self.differences, key=lambda one: not one.moved)
+        ]
+        changed = [
+            f"{one.experiment}: {one.id} {one.group} was {one.before}, is {one.after}" for one in self.changes
+        ]
+        return html_table(repr(self), heads, rows, [*changed, *self.apart, *self.sources])
+
+
+def _ends(one: Difference) -> tuple[float, float, float]:
+    return one.interval.estimate, one.interval.low, one.interval.high
 
 
 def compare(one: Path | str, other: Path | str, ignore: Collection[str] = ()) -> Compared:

@@ -307,8 +307,9 @@ def load_layers(tables: Tables) -> pd.DataFrame:
 
 def _by_position(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Add the position of each row's run in `runs`; rows of other runs are left out."""
-    rows["run_id"] = rows["run_id"].cat.set_categories(runs["run_id"])
-    rows.insert(0, "run", rows["run_id"].cat.codes.astype("int32"))
+    codes = rows["run_id"].cat.set_categories(runs["run_id"]).cat.codes
+    rows.insert(0, "run", codes.astype("int32"))
+    rows["run_id"] = rows["run_id"].astype(runs["run_id"].dtype)  # plain text: categories differ by folder
     rows.attrs.clear()
     known = rows["run"] >= 0
     return rows if known.all() else rows[known].reset_index(drop=True)

@@ -13,6 +13,7 @@ from normbench.analysis.sequential import changed, standings, told
 from normbench.analysis.tables import Tables, load_tables, seeds_of
 from normbench.analysis.variants import refining
 from normbench.errors import RecordsError
+from normbench.markup import html_table
 from normbench.records.claim_notes import late_claims
 from normbench.records.gaps import gaps_of
 from normbench.records.looks import FILE as LOOKS
@@ -26,7 +27,10 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
+_SHOWN = ("id", "group", "statement", "verdict", "estimate", "ci_low", "ci_high", "n", "reason")
+
+
+@dataclass(frozen=True, repr=False)
 class Verified:
     """The verdicts on one experiment, and sentences about what its folder lacks."""
 
@@ -39,6 +43,16 @@ class Verified:
     def refuted(self) -> bool:
         """Return whether any claim is refuted."""
         return any(one.verdict == "refuted" for one in self.verdicts)
+
+    def __repr__(self) -> str:
+        words = ", ".join(f"{one.id}: {one.verdict}" for one in self.verdicts) or "no claims"
+        return f"Verified({str(self.folder)!r}: {words})"
+
+    def _repr_html_(self) -> str:
+        """Return the table of the verdicts for a notebook."""
+        rows = [[row[key] for key in _SHOWN] for row in map(verdict_row, self.verdicts)]
+        title = f"{self.name}: {len(rows)} verdicts" if rows else f"{self.name}: its config has no claims"
+        return html_table(title, _SHOWN, rows, self.missing)
 
 
 def verify(folder: Path | str, correction: Correction = "holm", write: bool = True) -> Verified:

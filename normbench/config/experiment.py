@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Any
 
 import yaml
@@ -15,10 +14,11 @@ from normbench.config.cells import Cell, construct, section_options
 from normbench.config.claims import check_claims, check_decide, check_groups
 from normbench.config.explain import validate
 from normbench.config.full_names import with_full_names
+from normbench.config.given import Plain, read_config_tree
 from normbench.config.grid import build_grid
 from normbench.config.hints import SWEEP_WORDS, missing_space, note_epochs, unknown_key
 from normbench.config.keys import Path, expand, is_section, kinds
-from normbench.config.loader import parse, read_text, scalar
+from normbench.config.loader import parse, scalar
 from normbench.config.nodes import Node, build
 from normbench.config.overrides import apply_overrides
 from normbench.config.problems import Problems, Where, shown
@@ -46,12 +46,23 @@ class Experiment:
     warnings: list[str]
 
 
-def load_config(path: str | FilePath, overrides: Sequence[str] = ()) -> Experiment:
-    """Return the experiment that a YAML file describes, with `KEY=VALUE` overrides applied.
+def load_config(config: Plain | Experiment, overrides: Sequence[str] = ()) -> Experiment:
+    """Return the experiment that a config describes, with `KEY=VALUE` overrides applied.
 
-    Raises `ConfigError` with one line for each problem, `file:line:column: key: found; allowed`.
+    Args:
+        config: path of a YAML file, a mapping as such a file would have it, a `Config`, or an experiment.
+        overrides: as for `--set`.
+
+    Raises:
+        ConfigError: one line for each problem, `file:line:column: key: found; allowed`. Where the config is
+            no file, `config: key: found; allowed`.
     """
-    return parse_config(read_text(path), str(path), overrides)
+    problems = Problems()
+    return _experiment(_root_of(config, problems), overrides, problems)
+
+
+def _root_of(config: Plain | Experiment, problems: Problems) -> Node:
+    return read_config_tree(config.raw if isinstance(config, Experiment) else config, problems)
 
 
 def cells_of(config: Mapping[str, Any], source: str) -> tuple[list[Cell], list[str]]:
@@ -72,10 +83,10 @@ def cells_of(config: Mapping[str, Any], source: str) -> tuple[list[Cell], list[s
     return build_grid(base, sweep, problems).cells, problems.texts()
 
 
-def config_name(path: str | FilePath, overrides: Sequence[str] = ()) -> str | None:
+def config_name(config: Plain | Experiment, overrides: Sequence[str] = ()) -> str | None:
     """Return the name of an experiment whose other settings may not be known yet; None if it has none."""
     problems = Problems()
-    root = parse(read_text(path), Where(str(path), 1, 1), problems)
+    root = _root_of(config, problems)
     if not isinstance(root.value, dict):
         return None
     node = apply_overrides(expand(root, Settings), overrides, problems).get("name")
@@ -86,7 +97,11 @@ def config_name(path: str | FilePath, overrides: Sequence[str] = ()) -> str | No
 def parse_config(text: str, source: str = "config", overrides: Sequence[str] = ()) -> Experiment:
     """Return the experiment that a YAML text describes; `source` stands for the file in messages."""
     problems = Problems()
-    root = parse(text, Where(source, 1, 1), problems)
+    return _experiment(parse(text, Where(source, 1, 1), problems), overrides, problems)
+
+
+def _experiment(root: Node, overrides: Sequence[str], problems: Problems) -> Experiment:
+    """Return the experiment of a tree; `problems` has what was wrong with its text."""
     if not isinstance(root.value, dict):
         text = f"found {shown(root.plain)}; allowed: a mapping with the keys {', '.join(Config.model_fields)}"
         if split := missing_space(root.value):
@@ -95,6 +110,8 @@ def parse_config(text: str, source: str = "config", overrides: Sequence[str] = (
         problems.raise_if_any()
     if problems and not root.mapping:
         problems.raise_if_any()  # not YAML: nothing else can be said
+    if not root.where.line:
+        problems.raise_if_any()  # plain data that no file could hold
     root = with_full_names(apply_overrides(expand(root, Settings), overrides, problems))
     note_epochs(root, problems)
     header = _header(root, problems)

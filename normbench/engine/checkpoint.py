@@ -60,21 +60,37 @@ def load_state(
         UnfitError: the bytes are damaged, or were made by other runs, another executor, another type of
             device or another version. The numbers could then differ from those of an uninterrupted training.
     """
+    origin, state = _stored(data, onto or device)
+    if not _is_consistent(state, len(run_ids)):
+        raise UnfitError("its parts do not belong together")
+    _check_origin(origin, _origin(run_ids, executor, device))
+    return state
+
+
+def members(data: bytes) -> tuple[list[str], str]:
+    """Return the ids of the runs that a checkpoint was made of, and their executor.
+
+    Raises:
+        UnfitError: the bytes are damaged.
+    """
+    origin, _ = _stored(data, "cpu")
+    return [str(run_id) for run_id in origin.get("runs", ())], str(origin.get("executor"))
+
+
+def _stored(data: bytes, device: torch.device | str) -> tuple[dict[str, Any], StackState]:
+    """Return what a checkpoint was made by, and its state on the device; UnfitError if it is damaged."""
     head, _, body = data.partition(b"\n")
     if not head.startswith(FORMAT) or head != b"%s %08x" % (FORMAT, zlib.crc32(body)):
         raise UnfitError("it is damaged, or has another format than this version reads")
     try:
         lengths, _, body = body.partition(b"\n")
-        stored = torch.load(io.BytesIO(body), map_location=onto or device, weights_only=True)
+        stored = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
         origin, state = dict(stored["for"]), StackState(**stored["state"])
         state.lengths = {str(table): int(size) for table, size in json.loads(lengths).items()}
-        consistent = _is_consistent(state, len(run_ids))
+        _is_consistent(state, 0)
     except Exception as error:  # an unpickler may raise anything on bytes that are not ours
         raise UnfitError(f"it cannot be read ({type(error).__name__})") from None
-    if not consistent:
-        raise UnfitError("its parts do not belong together")
-    _check_origin(origin, _origin(run_ids, executor, device))
-    return state
+    return origin, state
 
 
 def _origin(run_ids: Sequence[str], executor: str, device: torch.device) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class StackTrainer:
         state: where to continue; None to start with untrained nets.
         advance: called with the number of run steps that are settled: made, or no longer needed because a run
             diverged.
+        at_end: called with the state after the last step, before it is evaluated: from it, a longer training
+            goes on as if it had never ended.
 
     Raises:
         UnfitError: the state belongs to another net.
@@ -81,8 +83,9 @@ class StackTrainer:
         probes: Sequence[Probe] = (),
         state: StackState | None = None,
         advance: Callable[[int], None] = lambda run_steps: None,
+        at_end: Callable[[StackState], None] = lambda state: None,
     ) -> None:
-        self.runs, self.dataset, self.advance = list(runs), dataset, advance
+        self.runs, self.dataset, self.advance, self.at_end = list(runs), dataset, advance, at_end
         self.settings = self.runs[0].settings
         self.device = dataset.train.x.device
         data, train = self.settings.data, self.settings.train
@@ -138,11 +141,15 @@ class StackTrainer:
         steps = self.settings.train.steps
         if self.state.step == 0:
             yield from self._evaluate(last=steps == 0)
+        elif self.state.since and self.state.step in self._evaluation_steps:
+            yield from self._evaluate(last=False)  # the end of a shorter training, which this one extends
         while self.state.lanes and self.state.step < steps:
             if should_stop():
                 return
             target = self._evaluation_steps[bisect_right(self._evaluation_steps, self.state.step)]
             yield from self._train(min(target, self.state.step + CHECK_EVERY))
+            if self.state.step == steps and self.state.lanes:
+                self.at_end(self.state)
             if self.state.step == target and self.state.lanes:
                 yield from self._evaluate(last=target == steps)
         if self.state.lanes:

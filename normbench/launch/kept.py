@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from normbench.config import config_name
+from normbench.config import Experiment, config_name
+from normbench.config.given import Plain
 from normbench.plugins import load_kept
 from normbench.records.environment import check_format
 from normbench.records.shards import shards_of
 from normbench.records.sources import FOLDER, kept
 
 
-def load_kept_with(config: str | Path, overrides: Sequence[str], results: Path) -> list[str]:
+def load_kept_with(config: Plain | Experiment, overrides: Sequence[str], results: Path) -> list[str]:
     """Load the plug-ins that the results of a config keep, where no loaded one registers the same.
 
     Call it after the plug-ins that the user names are loaded: these count.

@@ -25,6 +25,7 @@ class Assignment:
         device: that trains.
         probes: of the experiment.
         checkpoint_every: seconds between checkpoints; None for the default.
+        keep_state: whether to tell the state after the last step.
     """
 
     stack: Stack
@@ -33,6 +34,7 @@ class Assignment:
     device: str
     probes: tuple[Probe, ...]
     checkpoint_every: float | None
+    keep_state: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ class Progress:
 @dataclass(frozen=True)
 class Checkpoint:
     """The state after everything told so far, as bytes (`engine.checkpoint.dump_state`)."""
+
+    state: bytes
+
+
+@dataclass(frozen=True)
+class Final:
+    """The state after the last step, before it is evaluated, as bytes. The end of the runs comes after it."""
 
     state: bytes
 
@@ -97,4 +106,4 @@ class Failed:
 
 
 Ending = Done | Stopped | Unfit | Refused | Failed  # the last message about a stack
-Message = Progress | Checkpoint | Ending
+Message = Progress | Checkpoint | Final | Ending

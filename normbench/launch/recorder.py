@@ -12,12 +12,14 @@ from normbench.engine.state import StackState
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Checkpoints
 from normbench.launch.faults import Fault, Faults
+from normbench.launch.final_states import FinalStates
 from normbench.launch.messages import (
     Assignment,
     Checkpoint,
     Done,
     Ending,
     Failed,
+    Final,
     Message,
     Progress,
     Refused,
@@ -79,12 +81,19 @@ class Recorder:
         folder: the results folder, open.
         checkpoints: of the folder.
         reporter: hears about the progress.
+        states: where the states after the last step are kept; None: they are not.
     """
 
     def __init__(
-        self, plan: Plan, folder: ResultsFolder, checkpoints: Checkpoints, reporter: Reporter
+        self,
+        plan: Plan,
+        folder: ResultsFolder,
+        checkpoints: Checkpoints,
+        reporter: Reporter,
+        states: FinalStates | None = None,
     ) -> None:
         self.plan, self.folder, self.checkpoints, self.reporter = plan, folder, checkpoints, reporter
+        self.states = states
         self.tally = Tally()
         self._writers: dict[str, StackWriter] = {}
         self._said: set[Fault] = set()
@@ -107,6 +116,7 @@ class Recorder:
             self.plan.device,
             tuple(self.plan.experiment.probes),
             self.checkpoints.every,
+            keep_state=self.states is not None,
         )
 
     def handle(self, stack: Stack, message: Message) -> tuple[Stack, ...]:
@@ -133,6 +143,9 @@ class Recorder:
                 self.reporter.advance(settled)
             case Checkpoint(state):
                 self.checkpoints.save(stack, state, self._writers[stack.stack_id])
+            case Final(state):
+                assert self.states is not None
+                self.states.save(stack, state)
             case Done():
                 self.tally.executors.add(stack.executor)
                 self.checkpoints.remove(stack.stack_id)

@@ -16,6 +16,7 @@ from normbench.engine.heap import keep_freed_memory
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Checkpoints
 from normbench.launch.choose import Wanted, choose_launcher
+from normbench.launch.final_states import FinalStates
 from normbench.launch.recorder import Recorder
 from normbench.launch.replay import check_options, refuse_other_metrics, stacks_to_replay
 from normbench.launch.reporter import Reporter
@@ -40,9 +41,10 @@ class SessionOptions:
     fail_fast: bool = False
     command: Sequence[str] | None = None
     shard: Shard | None = None
+    keep_states: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finished:
     """What a session did.
 
@@ -67,6 +69,13 @@ class Finished:
     seconds: float
     replayed: int = 0
     failed_fast: bool = False
+
+    def __repr__(self) -> str:
+        parts = [f"{self.trained:,} runs trained in {self.seconds:.1f} s"]
+        numbers = {"there already": self.skipped, "crashed": self.crashed, "trained again": self.replayed}
+        parts += [f"{number:,} {what}" for what, number in numbers.items() if number]
+        parts += ["interrupted"] if self.interrupted else []
+        return f"Finished({str(self.folder)!r}: {', '.join(parts)})"
 
 
 class Session:
@@ -96,7 +105,8 @@ class Session:
             plan = plan.with_older_ids(self.folder.run_ids())
         self.plan = plan
         self.checkpoints = Checkpoints(self.folder, options.checkpoint_every)
-        self.recorder = Recorder(plan, self.folder, self.checkpoints, self.reporter)
+        states = FinalStates(self.folder) if options.keep_states else None
+        self.recorder = Recorder(plan, self.folder, self.checkpoints, self.reporter, states)
         self._skipped: set[str] = set()
         self._retried: set[str] = set()  # crashed runs that are still to be trained again
         self._ended: set[str] = set()  # runs of the rounds of this session

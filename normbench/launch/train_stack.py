@@ -11,6 +11,7 @@ from normbench.data import Dataset, load
 from normbench.engine.checkpoint import UnfitError, dump_state, load_state
 from normbench.engine.heap import keep_freed_memory
 from normbench.engine.loop import StackTrainer
+from normbench.engine.state import StackState
 from normbench.errors import NormbenchError
 from normbench.launch.checkpoints import Schedule
 from normbench.launch.faults import Fault
@@ -20,6 +21,7 @@ from normbench.launch.messages import (
     Done,
     Ending,
     Failed,
+    Final,
     Message,
     Progress,
     Stopped,
@@ -39,7 +41,8 @@ def train_stack(
         fetch: returns the data set, called as `data.load` is.
 
     Yields:
-        `Progress` after each chunk, `Checkpoint` when one is due, and at last an `Ending`.
+        `Progress` after each chunk, `Checkpoint` when one is due, `Final` before the last `Progress` if the
+        state is to be kept, and at last an `Ending`.
 
     Raises:
         NormbenchError: no stack can be trained, for example because the data is gone.
@@ -69,6 +72,11 @@ def _train(
     data = settings.data.for_seed(stack.runs[0].seed)  # that of all its runs, see `form_stacks`
     dataset = fetch(data, assignment.data_dir, dtype=settings.train.torch_dtype, device=device)
     settled = made = 0
+    final: list[bytes] = []
+
+    def keep(state: StackState) -> None:
+        if assignment.keep_state:
+            final.append(dump_state(state, run_ids, stack.executor))
 
     def advance(run_steps: int) -> None:
         nonlocal settled
@@ -84,10 +92,13 @@ def _train(
         if assignment.checkpoint is None
         else load_state(assignment.checkpoint, run_ids, stack.executor, torch.device(device)),
         advance=advance,
+        at_end=keep,
     )
     schedule = Schedule(assignment.checkpoint_every)
     while True:
         events = tuple(trainer.events(_after_one_chunk()))
+        while final:  # kept before the ends of its runs are, which are then never trained again
+            yield Final(final.pop())
         yield Progress(events, trainer.made - made, settled)
         made, settled = trainer.made, 0
         if not trainer.state.lanes:

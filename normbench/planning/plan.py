@@ -16,6 +16,7 @@ import torch
 
 from normbench.config import Experiment
 from normbench.errors import PlanError, did_you_mean, one_of
+from normbench.markup import html_table
 from normbench.names import DEVICES, EXECUTORS
 from normbench.planning.memo import Memo
 from normbench.planning.memory import PROCESS_BYTES, divide_to_fit
@@ -29,7 +30,7 @@ from normbench.stats.edge_search import Search, rehearse
 _Content = Callable[..., str]  # of settings: their part of a run's id
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a config asks for, in the order of the records.
 
@@ -66,6 +67,16 @@ class Plan:
         """Return one line; a plan may have thousands of runs."""
         swept = f"swept: {', '.join(self.columns)}" if self.columns else "nothing swept"
         return f"<Plan {self.experiment.name}: {len(self.runs):,} runs on {self.device}, {swept}>"
+
+    def _repr_html_(self) -> str:
+        """Return the cells with their runs for a notebook."""
+        cells: dict[tuple[Any, ...], list[RunSpec]] = {}
+        for run in self.runs:
+            cells.setdefault(tuple(run.values[key] for key in self.columns), []).append(run)
+        heads = [*self.columns, "runs", "steps"]
+        rows = [[*key, len(runs), runs[0].settings.train.steps] for key, runs in cells.items()]
+        title = f"{self.experiment.name}: {len(self.runs):,} runs in {len(self.stacks):,} stacks"
+        return html_table(f"{title}, on {self.device}", heads, rows, self.notes)
 
     @property
     def stacks(self) -> tuple[Stack, ...]:

@@ -8,6 +8,8 @@ syntax      the hash of a file's syntax tree
 sources     the files of a plug-in: what it imports from beside it, or its whole package
 importing   how Python finds these files, and when it must not
 loader      loads them, and knows who registered what
+typed       the text of a class that a notebook or a script has made
+own         such classes as plug-ins
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from normbench.plugins.loader import (
     unchanged,
     used_by,
 )
+from normbench.plugins.own import load_own
 from normbench.plugins.sources import Plugin, Source
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "blame",
     "load_again",
     "load_kept",
+    "load_own",
     "load_plugins",
     "loaded",
     "unchanged",

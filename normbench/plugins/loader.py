@@ -20,6 +20,7 @@ from normbench.plugins.sources import Plugin, installed, named
 from normbench.registry import SectionChoice, WordChoice, extensibles, restored
 
 GROUP = "normbench.plugins"
+_SCRIPTS = ("__main__", "__mp_main__")  # the script that was started, also as its workers import it
 
 # Modules and names that plug-ins of version 0.1 import, and where they are now.
 MOVED = {
@@ -34,6 +35,8 @@ MOVED = {
 
 _loaded: dict[Path | str, Plugin] = {}  # by resolved path, or `package:entry point`
 _owners: dict[tuple[str, str], Plugin] = {}  # (kind, name) -> where it came from
+_entries: dict[tuple[str, str], Any] = {}  # (kind, name) -> what it registered
+_made: dict[str, type] = {}  # key of `_loaded` -> the class whose text was loaded
 
 
 def loaded() -> tuple[Plugin, ...]:
@@ -64,6 +67,7 @@ def load_again(plugins: Sequence[Plugin]) -> None:
     load_plugins()
     for plugin in plugins:
         if plugin.path is not None:
+            _forget_of_script(plugin)
             _load(plugin, plugin.path.resolve(), str(plugin.path))
         elif plugin.identity not in {one.identity for one in loaded()}:
             raise NormbenchError(
@@ -71,6 +75,15 @@ def load_again(plugins: Sequence[Plugin]) -> None:
                 "code than where the command was started; install the same version there, and start the "
                 "command again"
             )
+
+
+def _forget_of_script(plugin: Plugin) -> None:
+    """Forget what the script, which a worker imports, has registered itself and this plug-in registers."""
+    for one in extensibles():
+        for name, value in list(one.entries.items()):
+            own = _entry(one.kind, name) in plugin.registers and not is_owned(one.kind, name)
+            if own and getattr(value, "__module__", "") in _SCRIPTS:
+                del one.entries[name]
 
 
 def load_kept(records: Iterable[Mapping[str, Any]], folder: Path) -> list[Plugin]:
@@ -107,11 +120,54 @@ def load_kept(records: Iterable[Mapping[str, Any]], folder: Path) -> list[Plugin
     return done
 
 
+def made() -> tuple[type, ...]:
+    """Return the classes whose texts this process has loaded."""
+    return tuple(_made.values())
+
+
+def load_in_place(plugin: Plugin, cls: type) -> None:
+    """Load the text of a class in place of what the class, or an earlier text of it, registered.
+
+    Args:
+        plugin: the text.
+        cls: the class as the caller made it, which is not registered any more afterwards.
+
+    Raises:
+        NormbenchError: the text raises an error, or takes a name that is taken by other code.
+    """
+    key = f"own: {plugin.name}"
+    for there in loaded():
+        mine = [entry for entry, owner in _owners.items() if owner == there]
+        if there.identity == plugin.identity and mine and all(is_owned(*entry) for entry in mine):
+            _made[key] = cls
+            return
+    put_back = _remembered()
+    before = _loaded.pop(key, None)
+    for one in extensibles():
+        for name, value in list(one.entries.items()):
+            if value is cls or (before is not None and _owners.get((one.kind, name)) == before):
+                del one.entries[name]
+                _owners.pop((one.kind, name), None)
+    try:
+        with _registering(plugin, key, str(plugin.path)):
+            _execute(plugin)
+    except NormbenchError:
+        put_back()
+        raise
+    _made[key] = cls
+
+
+def is_owned(kind: str, name: str) -> bool:
+    """Return whether a plug-in registered what has this name now."""
+    entry = next((one.entries.get(name) for one in extensibles() if one.kind == kind), None)
+    return (kind, name) in _owners and _entries.get((kind, name)) is entry
+
+
 def used_by(settings: Any) -> list[Plugin]:
     """Return the plug-ins that a cell takes something from, in a fixed order."""
     if not _owners:
         return []
-    found = {_owners[entry] for entry in _chosen(settings) if entry in _owners}
+    found = {_owners[entry] for entry in _chosen(settings) if is_owned(*entry)}
     return sorted(found, key=lambda plugin: plugin.identity)
 
 
@@ -220,6 +276,8 @@ def _registering(plugin: Plugin, key: Path | str, where: str) -> Iterator[None]:
     kept = replace(plugin, registers=tuple(sorted(_entry(kind, name) for kind, name in new)))
     _loaded[key] = kept
     _owners.update(dict.fromkeys(new, kept))
+    there = {(one.kind, name): value for one in extensibles() for name, value in one.entries.items()}
+    _entries.update({entry: there[entry] for entry in new})
 
 
 def _entry(kind: str, name: str) -> str:
@@ -265,7 +323,7 @@ def _place(error: BaseException, plugin: Plugin, where: str) -> str:
 def unchanged() -> Iterator[None]:
     """Return a block after which nothing that it loads is registered: for tests, which share a process."""
     put_back = _remembered()
-    with restored(_loaded, _owners):  # type: ignore[arg-type]
+    with restored(_loaded, _owners, _entries, _made):  # type: ignore[arg-type]
         try:
             yield
         finally:

@@ -129,6 +129,17 @@ def named(path: Path) -> Plugin:
     return Plugin(top, None, path, top, f"{top}/{PACKAGE_FILE}", tuple(sources))
 
 
+def of_text(text: str, path: Path) -> Plugin:
+    """Return the plug-in of a text that is no file on the disk; `path` names it in messages.
+
+    Raises:
+        NormbenchError: it is not Python.
+    """
+    data = text.encode("utf-8")
+    source = Source(path.name, path, data, tree_hash(parse(data, str(path))))
+    return Plugin(path.name, None, path, "", path.name, tuple(_with_siblings(Path.cwd(), [source])))
+
+
 def installed(point: metadata.EntryPoint, package: str) -> Plugin:
     """Return the plug-in of an entry point, with all Python files of its top-level package.
 

@@ -245,6 +245,13 @@ class StackWriter:
         self.flush()
         self._recount()
 
+    def copy(self, table: str, rows: Iterable[Sequence[str]]) -> None:
+        """Append rows of a table whose cells are text already, as another folder has them."""
+        for cells in rows:
+            self._keep(table, cells)
+        self.flush()
+        self._recount()
+
     def append(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         """Append rows of a table, with floats in the digits of the training dtype."""
         for row in rows:

@@ -132,6 +132,18 @@ def run(
         ),
     ] = None,
     shard: ShardOption = None,
+    keep_states: Annotated[
+        bool,
+        typer.Option("--keep-states", help="Keep the state of each run after its last step, for --extend."),
+    ] = False,
+    extend: Annotated[
+        Optional[str],
+        typer.Option(
+            metavar="train.steps=N",
+            help="Go on to N steps from the kept states of results/<name>, as an experiment of its own, "
+            "results/<name>_N_steps. The schedule must be constant.",
+        ),
+    ] = None,
     no_figures: Annotated[
         bool, typer.Option("--no-figures", help="Draw nothing; `normbench plot` draws the figures later.")
     ] = False,
@@ -204,6 +216,8 @@ def run(
                 reporter=reporter_for(),
                 should_stop=stop,
                 plugins=plugin or (),
+                keep_states=keep_states,
+                extend=extend,
             )
         _say_trained(finished)
         if finished.interrupted or (stop() and place + 1 < len(configs)):

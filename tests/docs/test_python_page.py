@@ -1,0 +1,27 @@
+"""The blocks of docs/python.md work one after the other, as they stand."""
+
+import re
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from helpers.cells import execute
+
+from normbench import plugins
+
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+
+
+def test_the_blocks_work_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with plugins.unchanged(), matplotlib.rc_context():
+        page = execute(BLOCKS, "page_of_the_docs", monkeypatch)
+    assert {one.name for one in (tmp_path / "results").iterdir()} == {
+        *("from_python", "from_python_200_steps", "own_norm"),
+    }
+    for name, runs in (("from_python", 18), ("from_python_200_steps", 18), ("own_norm", 9)):
+        frame = pd.read_csv(tmp_path / "results" / name / "runs.csv")
+        assert list(frame["status"]) == ["finished"] * runs
+    assert (tmp_path / "both.png").stat().st_size > 10_000
+    assert page.results.curves["step"].max() == 60
