@@ -35,11 +35,6 @@ class Results(Tables):
         return mine.join(numbers)
 
     @cached_property
-    def layers(self) -> pd.DataFrame:
-        """Return a row for each measurement of a probe; no rows if no probe was on."""
-        return with_ids(super().layers, self.runs)
-
-    @cached_property
     def verdicts(self) -> pd.DataFrame:
         """Return a row for each verdict on a claim, with the columns of claims.csv; nothing is written."""
         import pandas as pd
@@ -85,18 +80,7 @@ def _short(value: float | str | None) -> str:
     return f"{value:.3g}" if isinstance(value, (int, float)) else value or ""
 
 
-def with_ids(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return rows that have the position of their run, with its `run_id` as the first column."""
-    import pandas as pd
-
-    ids = pd.Categorical.from_codes(rows["run"].tolist(), categories=pd.Index(runs["run_id"]))
-    rows = rows.copy(deep=False)
-    rows.insert(0, "run_id", pd.Series(ids, index=rows.index))
-    return rows
-
-
 def load_results(folder: Path | str) -> Results:
     """Return the records of an experiment's folder; see `load_tables`."""
     tables = load_tables(folder)
-    fields = {name: getattr(tables, name) for name in tables.__dataclass_fields__}
-    return Results(**{**fields, "metrics": with_ids(tables.metrics, tables.runs)})
+    return Results(**{name: getattr(tables, name) for name in tables.__dataclass_fields__})

@@ -39,7 +39,8 @@ def test_records_read_at_half_the_training_are_those_of_a_training_of_half_the_l
     numbers.append("train_loss_last_tenth")
     pd.testing.assert_frame_equal(early.runs[numbers], short.runs[numbers], rtol=1e-5, check_dtype=False)
     for name in ("metrics", "layers"):
-        pd.testing.assert_frame_equal(getattr(early, name), getattr(short, name), check_dtype=False)
+        ours, theirs = (getattr(tables, name).drop(columns="run_id") for tables in (early, short))
+        pd.testing.assert_frame_equal(ours, theirs, check_dtype=False)  # ids have the steps in them
     assert read_at(short, 1) is short
     assert short.runs["inference_train_loss"].notna().any()
     assert early.runs["inference_train_loss"].isna().all()  # measured at the end alone
