@@ -1,12 +1,20 @@
-"""Tables as HTML for notebooks, with everything escaped."""
+"""Text for pages that others show: tables as HTML for notebooks, and texts escaped for LaTeX and Markdown."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
 MOST_ROWS = 60  # of a table in a notebook; a sentence counts the others
+_MARKDOWN = re.compile(r"[\\`*_<>|~]|&(?=#?\w+;)|(?<=\])\(")
+_LATEX = {
+    **{char: f"\\{char}" for char in "{}$&#_%"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
+    **{"∞": r"$\infty$", "µ": r"$\mu$"},
+}
 
 
 def html_table(
@@ -41,3 +49,14 @@ def _text(cell: Any) -> str:
         return ""
     text = f"{cell + 0.0:.4g}" if isinstance(cell, float) else str(cell)  # -0 is 0
     return escape(text).replace("\n", "<br>")
+
+
+def latex(text: str) -> str:
+    """Return a text as LaTeX shows it, also at the start of a row, where `[` and `*` have a meaning."""
+    escaped = "".join(_LATEX.get(char, char) for char in " ".join(text.split()))
+    return f"{{{escaped[0]}}}{escaped[1:]}" if escaped[:1] in ("[", "*") else escaped
+
+
+def markdown(text: str) -> str:
+    """Return a text on one line, with a backslash before each character that Markdown would read."""
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))

@@ -175,7 +175,7 @@ def refuse_taken(kind: str, entries: Mapping[str, Any], name: str, cls: type) ->
 
 
 def _is_again(cls: type, before: Any) -> bool:
-    """Return whether a class is another one anew: a cell of a notebook was executed again."""
+    """Return whether a class replaces one of the same name, since a notebook ran a cell again."""
     same = cls.__qualname__ == getattr(before, "__qualname__", None)
     return same and is_typed(cls) and is_typed(before)
 

@@ -12,15 +12,10 @@ from normbench.analysis.tables import load_tables
 from normbench.analysis.text_table import TextTable, summary_of, verdict_table
 from normbench.analysis.verify import verify
 from normbench.exports.base import Source, Target
+from normbench.markup import latex, markdown
 from normbench.records.files import write_file
 
 LONG = 24  # characters; a column with longer texts breaks its lines
-_MARKDOWN = re.compile(r"[\\`*_<>|~]|&(?=#?\w+;)|(?<=\])\(")
-_LATEX = {
-    **{char: f"\\{char}" for char in "{}$&#_%"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
-}
 
 
 class TableTarget(Target):
@@ -126,14 +121,3 @@ def _column(place: int, table: TextTable) -> str:
         return "r"
     longest = max((len(row[place]) for row in table.rows), default=0)
     return "p{0.3\\linewidth}" if longest > LONG else "l"
-
-
-def latex(text: str) -> str:
-    """Return a text as LaTeX shows it, also at the start of a row, where `[` and `*` have a meaning."""
-    escaped = "".join(_LATEX.get(char, char) for char in " ".join(text.split()))
-    return f"{{{escaped[0]}}}{escaped[1:]}" if escaped[:1] in ("[", "*") else escaped
-
-
-def markdown(text: str) -> str:
-    """Return a text on one line, with a backslash before each character that Markdown would read."""
-    return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))

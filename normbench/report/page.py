@@ -125,21 +125,19 @@ def _render(chapters: Sequence[Chapter], shared: Any, live: bool) -> str:
 
 @cache
 def environment(folder: Path = FOLDER) -> Environment:
-    """Return the templates of a folder, with the style and script of all pages. All that they print is
-    escaped.
-    """
+    """Return the templates of a folder, with the head, style and script of all pages. Output is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(folder),
+    templates = Environment(
+        loader=FileSystemLoader([folder, FOLDER]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.globals["identity"] = id
-    environment.filters["breakable"] = lambda text: escape(text).replace("_", Markup("_<wbr>"))
+    templates.globals["identity"] = id
+    templates.filters["breakable"] = lambda text: escape(text).replace("_", Markup("_<wbr>"))
     for name, file in (("style", "style.css"), ("script", "script.js")):
-        environment.globals[name] = Markup((FOLDER / file).read_text(encoding="utf-8"))
-    return environment
+        templates.globals[name] = Markup((FOLDER / file).read_text(encoding="utf-8"))
+    return templates

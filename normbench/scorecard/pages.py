@@ -14,6 +14,7 @@ from markupsafe import Markup
 from normbench._version import __version__
 from normbench.analysis.verify import plain
 from normbench.durations import seconds_of
+from normbench.markup import latex, markdown
 from normbench.records.files import write_file
 from normbench.report.page import environment
 from normbench.report.scale import Scale
@@ -89,7 +90,7 @@ def time_text(seconds: float) -> str:
 
 
 def budget_for(seconds: float) -> str:
-    """Return the smallest round budget of at least so many seconds, as the option takes it."""
+    """Return the smallest budget in round numbers that lasts these seconds, in the form of `--budget`."""
     whole = math.ceil(seconds)
     text = f"{whole}s" if whole <= 90 else f"{math.ceil(whole / 60)}m"
     assert seconds_of(text) >= seconds
@@ -197,38 +198,22 @@ def as_markdown(card: Card) -> str:
         lines += [f"## {head}", ""]
         for place, texts in found:
             said = "; ".join(f"{text}{' ✓' * holds}" for text, holds in texts)
-            lines.append(f"- **{_plain(place)}**: {_plain(said)}")
+            lines.append(f"- **{markdown(place)}**: {markdown(said)}")
         lines += ["Nowhere that these seeds could show.", ""] if not found else [""]
     for name, rows in itertools.groupby(card.rows, lambda row: row.section):
         lines += [f"## {SECTIONS[name].title}", "", f"{SECTIONS[name].question} ({_length(card, name)})", ""]
-        lines += [f"| | {' | '.join(map(_plain, norms))} |", "|---|" + "---|" * len(norms)]
+        lines += [f"| | {' | '.join(map(markdown, norms))} |", "|---|" + "---|" * len(norms)]
         for row in rows:
             head = f"{row.setting}: {words.title(row)}" if row.setting else words.title(row)
-            lines.append(f"| {_plain(head)} | {' | '.join(_plain(_cell(e, row)) for e in row.entries)} |")
+            lines.append(f"| {markdown(head)} | {' | '.join(markdown(_cell(e, row)) for e in row.entries)} |")
         lines.append("")
     lines += ["## Left out", "", *[f"- {rung.adds}" for rung in card.prepared.chosen.left_out], ""]
-    lines += ["## Notes", "", *[f"- {_plain(note)}" for note in notes(card)], ""]
+    lines += ["## Notes", "", *[f"- {markdown(note)}" for note in notes(card)], ""]
     return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def _length(card: Card, section: str) -> str:
     return f"{card.prepared.chosen.sizes[section].seeds} seeds, {card.steps[section]}"
-
-
-_LATEX = {
-    **{"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_"},
-    **{"{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{"∞": r"$\infty$", "µ": r"$\mu$", "<": r"$<$", ">": r"$>$"},
-}
-
-
-def latex(text: str) -> str:
-    """Return a text as LaTeX shows it."""
-    return "".join(_LATEX.get(char, char) for char in text)
 
 
 def as_latex(card: Card) -> str:

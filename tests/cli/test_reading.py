@@ -108,7 +108,7 @@ def test_show_tells_all_of_a_run(results):
     name = run_id({"model.norm": "batchnorm"}, 1)
     said = good("show", name, "--results", results).stdout
     assert f"run {name}, seed 1, in {results / 'norms'}" in said
-    assert "finished, outcome trains" in said or "finished" in said
+    assert "finished, outcome trains" in said
     assert "stack abc of 6 runs, executor vectorized" in said
     assert "model.norm" in said
     assert "batch_size" in said

@@ -9,7 +9,8 @@ from helpers.results import claim, run, write
 from markdown_it import MarkdownIt
 
 from normbench.analysis.text_table import TextTable
-from normbench.exports.tables import Latex, Markdown, latex
+from normbench.exports.tables import Latex, Markdown
+from normbench.markup import latex
 
 ODD = ["a|b", "*x* _y_", "5 < 6 & 7 &amp; 8", r"C:\new", "100 % $x$ #1 {2} ~3 ^4", "[1](2)", "*", '`c` "d"']
 TABLE = TextTable("verdicts", "A_b & 50 %", ["one", "two"], [[text, "1 [0, 2]"] for text in ODD], "", 1)
