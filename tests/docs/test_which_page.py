@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -297,7 +296,7 @@ def test_a_number_typed_by_hand_is_found(page, sentence):
     assert not typed_by_hand(page, 'At depth 10, CIFAR-10 at 16 x 16, `1e-5`: {{ v("C2") }} more')
 
 
-def test_the_page_is_there_and_fresh_once_its_claims_have_results(page, planned):
+def test_the_page_is_there_once_its_claims_have_results(page, planned):
     named = {one.id for one in page.calls(TEMPLATE.read_text(encoding="utf-8"))}
     with_results = {path.parent.name for path in (ROOT / "results" / "claims").glob("*/config.yaml")}
     judged = {one.id for name, one, _ in planned if name in with_results}
@@ -305,7 +304,4 @@ def test_the_page_is_there_and_fresh_once_its_claims_have_results(page, planned)
         pytest.skip(
             f"{len(missing)} claims that docs/which.md.j2 names have no result yet: {missing[0]}, ..."
         )
-    assert (ROOT / "docs" / "which.md").is_file(), "run: make pages"
-    command = [sys.executable, str(ROOT / "docs" / "claim_pages.py"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert "which.md" not in done.stderr, done.stderr
+    assert (ROOT / "docs" / "which.md").is_file(), "run: make pages"  # test_docs.py holds it fresh

@@ -12,6 +12,7 @@ import numpy as np
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import label, levels
 from normbench.errors import NormbenchError
+from normbench.measures.claim import Filter
 from normbench.plots.captions import crashed_text, footer, line
 from normbench.plots.chart import Axis, Chart, Grid, Place, marks_of
 from normbench.plots.kind import FigureKind, Handles
@@ -189,19 +190,24 @@ def _axis_name(one: Verdict) -> str:
         return f"slope of {what}{decades} over {one.claim.over}"
     sign = "/" if one.claim.comparison == "ratio" else "-"
     if one.claim.constant is not None:
-        return f"{one.claim.comparison}, {what}: of {sign} {one.claim.constant:g}"
-    if one.claim.contrast is not None:
-        return f"{one.claim.comparison} in the contrast's of {sign} in its against, {what}"
-    return f"{one.claim.comparison}, {what}: {_side(one, 'of')} {sign} {_side(one, 'against')}"
+        return f"{what}, against {one.claim.constant:g}"
+    sides = _sides(one.claim.of, one.claim.against or {}, sign)
+    if (contrast := one.claim.contrast) is None:
+        return f"{one.claim.comparison}, {what}: {sides}"
+    return f"{one.claim.comparison}, {what} ({sides}): {_sides(contrast.of, contrast.against, sign)}"
 
 
-def _side(one: Verdict, name: str) -> str:
-    """Return a side by the values that tell it from the other, or its name where that is not short."""
-    sides = one.claim.groups
-    own, other = sides[name], sides["against" if name == "of" else "of"]
+def _sides(of: Filter, against: Filter, sign: str) -> str:
+    """Return both sides of a comparison, each by the values that tell it from the other."""
+    return f"{_side(of, against) or 'of'} {sign} {_side(against, of) or 'against'}"
+
+
+def _side(own: Filter, other: Filter) -> str:
+    """Return the values that only one side has; `each` for several of a key, which have a row each."""
     differing = {key: value for key, value in own.items() if other.get(key) != value}
-    short = differing and not any(isinstance(value, list) for value in differing.values())
-    return label(tuple(differing), differing.values(), named=True) if short else name
+    if any(isinstance(value, list) for value in differing.values()):
+        return "each"
+    return label(tuple(differing), differing.values(), named=True) if differing else ""
 
 
 def _whole(tables: Tables) -> Tables:
