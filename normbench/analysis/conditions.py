@@ -12,7 +12,7 @@ import operator
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, Union, cast
 
 from normbench.errors import NormbenchError, did_you_mean
 
@@ -226,8 +226,7 @@ def _name(node: ast.expr) -> str | None:
 def _constant(node: ast.Constant) -> Value:
     if isinstance(node.value, bool):
         return "true" if node.value else "false"
-    value: Value = node.value  # type: ignore[assignment]  # checked when the condition was read
-    return value
+    return cast("Value", node.value)  # its type was checked when the condition was read
 
 
 def _as_float(value: float) -> float:

@@ -14,13 +14,11 @@ from normbench.paths import expanded
 
 
 def export(
-    results: Results = Path("results"),
     to: Annotated[
         str,
-        typer.Option(
-            "--to", metavar="TARGET", help="tensorboard|mlflow|parquet|latex|markdown (`list exports`)."
-        ),
-    ] = ...,  # type: ignore[assignment]
+        typer.Option("--to", metavar="TARGET", help="One of `list exports`, such as tensorboard or latex."),
+    ],
+    results: Results = Path("results"),
     output: Annotated[
         Optional[Path],
         typer.Option(
