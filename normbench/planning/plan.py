@@ -6,6 +6,7 @@ The same config, with the same memory, gives the same plan. Each architecture is
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -281,6 +282,11 @@ def _runs(experiment: Experiment, seeds: Sequence[int], text_of: _Content) -> li
             run_id = spelled(hashes[0])
             older = tuple(hashed for hashed in hashes if hashed != run_id)
             runs.append(RunSpec(run_id, seed, cell.settings, cell.values, cell.refining, cell.decided, older))
+    if twice := [run_id for run_id, count in Counter(run.run_id for run in runs).items() if count > 1]:
+        raise PlanError(
+            f"two different runs have the id {twice[0]}, which is a hash of 48 bits: a rare chance among "
+            f"{len(runs):,} runs; change the seeds, or divide the sweep into two configs"
+        )
     return runs
 
 

@@ -10,6 +10,8 @@ import pytest
 from helpers.launch import train
 
 from normbench.config import load_config, parse_config
+from normbench.errors import PlanError
+from normbench.planning import plan
 from normbench.planning.plan import make_plan
 from normbench.planning.run_id import spelled
 from normbench.records import ResultsFolder
@@ -99,3 +101,9 @@ def test_shipped_results_have_the_runs_of_their_configs():
     known = {run.run_id for run in plan.with_older_ids(there).runs}
     assert there & {run_id for run in plan.runs for run_id in run.older}
     assert there <= known
+
+
+def test_two_runs_with_one_id_by_chance_are_refused(monkeypatch):
+    monkeypatch.setattr(plan, "digest", lambda text, length: "0123456789ab")
+    with pytest.raises(PlanError, match="two different runs have the id 0123456789ab"):
+        make_plan(parse_config(CONFIG.format(seeds="0, 1", steps=10)))
