@@ -63,7 +63,9 @@ def test_commands_in_the_pages_exist_with_their_options(path):
         assert used <= known | {"--help"}, f"normbench {name} {' '.join(words)}"
 
 
-@pytest.mark.parametrize("script", ["commands", "config_page", "claim_pages"])
+@pytest.mark.parametrize(
+    "script", ["commands", "config_page", pytest.param("claim_pages", marks=pytest.mark.thorough)]
+)
 def test_generated_pages_are_fresh(script):
     command = [sys.executable, str(ROOT / "docs" / f"{script}.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

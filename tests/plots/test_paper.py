@@ -28,6 +28,7 @@ SIMILAR = (
     "percentiles",
     "against",
 )  # of bases
+NARROW = ("convergence", "rate", "heatmap", "claims")  # the other figures: `make thorough`
 CLAIM = {
     **{"id": "C", "statement": "It is.", "measure": "max_stable_lr", "expect": {"ratio_at_least": 1}},
     **{"of": {"model.norm": "batchnorm"}, "against": {"model.norm": "none"}},
@@ -170,7 +171,9 @@ def test_a_page_that_is_too_narrow_says_how_wide_it_must_be(tables):
 WIDE = ("summary", "best_vs_equal", "montage", "layer_heatmap", "layers")
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    "name", [one if one in NARROW else pytest.param(one, marks=pytest.mark.thorough) for one in FIGURES]
+)
 def test_a_figure_fits_into_one_column_of_a_paper(tables, name):
     if name in WIDE:
         with pytest.raises(
