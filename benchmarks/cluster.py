@@ -172,7 +172,12 @@ def overhead(new: Callable[..., Sweep], rounds: int) -> dict[str, Any]:
     """Return how much longer Ray takes than processes, measured in turns."""
     ray = new("by_ray", {"launcher": "ray", "workers": 2})
     processes = new("by_processes", {"launcher": "processes", "workers": 2})
-    pairs = [(seconds(processes), seconds(ray)) for _ in range(rounds)]
+    pairs = []
+    for number in range(rounds):
+        order = [processes, ray] if number % 2 == 0 else [ray, processes]  # neither always comes first
+        taken = {sweep: seconds(sweep) for sweep in order}
+        pairs.append((taken[processes], taken[ray]))
+        print(f"round {number + 1}: processes {pairs[-1][0]:.0f} s, ray {pairs[-1][1]:.0f} s", flush=True)
     ratios = [theirs / ours for ours, theirs in pairs]
     return {
         "processes_seconds": statistics.median(ours for ours, _ in pairs),
