@@ -46,17 +46,19 @@ def end_if_worker() -> None:
         os._exit(UNGUARDED)
 
 
-@dataclass(frozen=True)
 class Processes:
-    """The launcher with several processes.
+    """The launcher with several processes. They live from the first round of a session to its end."""
 
-    Attributes:
-        workers: number of processes, at most one for each stack.
-        threads: of torch, in each worker.
-    """
+    def __init__(self, workers: int, threads: int) -> None:
+        """Prepare to start processes; `train` starts them.
 
-    workers: int
-    threads: int
+        Args:
+            workers: number of processes, at most one for each stack.
+            threads: of torch, in each process.
+        """
+        self.workers = workers
+        self.threads = threads
+        self._pool: list[Worker] = []
 
     def train(self, recorder: Recorder, stacks: Sequence[Stack], should_stop: Callable[[], bool]) -> None:
         """Train the stacks until all are done or `should_stop` returns true; see `Launcher`.
@@ -64,21 +66,12 @@ class Processes:
         Raises:
             NormbenchError: a worker refused to train, or could not start.
         """
-        _train(recorder, stacks, should_stop, self.workers, self.threads)
-
-    def close(self) -> None:
-        """Do nothing: the workers ended with the last stack."""
-
-
-def _train(
-    recorder: Recorder, stacks: Sequence[Stack], should_stop: Callable[[], bool], workers: int, threads: int
-) -> None:
-    left = deque(stacks)
-    killed: Counter[str] = Counter()
-    pool: list[Worker] = []
-    stopping = False
-    try:
-        pool += (Worker(threads) for _ in range(min(workers, len(left))))
+        left = deque(stacks)
+        killed: Counter[str] = Counter()
+        pool = self._pool
+        while len(pool) < min(self.workers, len(left)):
+            pool.append(Worker(self.threads))
+        stopping = False
         while True:
             if not stopping and should_stop():
                 stopping = recorder.tally.interrupted = True
@@ -101,7 +94,7 @@ def _train(
                 if message is None:
                     end = worker.end()
                     killed[stack.stack_id] += 1
-                    pool[pool.index(worker)] = Worker(threads)
+                    pool[pool.index(worker)] = Worker(self.threads)
                     if killed[stack.stack_id] < TRIES:
                         recorder.reporter.message(
                             f"a worker {end}; a new one continues with {stack_name(stack)}"
@@ -118,9 +111,11 @@ def _train(
                 elif isinstance(message, Ending):
                     worker.stack = None
                 left.extendleft(reversed(recorder.handle(stack, message)))
-    finally:
-        for worker in pool:
-            worker.close()
+
+    def close(self) -> None:
+        """End the processes, also those in the middle of a stack."""
+        while self._pool:
+            self._pool.pop().close()
 
 
 def _failed(end: str) -> Failed:

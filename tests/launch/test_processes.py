@@ -37,6 +37,11 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+def pids_of_workers() -> set[int]:
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
 class Killer(Reporter):
     """Kills all workers when progress is reported for the `at`-th time; collects messages."""
 
@@ -47,11 +52,7 @@ class Killer(Reporter):
     def advance(self, run_steps: int) -> None:
         self.left -= 1
         if self.left == 0:
-            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-            workers = [
-                int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-            ]
-            for worker in workers:
+            for worker in pids_of_workers():
                 os.kill(worker, signal.SIGKILL)
 
     def message(self, text: str) -> None:
@@ -87,6 +88,28 @@ def test_workers_give_the_records_of_one_process_even_if_they_are_killed(
     ]
     assert timeless[0] == timeless[1]
     assert api.run(config, longer, results=tmp_path / "two", launcher="processes").trained == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its workers through /proc")
+def test_workers_live_through_all_rounds_of_a_search(config: Path, tmp_path: Path) -> None:
+    class Watcher(Reporter):
+        def __init__(self) -> None:
+            self.rounds = 0
+            self.seen = set[int]()
+
+        def start(self, run_steps: int, runs: int) -> None:
+            self.rounds += 1
+
+        def advance(self, run_steps: int) -> None:
+            self.seen |= pids_of_workers()
+
+    watcher = Watcher()
+    text = CONFIG.replace("[0.1, 1000000.0]", "{edge: {from: 0.1, to: 100, precision: 1.5}}")
+    config.write_text(text.replace("steps: 200", "steps: 40"))
+    api.run(config, results=tmp_path, launcher="processes", workers=2, threads=1, reporter=watcher)
+    assert watcher.rounds > 1
+    assert len(watcher.seen) == 2
+    assert not pids_of_workers()
 
 
 def test_stopping_ends_all_workers_and_running_again_completes(config: Path, tmp_path: Path) -> None:
