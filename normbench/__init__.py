@@ -9,6 +9,7 @@ The names below are imported on first use, so that ``import normbench`` stays ch
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from types import ModuleType
@@ -21,10 +22,13 @@ from normbench._version import __version__
 # first product.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-__all__ = ["__version__", "compare", "draw", "load", "merge", "plan", "run", "verify"]
+__all__ = ["__version__", "compare", "draw", "load", "merge", "plan", "run", "scorecard", "verify"]
 
 
-_FUNCTIONS = ("run", "plan", "merge", "load", "verify", "compare", "draw")
+_FUNCTIONS = {
+    **dict.fromkeys(("run", "plan", "merge", "load", "verify", "compare", "draw"), "normbench.api"),
+    "scorecard": "normbench.cards.make",
+}
 
 
 class _Face(ModuleType):
@@ -41,7 +45,5 @@ sys.modules[__name__].__class__ = _Face
 
 def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
-        from normbench import api
-
-        return getattr(api, name)
+        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
     raise AttributeError(f"module 'normbench' has no attribute {name!r}")

@@ -34,14 +34,14 @@ from normbench.paths import expanded
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
 from normbench.planning.shards import Shard, part_of
-from normbench.plugins import load_own, load_plugins, used_by
+from normbench.plugins import load_own, load_plugins, named, used_by
 from normbench.records.shards import last_trained, shards_of, with_shards
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# A config: path of a YAML file, a dict as such a file would have it, a `normbench.config.Config`, or the
-# experiment of a plan.
+# A config: path of a YAML file, a dict as such a file would have it (classes and data sets may stand in it in
+# place of their names), a `normbench.config.Config`, or the experiment of a plan.
 ConfigLike = Union[str, Path, Mapping[str, Any], BaseModel, Experiment]
 # Results: an experiment's folder, what `run` or `load` returned, or a config, for the folder results/<name>.
 ResultsLike = Union[ConfigLike, Finished, Tables]
@@ -56,7 +56,7 @@ def plan(
     device: str = "auto",
     executor: str = "auto",
     plugins: Sequence[str | Path] = (),
-    own: Sequence[type] = (),
+    own: Sequence[Any] = (),
     shard: str | None = None,
     reporter: Reporter | None = None,
 ) -> Plan:
@@ -69,7 +69,7 @@ def plan(
         device: `auto`, `cpu`, `cuda` or `mps`.
         executor: `auto`, `vectorized` or `looped`.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`.
-        own: classes of a notebook or script that are given without a file, as for `run`.
+        own: classes and data sets of a notebook or script, without a file, as for `run`.
         shard: `I/N` for the runs of part I of N alone.
         reporter: hears how far the check of plug-ins is.
 
@@ -82,7 +82,8 @@ def plan(
         PlanError: some combinations cannot be trained; the text lists all of them.
     """
     load_plugins(plugins)
-    load_own(own)
+    config, given = named(config)
+    load_own([*own, *given], data_dir)
     part = None if shard is None else Shard.parse(shard)
     whole = _planned(load_config(config, overrides), data_dir, device, executor, reporter)
     return whole if part is None else part_of(whole, part).of_asked()
@@ -140,7 +141,7 @@ def run(
     should_stop: Callable[[], bool] | None = None,
     command: Sequence[str] | None = None,
     plugins: Sequence[str | Path] = (),
-    own: Sequence[type] = (),
+    own: Sequence[Any] = (),
     keep_states: bool = False,
     extend: str | None = None,
 ) -> Finished:
@@ -183,9 +184,12 @@ def run(
         command: the command line, for environment.json.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`. Those that
             the results keep are loaded, too, unless one of these registers the same.
-        own: classes of a notebook or script, without a file: normalizations, models, optimizers, data sets
-            of normbench, or an `nn.Module`, made with the number of features (a normalization, called
-            `my_norm` for `MyNorm`) or with nothing (an activation). Their source is kept with the results.
+        own: classes and data sets of a notebook or script, without a file, that the config names (`my_norm`
+            for `MyNorm`); those that stand in a dict in place of a name need not be given. Classes are
+            normalizations, models, optimizers and data sets of normbench, or an `nn.Module`, made with the
+            number of features (a normalization), with `input_shape` and `classes` (a model) or with nothing
+            (an activation). Their source is kept with the results. A torch `Dataset`, or a pair (train,
+            test), is read once; the data folder keeps its items.
         keep_states: keep the state of each run after its last step, for `extend`.
         extend: `train.steps=5000` goes on from the kept states of the config's runs in `results/<name>`, as
             an experiment of its own, `results/<name>_5000_steps`.
@@ -201,7 +205,8 @@ def run(
     part = None if shard is None else Shard.parse(shard)
     results = expanded(results, "results")
     load_plugins(plugins)
-    load_own(own)
+    config, given = named(config)
+    load_own([*own, *given], data_dir)
     for sentence in load_kept_with(config, overrides, results):
         reporter.message(sentence)
     experiment = load_config(config, overrides)
@@ -368,7 +373,7 @@ def _folder_of(results: ResultsLike) -> Path:
         path = expanded(results, "results")
         if path.suffix not in _YAML or path.is_dir():
             return path
-    name = config_name(results)
+    name = config_name(named(results)[0])
     if name is None:
         raise NormbenchError(
             "results: this config has no valid name, so its folder is not known; name the folder"

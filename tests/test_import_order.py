@@ -12,7 +12,7 @@ ORDER = (  # from the ground up
     *("errors", "_version", "paths", "names", "durations", "markup", "seeding", "registry", "nn", "stats"),
     *("data", "norms", "models", "optimizers", "probes", "measures"),
     *("config", "plugins", "planning", "engine", "fidelity", "records", "launch"),
-    *("analysis", "deciding", "plots", "report", "exports", "recipes", "notebook", "api", "scorecard"),
+    *("analysis", "deciding", "plots", "report", "exports", "recipes", "notebook", "api", "cards"),
     *("cli", "__init__", "__main__"),
 )
 FILES = sorted(ROOT.rglob("*.py"))

@@ -235,14 +235,19 @@ def cache_path(root: Path, cache: Path, suffix: str, *variant: object) -> Path:
 def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a cache file atomically; if that fails, warn and go on without it."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                write(file)
-            os.replace(aside, path)
-        except BaseException:
-            os.unlink(aside)
-            raise
+        write_aside(path, write)
     except OSError as error:
         warnings.warn(f"{path} cannot be cached ({error}); it will be computed again", stacklevel=3)
+
+
+def write_aside(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file beside its place, and put it there when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        os.replace(aside, path)
+    except BaseException:
+        os.unlink(aside)
+        raise

@@ -9,11 +9,14 @@ sources     the files of a plug-in: what it imports from beside it, or its whole
 importing   how Python finds these files, and when it must not
 loader      loads them, and knows who registered what
 typed       the text of a class that a notebook or a script has made
-own         such classes as plug-ins
+texts       the lines that register such a class, a function that makes a model, or a data set
+own         these as plug-ins
+in_config   these in a config, in place of their names
 """
 
 from __future__ import annotations
 
+from normbench.plugins.in_config import named
 from normbench.plugins.loader import (
     MOVED,
     blame,
@@ -24,7 +27,7 @@ from normbench.plugins.loader import (
     unchanged,
     used_by,
 )
-from normbench.plugins.own import load_own
+from normbench.plugins.own import load_own, name_of
 from normbench.plugins.sources import Plugin, Source
 
 __all__ = [
@@ -37,6 +40,8 @@ __all__ = [
     "load_own",
     "load_plugins",
     "loaded",
+    "name_of",
+    "named",
     "unchanged",
     "used_by",
 ]

@@ -36,7 +36,7 @@ MOVED = {
 _loaded: dict[Path | str, Plugin] = {}  # by resolved path, or `package:entry point`
 _owners: dict[tuple[str, str], Plugin] = {}  # (kind, name) -> where it came from
 _entries: dict[tuple[str, str], Any] = {}  # (kind, name) -> what it registered
-_made: dict[str, type] = {}  # key of `_loaded` -> the class whose text was loaded
+_made: dict[str, Any] = {}  # key of `_loaded` -> the class or function whose text was loaded
 
 
 def loaded() -> tuple[Plugin, ...]:
@@ -120,32 +120,34 @@ def load_kept(records: Iterable[Mapping[str, Any]], folder: Path) -> list[Plugin
     return done
 
 
-def made() -> tuple[type, ...]:
-    """Return the classes whose texts this process has loaded."""
+def made() -> tuple[Any, ...]:
+    """Return the classes and functions whose texts this process has loaded, as they were given."""
     return tuple(_made.values())
 
 
-def load_in_place(plugin: Plugin, cls: type) -> None:
-    """Load the text of a class in place of what the class, or an earlier text of it, registered.
+def load_in_place(plugin: Plugin, given: Any = None) -> None:
+    """Load a text in place of what its class, or an earlier text of the same name, registered.
 
     Args:
         plugin: the text.
-        cls: the class as the caller made it, which is not registered any more afterwards.
+        given: what it is the text of, with the class or function in `what`; the class is not registered any
+            more afterwards. None: a text that is not made once more.
 
     Raises:
         NormbenchError: the text raises an error, or takes a name that is taken by other code.
     """
+    what = None if given is None else given.what
     key = f"own: {plugin.name}"
     for there in loaded():
         mine = [entry for entry, owner in _owners.items() if owner == there]
         if there.identity == plugin.identity and mine and all(is_owned(*entry) for entry in mine):
-            _made[key] = cls
+            _keep_made(key, given)
             return
     put_back = _remembered()
     before = _loaded.pop(key, None)
     for one in extensibles():
         for name, value in list(one.entries.items()):
-            if value is cls or (before is not None and _owners.get((one.kind, name)) == before):
+            if value is what or (before is not None and _owners.get((one.kind, name)) == before):
                 del one.entries[name]
                 _owners.pop((one.kind, name), None)
     try:
@@ -154,7 +156,13 @@ def load_in_place(plugin: Plugin, cls: type) -> None:
     except NormbenchError:
         put_back()
         raise
-    _made[key] = cls
+    _keep_made(key, given)
+
+
+def _keep_made(key: str, given: Any) -> None:
+    _made.pop(key, None)
+    if given is not None:
+        _made[key] = given
 
 
 def is_owned(kind: str, name: str) -> bool:

@@ -1,73 +1,131 @@
-"""Classes that are given from Python without a file, as plug-ins: `run(config, own=[MyNorm])`.
+"""What is given from Python without a file, as plug-ins: `run(config, own=[MyNorm])`.
 
-Each becomes the text of a file (`typed`), which is loaded like one: hashed, checked, kept with the results,
-sent to workers. A class that is registered in a notebook or a script needs not be given; it is found.
+Each becomes the text of a file (`typed` has that of classes, `texts` the lines that register them), which
+is loaded like one: hashed, checked, kept with the results, sent to workers. The items of a data set are kept
+in a file of their own, of which the text has the hash. A class that is registered in a notebook or a script
+needs not be given; it is found.
 """
 
 from __future__ import annotations
 
-import inspect
 import linecache
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
-from torch import nn, optim
-from torch.utils.data import Dataset
+from torch import nn
 
+from normbench.data import DATASETS
+from normbench.data.root import data_root
+from normbench.data.torch_set import is_given, items_of
 from normbench.errors import NormbenchError
 from normbench.plugins.loader import is_owned, load_in_place, made
 from normbench.plugins.sources import of_text
+from normbench.plugins.texts import Role, last_lines, of_items
 from normbench.plugins.typed import written_out
-from normbench.registry import Named, extensibles, is_typed, registry_for
+from normbench.registry import Named, extensibles, is_typed
 
-_INSTEAD = {  # what torch has, and what normbench trains in its place
-    optim.Optimizer: "an optimizer is a `normbench.optimizers.Optimizer` (docs/your_own_optimizer.md)",
-    Dataset: "a data set is a `normbench.data.DataOptions` (docs/your_own_data.md)",
-}
-_OPTION = (bool, int, float, str)  # types of arguments that become options
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def load_own(classes: Sequence[type] = ()) -> None:
-    """Load these classes, and those that a notebook or a script has registered, as plug-ins.
+@dataclass(frozen=True)
+class Given:
+    """Something given from Python; `role`: what it is in a config, where its place there says so."""
+
+    what: Any
+    role: Role = ""
+
+    @property
+    def title(self) -> str:
+        """Return what messages call it."""
+        first = self.what[0] if isinstance(self.what, tuple) else self.what
+        return str(getattr(first, "__name__", type(first).__name__))
+
+
+def load_own(own: Sequence[Any] = (), data_dir: str | Path | None = None) -> None:
+    """Load what is given, and the classes that a notebook or a script has registered, as plug-ins.
 
     Classes that were loaded before are loaded again if the notebook has changed since.
 
     Args:
-        classes: each a `Normalization`, `Model`, `Optimizer`, `DataOptions` or other class that has a
+        own: classes, each a `Normalization`, `Model`, `Optimizer`, `DataOptions` or other class that has a
             registry; or an `nn.Module`. A module whose `__init__` takes the number of features becomes a
-            normalization, whose further arguments are its options; one that takes nothing an activation.
-            Its name is that of the class: `my_norm` for `MyNorm`.
+            normalization, one that takes `input_shape` or `classes` a model, one that takes nothing an
+            activation. Further arguments are options. The name is that of the class: `my_norm` for `MyNorm`.
+            Also a torch `Dataset`, or a pair (train, test), with the name that its attribute `name` or its
+            class has.
+        data_dir: folder of the data sets; it keeps the items of those that are given.
 
     Raises:
-        NormbenchError: the source of one cannot be found, or it cannot be loaded.
+        NormbenchError: the source of a class cannot be found, something cannot be loaded, or a data set
+            cannot be read.
     """
-    for cls in classes:
-        if not isinstance(cls, type):
-            raise NormbenchError(
-                f"own: found {cls!r}; give the class itself, whose source is recorded with the results"
-            )
-    mine = {_name(cls): cls for cls in [*(_now(cls) for cls in made()), *_registered(), *classes]}
-    for name, cls in mine.items():
-        text = written_out(cls, partial(_last_lines, cls, name))
-        path = Path(f"<own {cls.__name__}>") / f"{name}.py"
-        linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
-        plugin = of_text(text, path)
-        if len(plugin.sources) > 1:
-            beside = ", ".join(one.file for one in plugin.sources[1:])
-            raise NormbenchError(
-                f"own: {cls.__name__} uses {beside}, which may have changed since it was imported; put the "
-                'class into a file beside it, and give that to a new process: plugins=["my_file.py"]'
-            )
-        load_in_place(plugin, cls)
+    given = [one if isinstance(one, Given) else Given(one) for one in own]
+    _load_data([one.what for one in given if is_given(one.what)], data_dir)
+    classes = [one for one in given if not is_given(one.what) and _entry(one.what) is None]
+    for one in classes:
+        _refuse_object(one.what)
+    mine = [*map(_now, made()), *map(Given, _registered()), *classes]
+    for name, one in {name_of(one.what): one for one in mine}.items():
+        text = written_out(one.what, partial(last_lines, one.what, name, one.role))
+        _load(one.title, name, text, one)
 
 
-def _now(cls: type) -> type:
-    """Return the class that has a class's name in its module now: a cell may have been executed again."""
-    found = getattr(sys.modules.get(cls.__module__), cls.__name__, cls)
-    return found if isinstance(found, type) and _name(found) == _name(cls) else cls
+def _load(title: str, name: str, text: str, given: Given | None) -> None:
+    """Load a text under a name. `given`: what it is the text of, if that can be written out once more."""
+    path = Path(f"<own {title}>") / f"{name}.py"
+    linecache.cache[str(path)] = (len(text), None, text.splitlines(keepends=True), str(path))
+    plugin = of_text(text, path)
+    if len(plugin.sources) > 1:
+        beside = ", ".join(one.file for one in plugin.sources[1:])
+        raise NormbenchError(
+            f"own: {title} uses {beside}, which may have changed since it was imported; put the "
+            'class into a file beside it, and give that to a new process: plugins=["my_file.py"]'
+        )
+    load_in_place(plugin, given)
+
+
+def _load_data(sets: Sequence[Any], data_dir: str | Path | None) -> None:
+    """Read data sets, keep their items, and load their texts."""
+    texts: dict[str, str] = {}
+    for one in {id(one): one for one in sets}.values():
+        name = name_of(one)
+        mend = f'give it another name: `dataset.name = "my_{name}"` (of a pair, to the first one)'
+        if name in DATASETS and not is_owned(DATASETS.kind, name):
+            raise NormbenchError(f"own: the data set '{name}' has the name of one of normbench; {mend}")
+        items = items_of(one, name)
+        text = of_items(name, items)
+        if texts.setdefault(name, text) != text:
+            raise NormbenchError(f"own: two data sets are called '{name}'; {mend}")
+        items.keep(data_root(None, data_dir))
+    for name, text in texts.items():
+        _load(name, name, text, None)
+
+
+def _refuse_object(what: Any) -> None:
+    """Raise a NormbenchError for what is neither a class nor a function with a name."""
+    if isinstance(what, nn.Module):
+        raise NormbenchError(
+            f"own: found an object of {type(what).__name__}; give the class, or a function that makes the "
+            "module, because each run has initial weights of its own"
+        )
+    if not isinstance(what, (type, FunctionType)):
+        raise NormbenchError(
+            f"own: found {str(what)[:80]}; give the class itself, whose source is recorded with the results"
+        )
+
+
+def _now(given: Given) -> Given:
+    """Return what has the name of a class or function in its module now: a cell may be executed again."""
+    what = given.what
+    found = getattr(sys.modules.get(what.__module__), what.__name__, what)
+    same = isinstance(found, (type, FunctionType)) and name_of(found) == name_of(what)
+    return Given(found if same else what, given.role)
 
 
 def _registered() -> Iterable[type]:
@@ -79,58 +137,28 @@ def _registered() -> Iterable[type]:
                 yield cls
 
 
-def _name(cls: type) -> str:
-    """Return the name of a class in configs: its own, or `my_norm` for `MyNorm`."""
-    if issubclass(cls, Named) and "name" in cls.model_fields:
-        return cls.key()
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__).lower()
+def _entry(what: Any) -> str | None:
+    """Return the name under which a class of normbench, or of a file, is registered already."""
+    for one in extensibles():
+        for name, entry in one.entries.items():
+            if entry is what and (one.built_in.get(name) is what or is_owned(one.kind, name)):
+                return name
+    return None
 
 
-def _last_lines(cls: type, name: str) -> str:
-    """Return the lines that register a class that no decorator registers."""
-    for torchs, mend in _INSTEAD.items():
-        if issubclass(cls, torchs):
-            raise NormbenchError(f"own: {cls.__name__} is a torch {torchs.__name__}; here {mend}")
-    if issubclass(cls, Named):
-        registry_for(cls)
-        return f"\n\nfrom normbench.registry import register\n\nregister({cls.__name__})\n"
-    if not issubclass(cls, nn.Module):
-        raise NormbenchError(
-            f"own: {cls.__name__} is no class that can be trained; give an nn.Module, or a class derived "
-            "from Normalization, Model, Optimizer or DataOptions of normbench"
-        )
-    arguments = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    if "__init__" not in vars(cls) or not arguments:
-        imported = "from normbench.nn.layers import ACTIVATIONS"
-        return f'\n\n{imported}\n\nACTIVATIONS.add("{name}")({cls.__name__})\n'
-    return _as_normalization(cls, name, arguments)
-
-
-def _as_normalization(cls: type, name: str, arguments: Sequence[inspect.Parameter]) -> str:
-    """Return the text of a normalization whose layer is this module: its first argument is the features."""
-    features, *others = arguments
-    empty, kinds = features.empty, (features.VAR_POSITIONAL, features.VAR_KEYWORD)
-    needed = [one.name for one in others if one.default is empty and one.kind not in kinds]
-    if features.default is not empty or features.kind in (*kinds, features.KEYWORD_ONLY) or needed:
-        raise NormbenchError(
-            f"own: {cls.__name__}.__init__ must take the number of features, and further arguments with "
-            f"defaults (found {', '.join(map(str, arguments))}); or take nothing, as an activation does"
-        )
-    options = {one.name: one.default for one in others if type(one.default) in _OPTION}
-    if "name" in options:
-        raise NormbenchError(
-            f"own: {cls.__name__}.__init__ has an argument 'name', which is the name of the normalization in "
-            "configs; call the argument otherwise"
-        )
-    fields = "".join(f"    {key}: {type(value).__name__} = {value!r}\n" for key, value in options.items())
-    given = "".join(f", {key}=self.{key}" for key in options)
-    summary = (inspect.getdoc(cls) or "").partition("\n")[0] if cls.__doc__ else ""
-    return (
-        "\n\nfrom typing import Literal as _Literal\n\n"
-        "from normbench.norms import NORMS as _NORMS\n"
-        "from normbench.norms import Normalization as _Normalization\n\n\n"
-        f"@_NORMS.add\nclass _{cls.__name__}Options(_Normalization):\n"
-        f"    {(summary or f'The module {cls.__name__}.')!r}\n\n"
-        f'    name: _Literal["{name}"] = "{name}"\n{fields}\n'
-        f"    def module(self, features):\n        return {cls.__name__}(features{given})\n"
-    )
+def name_of(own: Any) -> str:
+    """Return the name in configs of a class, function or data set: its own, or `my_norm` for `MyNorm`."""
+    if is_given(own):
+        first = own[0] if isinstance(own, tuple) else own
+        given = getattr(first, "name", None)
+        words = given if isinstance(given, str) else type(first).__name__
+    elif (known := _entry(own)) is not None:
+        return known
+    elif isinstance(own, type) and issubclass(own, Named) and "name" in own.model_fields:
+        return own.key()
+    else:
+        words = str(getattr(own, "__name__", own))
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W_]+", "_", words).lower().strip("_")
+    if not _NAME.fullmatch(name):
+        raise NormbenchError(f"own: '{words}' gives no name for configs; use letters, digits and _ alone")
+    return name

@@ -23,11 +23,11 @@ from normbench.registry import Registry
 _PLAIN = (bool, int, float, str, bytes, type(None))
 
 
-def written_out(cls: type, last: Callable[[], str]) -> str:
+def written_out(cls: type | FunctionType, last: Callable[[], str]) -> str:
     """Return the text of a file that defines a class, with the imports, constants and functions it uses.
 
     Args:
-        cls: the class.
+        cls: the class, or a function.
         last: returns lines to put below it, unless a decorator registers the class.
 
     Raises:
@@ -39,7 +39,7 @@ def written_out(cls: type, last: Callable[[], str]) -> str:
 class _Writer:
     """Collects what a class needs, in the order in which a file has to have it."""
 
-    def __init__(self, cls: type) -> None:
+    def __init__(self, cls: type | FunctionType) -> None:
         self.cls = cls
         self.home = sys.modules.get(cls.__module__)
         if self.home is None or "<locals>" in cls.__qualname__ or "." in cls.__qualname__:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from normbench.scorecard import sections, training
+from normbench.cards import sections, training
 
 PLUGIN = '''
 from typing import Literal

@@ -15,8 +15,8 @@ from normbench.durations import seconds_of
 from normbench.errors import ExitCode, NormbenchError
 
 if TYPE_CHECKING:
-    from normbench.scorecard.card import Card
-    from normbench.scorecard.training import Prepared, Trained
+    from normbench.cards.card import Card
+    from normbench.cards.training import Trained
 
 
 def scorecard(
@@ -59,53 +59,38 @@ def scorecard(
     except ValueError as error:
         raise NormbenchError(f"--budget: {error}") from None
     say(f"normbench: planning the card of {norm}")  # before torch is imported, which takes seconds
+    from normbench.cards.make import scorecard as make_scorecard
     from normbench.cli.commands.run import say_stopping
     from normbench.cli.progress import reporter_for
     from normbench.launch.stop import StopFlag
     from normbench.records.environment import program
-    from normbench.scorecard.card import make_card
-    from normbench.scorecard.pages import as_json as card_json
-    from normbench.scorecard.pages import write_pages
-    from normbench.scorecard.training import Request, prepare, train
 
-    others = [name.strip() for name in against.split(",") if name.strip()]
-    request = Request(
-        norm=norm,
-        against=others,
-        data=data,
-        budget=seconds,
-        results=results,
-        data_dir=data_dir,
-        device=device.value,
-        launcher="auto",
-        plugins=plugin or (),
-    )
-    prepared = prepare(request, say)
-    _say_plan(prepared)
     with StopFlag(say_stopping) as stop:
-        done = train(prepared, reporter_for(), stop)
-    _say_trained(done)
-    if done.interrupted:
+        found = make_scorecard(
+            norm,
+            [name.strip() for name in against.split(",") if name.strip()],
+            budget=seconds,
+            data=data,
+            results=results,
+            data_dir=data_dir,
+            device=device.value,
+            launcher="auto",
+            plugins=plugin or (),
+            reporter=reporter_for(),
+            should_stop=stop,
+        )
+    _say_trained(found.trained)
+    if found.trained.interrupted:
         command = shlex.join([*program(sys.argv), *sys.argv[1:]])
-        say(f"interrupted; everything measured so far is in {prepared.folder}\ncontinue with:  {command}")
+        say(f"interrupted; everything measured so far is in {found.folder}\ncontinue with:  {command}")
         raise typer.Exit(int(ExitCode.INTERRUPTED))
-    card = make_card(prepared)
-    paths = write_pages(card)
     if as_json:
-        print_json(card_json(card))
+        print_json(found.json)
     else:
-        _print(card)
-        typer.echo("\n".join(map(str, paths)))
-    if done.crashed:
+        _print(found.card)
+        typer.echo("\n".join(map(str, found.files)))
+    if found.trained.crashed:
         raise typer.Exit(int(ExitCode.CRASHED))
-
-
-def _say_plan(prepared: Prepared) -> None:
-    """Say what will be trained, and what is left out."""
-    chosen = prepared.chosen
-    say(f"{prepared.folder}: about {duration(chosen.seconds)} of training, if nothing is there yet")
-    if chosen.left_out:
-        say("left out for want of budget: " + "; ".join(rung.adds for rung in chosen.left_out))
 
 
 def _say_trained(done: Trained) -> None:
@@ -119,8 +104,8 @@ def _say_trained(done: Trained) -> None:
 
 def _print(card: Card) -> None:
     """Print the rows with their ranks, and where the normalization is worse and better."""
-    from normbench.scorecard import words
-    from normbench.scorecard.pages import budget_text, heading, lists
+    from normbench.cards import words
+    from normbench.cards.pages import budget_text, heading, lists
 
     rows = [
         [f"{row.setting}: {words.title(row)}" if row.setting else words.title(row)]

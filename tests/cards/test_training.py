@@ -7,9 +7,9 @@ from helpers.cli import call, good
 from helpers.scorecard import BUDGET, SETUP, plugin_file, use_tiny
 
 from normbench import plugins
+from normbench.cards.card import make_card
+from normbench.cards.training import Request, prepare, train
 from normbench.errors import NormbenchError
-from normbench.scorecard.card import make_card
-from normbench.scorecard.training import Request, prepare, train
 
 SMALL = 6.0  # seconds: the learning rates and the cost
 

@@ -3,7 +3,7 @@
 import pytest
 from helpers.page import CHROMIUM, in_chromium
 
-from normbench.scorecard.pages import as_html
+from normbench.cards.pages import as_html
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (Debian's package: chromium)")
 

@@ -4,8 +4,8 @@ import pytest
 from helpers.scorecard import BUDGET, plugin_file, use_tiny
 
 from normbench import plugins
-from normbench.scorecard.card import make_card
-from normbench.scorecard.training import Request, prepare, train
+from normbench.cards.card import make_card
+from normbench.cards.training import Request, prepare, train
 
 
 @pytest.fixture(scope="package")

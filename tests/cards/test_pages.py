@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from helpers.page import parse
 
+from normbench.cards import words
+from normbench.cards.card import Comparison, Entry, Number, Row
+from normbench.cards.pages import as_html, as_json, as_latex, as_markdown, budget_for, write_pages
 from normbench.markup import latex
-from normbench.scorecard import words
-from normbench.scorecard.card import Comparison, Entry, Number, Row
-from normbench.scorecard.pages import as_html, as_json, as_latex, as_markdown, budget_for, write_pages
 
 
 @pytest.fixture(scope="module")

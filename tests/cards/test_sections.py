@@ -5,10 +5,10 @@ import itertools
 import pytest
 import yaml
 
+from normbench.cards.sections import SECTIONS, SETUPS, Rung, config_of, rungs
 from normbench.config import parse_config
 from normbench.measures.claim import Claim
 from normbench.planning.plan import make_plan
-from normbench.scorecard.sections import SECTIONS, SETUPS, Rung, config_of, rungs
 
 READINGS = [(section, reading) for section in SECTIONS.values() for reading in section.readings]
 

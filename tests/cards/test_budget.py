@@ -2,8 +2,8 @@
 
 import pytest
 
-from normbench.scorecard.budget import fit
-from normbench.scorecard.sections import Rung, Size
+from normbench.cards.budget import fit
+from normbench.cards.sections import Rung, Size
 
 LADDER = [
     Rung("a", Size(3), "a"),

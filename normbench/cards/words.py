@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from normbench.analysis.variants import number
-from normbench.scorecard.card import Comparison, Entry, Number, Row
+from normbench.cards.card import Comparison, Entry, Number, Row
 
 _PREFIXES = {"s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")), "bytes": ((1e6, "MB"), (1e3, "kB"), (1.0, "B"))}
 
@@ -43,6 +43,15 @@ def rank(entry: Entry) -> str:
     if entry.best is None or entry.worst is None:
         return ""
     return str(entry.best) if entry.best == entry.worst else f"{entry.best}-{entry.worst}"
+
+
+def lines(entry: Entry, row: Row) -> tuple[str, str]:
+    """Return value and interval, then n and rank; without a value the reason and an empty text."""
+    if not entry.value.known:
+        return entry.why, ""
+    value = [shown(entry.value.estimate, row.unit), interval(entry.value, row.unit)]
+    counts = [f"n = {entry.value.n}"] + [f"rank {rank(entry)}"] * bool(rank(entry))
+    return " ".join(filter(None, value)), ", ".join(counts)
 
 
 def title(row: Row) -> str:

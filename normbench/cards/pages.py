@@ -13,15 +13,16 @@ from markupsafe import Markup
 
 from normbench._version import __version__
 from normbench.analysis.verify import plain
+from normbench.cards import words
+from normbench.cards.card import Card, Comparison, Entry, Number, Row
+from normbench.cards.sections import SECTIONS
+from normbench.cards.training import Prepared
 from normbench.durations import seconds_of
 from normbench.markup import latex, markdown
 from normbench.records.files import write_file
 from normbench.report.page import environment
 from normbench.report.scale import Scale
 from normbench.report.svg import places, tag
-from normbench.scorecard import words
-from normbench.scorecard.card import Card, Comparison, Entry, Number, Row
-from normbench.scorecard.sections import SECTIONS
 
 NAME = "scorecard"
 WIDTH, HEIGHT, MIDDLE = 150.0, 14.0, 7.0  # of a small picture, in pixels
@@ -38,20 +39,22 @@ NOTES = (
 )
 
 
-def write_pages(card: Card) -> list[Path]:
+def paths(prepared: Prepared) -> tuple[Path, ...]:
+    """Return the four files of a card."""
+    return tuple(prepared.folder / f"{NAME}.{ending}" for ending in ("html", "md", "tex", "json"))
+
+
+def write_pages(card: Card) -> tuple[Path, ...]:
     """Write the four files into the card's folder; return their paths."""
-    texts = {
-        "html": as_html(card),
-        "md": as_markdown(card),
-        "tex": as_latex(card),
-        "json": json.dumps(as_json(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-    }
-    paths = []
-    for ending, text in texts.items():
-        path = card.prepared.folder / f"{NAME}.{ending}"
+    texts = (
+        as_html(card),
+        as_markdown(card),
+        as_latex(card),
+        json.dumps(as_json(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+    )
+    for path, text in zip(paths(card.prepared), texts, strict=True):
         write_file(path, text.encode("utf-8", "replace"))
-        paths.append(path)
-    return paths
+    return paths(card.prepared)
 
 
 def heading(card: Card) -> str:
@@ -69,6 +72,17 @@ def settings(card: Card) -> str:
         f"{train['steps']:,} steps, unless a row says otherwise; target: test accuracy "
         f"{100 * card.prepared.setup.target:g} %"
     )
+
+
+def plan_sentences(prepared: Prepared) -> list[str]:
+    """Return what will be trained, and what is left out."""
+    chosen = prepared.chosen
+    planned = f"about {time_text(chosen.seconds)} of training, if nothing is there yet"
+    left_out = "; ".join(rung.adds for rung in chosen.left_out)
+    return [
+        f"{prepared.folder}: {planned}",
+        *[f"left out for want of budget: {left_out}"] * bool(left_out),
+    ]
 
 
 def budget_text(card: Card) -> str:
@@ -183,11 +197,8 @@ def lists(card: Card) -> list[tuple[str, list[tuple[str, list[tuple[str, bool]]]
 
 def _cell(entry: Entry, row: Row) -> str:
     """Return value, interval, n and rank as one line."""
-    if not entry.value.known:
-        return entry.why
-    parts = [words.shown(entry.value.estimate, row.unit), words.interval(entry.value, row.unit)]
-    counts = [f"n = {entry.value.n}"] + [f"rank {words.rank(entry)}"] * bool(words.rank(entry))
-    return f"{' '.join(filter(None, parts))}, {', '.join(counts)}"
+    value, counts = words.lines(entry, row)
+    return f"{value}, {counts}" if counts else value
 
 
 def as_markdown(card: Card) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from normbench.scorecard.sections import Rung, Size
+from normbench.cards.sections import Rung, Size
 
 Cost = Callable[[str, Size], float]  # estimated seconds of a section with a size
 

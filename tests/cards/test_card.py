@@ -8,7 +8,7 @@ import pytest
 from helpers.scorecard import TIMES
 from scipy.stats import t
 
-from normbench.scorecard.sections import SECTIONS
+from normbench.cards.sections import SECTIONS
 
 
 def runs_of(card, section):

@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from normbench.analysis.judge import Verdict, holm, uncorrected
 from normbench.analysis.tables import Tables, load_tables
+from normbench.cards.sections import SECTIONS, Better, By, Reading, Section
+from normbench.cards.training import Prepared
 from normbench.measures.claim import Claim
 from normbench.names import VARIANT
-from normbench.scorecard.sections import SECTIONS, Better, By, Reading, Section
-from normbench.scorecard.training import Prepared
 from normbench.stats.corrections import holds
 
 NAN = math.nan

@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 from normbench import api
+from normbench.cards.budget import Chosen, fit
+from normbench.cards.sections import SECTIONS, SETUPS, Config, Section, Setup, Size, config_of, rungs
 from normbench.config import parse_config
 from normbench.errors import NormbenchError, PlanError, did_you_mean, one_of
 from normbench.launch.kept import load_kept_in
@@ -23,8 +25,6 @@ from normbench.planning.refusals import why_impossible
 from normbench.plugins import load_plugins
 from normbench.records.files import write_file
 from normbench.registry import full_name
-from normbench.scorecard.budget import Chosen, fit
-from normbench.scorecard.sections import SECTIONS, SETUPS, Config, Section, Setup, Size, config_of, rungs
 
 Refused = Mapping[tuple[str, Any], str]  # a normalization and a value of the section's key -> the reason
 
