@@ -156,8 +156,8 @@ def _columns(one: Number) -> dict[str, Any]:
 
 
 def scorecard(
-    norm: str | type,
-    against: Sequence[str | type] | str = Request.against,
+    norm: str | Callable[..., Any],
+    against: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] = Request.against,
     *,
     budget: str | float = "10m",
     data: str = "digits",
@@ -201,7 +201,7 @@ def scorecard(
     """
     end_if_worker()
     reporter = reporter or reporter_here()
-    others = [against] if isinstance(against, (str, type)) else list(against)
+    others = list(against) if isinstance(against, (list, tuple)) else [against]
     classes = [Given(one, "normalization") for one in (norm, *others) if not isinstance(one, str)]
     load_plugins(plugins)
     load_own([*own, *classes], data_dir)
@@ -227,7 +227,7 @@ def scorecard(
     return found
 
 
-def _norm_name(norm: str | type) -> str:
+def _norm_name(norm: Any) -> str:
     """Return the name of a normalization that was given by name or as a class, which is loaded."""
     if isinstance(norm, str):
         return norm

@@ -18,15 +18,13 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from torch import nn
-
 from normbench.data import DATASETS
 from normbench.data.root import data_root
 from normbench.data.torch_set import is_given, items_of
 from normbench.errors import NormbenchError
 from normbench.plugins.loader import is_owned, load_in_place, made
 from normbench.plugins.sources import of_text
-from normbench.plugins.texts import Role, last_lines, of_items
+from normbench.plugins.texts import Role, last_lines, of_items, refuse_unfit
 from normbench.plugins.typed import written_out
 from normbench.registry import Named, extensibles, is_typed
 
@@ -69,7 +67,7 @@ def load_own(own: Sequence[Any] = (), data_dir: str | Path | None = None) -> Non
     _load_data([one.what for one in given if is_given(one.what)], data_dir)
     classes = [one for one in given if not is_given(one.what) and _entry(one.what) is None]
     for one in classes:
-        _refuse_object(one.what)
+        refuse_unfit(one.what, name_of(one.what))
     mine = [*map(_now, made()), *map(Given, _registered()), *classes]
     for name, one in {name_of(one.what): one for one in mine}.items():
         text = written_out(one.what, partial(last_lines, one.what, name, one.role))
@@ -105,19 +103,6 @@ def _load_data(sets: Sequence[Any], data_dir: str | Path | None) -> None:
         items.keep(data_root(None, data_dir))
     for name, text in texts.items():
         _load(name, name, text, None)
-
-
-def _refuse_object(what: Any) -> None:
-    """Raise a NormbenchError for what is neither a class nor a function with a name."""
-    if isinstance(what, nn.Module):
-        raise NormbenchError(
-            f"own: found an object of {type(what).__name__}; give the class, or a function that makes the "
-            "module, because each run has initial weights of its own"
-        )
-    if not isinstance(what, (type, FunctionType)):
-        raise NormbenchError(
-            f"own: found {str(what)[:80]}; give the class itself, whose source is recorded with the results"
-        )
 
 
 def _now(given: Given) -> Given:

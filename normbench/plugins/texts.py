@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any, Literal
 
 from torch import nn, optim
@@ -20,17 +21,51 @@ Role = Literal["", "normalization", "activation", "model"]
 _MODEL = ("input_shape", "classes")  # the arguments by which a plain module is known to be a model
 _OPTION = (bool, int, float, str)  # types of arguments that become options
 _GATHERED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_OPTIMIZER = """\
+_OPTIMIZER = '''\
 own: {0} is a torch Optimizer. Its `step` counts and branches in Python for one run, which the runs of a \
 stack cannot share. Write its rule in tensors, and give that (docs/your_own_optimizer.md):
 
-class My{0}(normbench.optimizers.Optimizer):
+from normbench.optimizers import Optimizer
+
+class My{0}(Optimizer):
+    """The gradient with momentum."""
     name: Literal["my_{1}"] = "my_{1}"
     def state(self, params):
         return {{"mean": {{name: torch.zeros_like(w) for name, w in params.items()}}}}
     def update(self, params, grads, state, hyper):
         for name, w in params.items():
-            w.sub_(hyper["lr"] * state["mean"][name].mul_(0.9).add_(grads[name]))"""
+            w.sub_(hyper["lr"] * state["mean"][name].mul_(0.9).add_(grads[name]))'''
+
+
+def refuse_unfit(own: Any, name: str) -> None:
+    """Raise a NormbenchError for what is no class or function that could be trained.
+
+    Args:
+        own: what was given.
+        name: in configs.
+    """
+    if isinstance(own, nn.Module):
+        raise NormbenchError(
+            f"own: found an object of {type(own).__name__}; give the class, or a function that makes the "
+            "module, because each run has initial weights of its own"
+        )
+    if not isinstance(own, (type, FunctionType)):
+        raise NormbenchError(
+            f"own: found {str(own)[:80]}; give the class itself, whose source is recorded with the results"
+        )
+    if isinstance(own, FunctionType) or issubclass(own, (Named, nn.Module)):
+        return
+    if issubclass(own, optim.Optimizer):
+        raise NormbenchError(_OPTIMIZER.format(own.__name__, name))
+    if issubclass(own, Dataset):
+        raise NormbenchError(
+            f"own: {own.__name__} is the class of a torch Dataset; give the data sets themselves, such as "
+            f"the pair ({own.__name__}(...), {own.__name__}(...)) of training and test set"
+        )
+    raise NormbenchError(
+        f"own: {own.__name__} is no class that can be trained; give an nn.Module, or a class derived "
+        "from Normalization, Model, Optimizer or DataOptions of normbench"
+    )
 
 
 def last_lines(own: Any, name: str, role: Role) -> str:
@@ -42,34 +77,23 @@ def last_lines(own: Any, name: str, role: Role) -> str:
         role: of a plain module.
 
     Raises:
-        NormbenchError: it is nothing that can be trained.
+        NormbenchError: its arguments are those of nothing that can be trained, or no registry takes it.
     """
-    if not isinstance(own, type):
-        return _as_model(own, name, list(inspect.signature(own).parameters.values()))
-    if issubclass(own, optim.Optimizer):
-        raise NormbenchError(_OPTIMIZER.format(own.__name__, name))
-    if issubclass(own, Dataset):
-        raise NormbenchError(
-            f"own: {own.__name__} is the class of a torch Dataset; give the data sets themselves, such as "
-            f"the pair ({own.__name__}(...), {own.__name__}(...)) of training and test set"
-        )
-    if issubclass(own, Named):
+    if isinstance(own, type) and issubclass(own, Named):
         registry_for(own)
         return f"\n\nfrom normbench.registry import register\n\nregister({own.__name__})\n"
-    if not issubclass(own, nn.Module):
-        raise NormbenchError(
-            f"own: {own.__name__} is no class that can be trained; give an nn.Module, or a class derived "
-            "from Normalization, Model, Optimizer or DataOptions of normbench"
-        )
-    arguments = list(inspect.signature(own.__init__).parameters.values())[1:]
-    if "__init__" not in vars(own) and all(one.kind in _GATHERED for one in arguments):
-        arguments = []  # those of nn.Module itself
+    if isinstance(own, type):
+        arguments = list(inspect.signature(own.__init__).parameters.values())[1:]
+        if "__init__" not in vars(own) and all(one.kind in _GATHERED for one in arguments):
+            arguments = []  # those of nn.Module itself
+    else:
+        arguments = list(inspect.signature(own).parameters.values())
     writer = {"normalization": _as_normalization, "activation": _as_activation, "model": _as_model}
     return writer[role or _role(arguments)](own, name, arguments)
 
 
 def _role(arguments: Sequence[inspect.Parameter]) -> str:
-    """Return what the arguments of a module's `__init__` say that it is."""
+    """Return what the arguments of a module's `__init__`, or of a function, say that it is."""
     if any(one.name in _MODEL for one in arguments):
         return "model"
     return "normalization" if arguments else "activation"
@@ -77,10 +101,10 @@ def _role(arguments: Sequence[inspect.Parameter]) -> str:
 
 def _as_activation(cls: Any, name: str, arguments: Sequence[inspect.Parameter]) -> str:
     """Return the text of an activation, which is made with no arguments."""
-    if needed := _needed(arguments):
+    if not isinstance(cls, type) or _needed(arguments):
         raise NormbenchError(
-            f"own: {cls.__name__} is given as an activation, whose __init__ takes nothing; give defaults to "
-            f"{', '.join(needed)}"
+            f"own: {_called(cls)} is given as an activation; it must be an nn.Module class whose __init__ "
+            f"takes nothing, or arguments with defaults (found {_listed(arguments)})"
         )
     imported = "from normbench.nn.layers import ACTIVATIONS"
     return f'\n\n{imported}\n\nACTIVATIONS.add("{name}")({cls.__name__})\n'
@@ -97,8 +121,8 @@ def _as_normalization(cls: Any, name: str, arguments: Sequence[inspect.Parameter
         or _needed(others)
     ):
         raise NormbenchError(
-            f"own: {cls.__name__}.__init__ must take the number of features, and further arguments with "
-            f"defaults (found {', '.join(map(str, arguments)) or 'none'}); or take nothing, as an activation "
+            f"own: {_called(cls)} must take the number of features, and further arguments with defaults "
+            f"(found {_listed(arguments)}); or take nothing, as an activation "
             "does; or `input_shape` and `classes`, as a model does"
         )
     fields, given = _options(cls, others, {"name": "normalization"})
@@ -115,10 +139,9 @@ def _as_normalization(cls: Any, name: str, arguments: Sequence[inspect.Parameter
 def _as_model(own: Any, name: str, arguments: Sequence[inspect.Parameter]) -> str:
     """Return the text of a model whose net is this module, or what this function returns."""
     others = [one for one in arguments if one.name not in _MODEL]
-    called = own.__name__ if not isinstance(own, type) else f"{own.__name__}.__init__"
     if needed := _needed(others):
         raise NormbenchError(
-            f"own: {called} is given as a model, and {', '.join(needed)} has no value; what it may take is "
+            f"own: {_called(own)} is given as a model, and {', '.join(needed)} has no value; it may take "
             "`input_shape` (C, H, W), `classes`, and arguments with defaults, which become options"
         )
     fields, given = _options(own, others, dict.fromkeys(Model.model_fields, "model"))
@@ -130,6 +153,15 @@ def _as_model(own: Any, name: str, arguments: Sequence[inspect.Parameter]) -> st
         fields,
         f"    def make(self, input_shape, classes):\n        return {own.__name__}({made})\n",
     )
+
+
+def _called(own: Any) -> str:
+    """Return the function that makes a module, as messages call it."""
+    return f"{own.__name__}.__init__" if isinstance(own, type) else str(own.__name__)
+
+
+def _listed(arguments: Sequence[inspect.Parameter]) -> str:
+    return ", ".join(map(str, arguments)) or "none"
 
 
 def _needed(arguments: Sequence[inspect.Parameter]) -> list[str]:

@@ -13,11 +13,13 @@ import math
 import symtable
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from normbench.errors import NormbenchError
 from normbench.nn.layers import Activations
+from normbench.plugins.sources import INSTALLED
 from normbench.registry import Registry
 
 _PLAIN = (bool, int, float, str, bytes, type(None))
@@ -26,6 +28,8 @@ _PLAIN = (bool, int, float, str, bytes, type(None))
 def written_out(cls: type | FunctionType, last: Callable[[], str]) -> str:
     """Return the text of a file that defines a class, with the imports, constants and functions it uses.
 
+    A class of an installed package is imported, as a file would import it.
+
     Args:
         cls: the class, or a function.
         last: returns lines to put below it, unless a decorator registers the class.
@@ -33,7 +37,17 @@ def written_out(cls: type | FunctionType, last: Callable[[], str]) -> str:
     Raises:
         NormbenchError: its source, or that of something that it uses, cannot be found.
     """
+    if _is_installed(cls):
+        return f"from {cls.__module__} import {cls.__name__}\n{last()}"
     return _Writer(cls).text(last)
+
+
+def _is_installed(cls: type | FunctionType) -> bool:
+    """Return whether the module of a class is a file of an installed package, which has it by its name."""
+    home = sys.modules.get(cls.__module__)
+    file = getattr(home, "__file__", None)
+    installed = file is not None and INSTALLED & set(Path(file).resolve().parents)
+    return bool(installed) and getattr(home, cls.__name__, None) is cls
 
 
 class _Writer:

@@ -215,8 +215,8 @@ def test_an_optimizer_and_a_data_set_without_a_decorator(tmp_path, monkeypatch):
         ("class A(nn.Module):\n    def forward(self, x):\n        return x\nA.forward = lambda self, x: 2 * x\n"
          "A.forward.__qualname__, A.forward.__name__ = 'A.forward', 'forward'\n",
          "has no source that can be found, or another one"),
-        ("class A(torch.optim.SGD):\n    pass\n", "A is a torch Optimizer; here an optimizer is a `normbench"),
-        ("class A(torch.utils.data.Dataset):\n    pass\n", "A is a torch Dataset; here a data set is a `normb"),
+        ("class A(torch.optim.SGD):\n    pass\n", "A is a torch Optimizer. Its `step` counts and branches in Python for one run"),
+        ("class A(torch.utils.data.Dataset):\n    pass\n", "A is the class of a torch Dataset; give the data sets themselves, such as the pair (A(...)"),
         ("class A:\n    def f(self):\n        pass\n", "A is no class that can be trained; give an nn.Module"),
         ("class A(nn.Module):\n    def __init__(self, features, other):\n        super().__init__()\n",
          "A.__init__ must take the number of features, and further arguments with defaults (found features, o"),
