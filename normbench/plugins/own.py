@@ -67,7 +67,7 @@ def load_own(own: Sequence[Any] = (), data_dir: str | Path | None = None) -> Non
     _load_data([one.what for one in given if is_given(one.what)], data_dir)
     classes = [one for one in given if not is_given(one.what) and _entry(one.what) is None]
     for one in classes:
-        refuse_unfit(one.what, name_of(one.what))
+        refuse_unfit(one.what)
     mine = [*map(_now, made()), *map(Given, _registered()), *classes]
     for name, one in {name_of(one.what): one for one in mine}.items():
         text = written_out(one.what, partial(last_lines, one.what, name, one.role))

@@ -37,13 +37,8 @@ class My{0}(Optimizer):
             w.sub_(hyper["lr"] * state["mean"][name].mul_(0.9).add_(grads[name]))'''
 
 
-def refuse_unfit(own: Any, name: str) -> None:
-    """Raise a NormbenchError for what is no class or function that could be trained.
-
-    Args:
-        own: what was given.
-        name: in configs.
-    """
+def refuse_unfit(own: Any) -> None:
+    """Raise a NormbenchError for what is no class or function that could be trained."""
     if isinstance(own, nn.Module):
         raise NormbenchError(
             f"own: found an object of {type(own).__name__}; give the class, or a function that makes the "
@@ -56,7 +51,7 @@ def refuse_unfit(own: Any, name: str) -> None:
     if isinstance(own, FunctionType) or issubclass(own, (Named, nn.Module)):
         return
     if issubclass(own, optim.Optimizer):
-        raise NormbenchError(_OPTIMIZER.format(own.__name__, name))
+        raise NormbenchError(_OPTIMIZER.format(own.__name__, own.__name__.lower()))
     if issubclass(own, Dataset):
         raise NormbenchError(
             f"own: {own.__name__} is the class of a torch Dataset; give the data sets themselves, such as "

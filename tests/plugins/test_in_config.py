@@ -106,6 +106,27 @@ def test_the_place_in_the_config_says_what_a_module_is(book, monkeypatch):
     assert "net" not in ACTIVATIONS
 
 
+def test_a_class_of_an_installed_package_is_imported(tmp_path):
+    norms = ["layernorm", torch.nn.LayerNorm]
+    runs = run(tmp_path, {**CONFIG, "sweep": {"model.norm": norms, "model.norm.eps": [1e-5]}})
+    assert list(runs["model.norm"]) == ["layernorm", "layer_norm"]
+    assert runs["final_train_loss"].nunique() == 1  # ours is that of torch
+    (source,) = (tmp_path / "tiny" / "plugins").rglob("layer_norm.py")
+    assert source.read_text(encoding="utf-8").startswith(
+        "from torch.nn.modules.normalization import LayerNorm"
+    )
+
+
+def test_a_function_makes_a_normalization(book, monkeypatch):
+    execute_more(
+        book, "def odd(features, eps=1e-3):\n    return MyNorm(features, eps)\n", "<odd>", monkeypatch
+    )
+    ids({**CONFIG, "sweep": {"model.norm": [book.odd], "model.norm.eps": [1e-5, 1e-3]}})
+    assert NORMS["odd"](name="odd").eps == 1e-3
+    said = "own: odd is given as an activation; it must be an nn.Module class whose __init__ takes nothing"
+    assert said in refused({**CONFIG, "model": {"name": "mlp", "activation": book.odd}})
+
+
 def test_a_plain_module_is_a_model_and_so_is_a_function(book, tmp_path):
     train, test = book.clouds(60), book.clouds(30)
     train.name = "clouds"
