@@ -184,6 +184,11 @@ def items_of(given: Any, name: str) -> Items:
             f"data '{name}': the training items are {_kind(train.x[0])}, the test items "
             f"{_kind(test.x[0])}; they must be alike"
         )
+    if train.x.dtype == torch.uint8 and int(train.x.max()) <= 1:
+        raise DataError(
+            f"data '{name}': all bytes are 0 or 1, and 255 stands for 1.0; give floats (`.float()`), or "
+            "bytes up to 255"
+        )
     known = torch.unique(train.y)
     if not torch.equal(known, torch.arange(len(known))):
         shown = ", ".join(map(str, known[:12].tolist())) + ", ..." * (len(known) > 12)

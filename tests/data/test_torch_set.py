@@ -142,6 +142,7 @@ def broken(number):
         (Items(lambda n: (torch.ones(2) * 1j, 0)), "its image is complex64 (2,); expected real numbers"),
         (Items(lambda n: (np.zeros((8, 8, 3)), 0)), "the shape (8, 8, 3), which looks like (H, W, C)"),
         (Items(lambda n: (Image.new("P", (4, 4)), 0)), "its pixels are numbers of a palette"),
+        (Items(lambda n: (torch.ones(2).byte(), 0)), "all bytes are 0 or 1, and 255 stands for 1.0"),
         (Items(lambda n: (torch.ones(2), 1 + n % 2)), "the training labels are 1, 2; expected 0 to 1: each"),
     ],
 )  # fmt: skip

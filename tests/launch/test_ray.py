@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.cells import execute
 from helpers.launch import MLP, Heard, records, sessions, train
 from helpers.plugins import NORM, write
 
@@ -189,6 +190,43 @@ def test_a_plugin_and_its_data_reach_the_workers(cluster, tmp_path):
         train(tmp_path / "here", small, plugins=[plugin])
         done = train(tmp_path / "there", small, launcher="ray", plugins=[plugin])
     assert (done.trained, done.crashed) == (6, 0)
+    assert records(tmp_path / "there") == records(tmp_path / "here")
+
+
+CELL = """
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+class Net(nn.Module):
+    def __init__(self, input_shape, classes, width=8):
+        super().__init__()
+        self.head = nn.Linear(input_shape[-1], classes)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+def clouds(count):
+    y = torch.arange(count) % 3
+    x = torch.randn(count, 4, generator=torch.Generator().manual_seed(count))
+    return TensorDataset(x + y[:, None], y)
+"""
+
+
+def test_what_stands_in_a_config_reaches_the_workers(cluster, tmp_path, monkeypatch):
+    with normbench.plugins.unchanged():
+        book = execute([CELL], "a_ray_book", monkeypatch)
+        config = {
+            "name": "tiny",
+            "seeds": 2,
+            "data": {"name": (book.clouds(60), book.clouds(30)), "batch_size": 20},
+            "model": book.Net,
+            "train": {"steps": 60, "eval_every": 20},
+        }
+        options = {"device": "cpu", "threads": 1, "data_dir": tmp_path / "data"}
+        normbench.run(config, results=tmp_path / "here", **options)
+        done = normbench.run(config, results=tmp_path / "there", launcher="ray", **options)
+    assert (done.trained, done.crashed) == (2, 0)
     assert records(tmp_path / "there") == records(tmp_path / "here")
 
 

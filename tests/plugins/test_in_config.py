@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +14,7 @@ import torch
 from helpers.cells import execute, execute_more
 
 from normbench import api, plugins
+from normbench.data import dataset_info
 from normbench.errors import NormbenchError
 from normbench.models import MODELS
 from normbench.nn.layers import ACTIVATIONS
@@ -235,6 +238,22 @@ def test_a_config_with_objects_names_its_results(book, tmp_path, monkeypatch):
     finished = api.run(config, device="cpu", threads=1)
     assert finished.trained == 1
     assert len(api.load(config).runs) == 1
+
+
+def test_they_are_sent_without_their_files(book, data_root):
+    """As to a worker of Ray: the texts, the stacks, and the images by another way."""
+    with plugins.unchanged():
+        plan = api.plan(model(book, book.make_net, width=4), device="cpu")
+        texts, stacks = pickle.dumps(plugins.loaded()), pickle.dumps(plan.stacks)
+    shutil.rmtree(data_root)
+    assert "make_net" not in MODELS
+    plugins.load_again(pickle.loads(texts))
+    (stack,) = pickle.loads(stacks)
+    settings = stack.runs[0].settings
+    assert type(settings.model) is MODELS["make_net"]
+    info = dataset_info(settings.data)
+    assert (info.input_shape, info.classes, info.train, info.test) == ((1, 1, 4), 3, 30, 12)
+    assert settings.model.build(info.input_shape, info.classes)(torch.ones(5, 1, 1, 4)).shape == (5, 3)
 
 
 def test_workers_get_them_as_well(tmp_path):
