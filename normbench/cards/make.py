@@ -139,12 +139,18 @@ class Scorecard:
 
     def _repr_html_(self) -> str:
         """Return the rows with values, intervals and ranks as a table for a notebook."""
-        rows = [
-            [SECTIONS[row.section].title, row.setting, words.title(row)]
-            + ["\n".join(filter(None, words.lines(entry, row))) for entry in row.entries]
-            for row in self.card.rows
+        rows, before = [], ("", "")
+        for row in self.card.rows:
+            place = SECTIONS[row.section].title, row.setting
+            head = ["" if place[: i + 1] == before[: i + 1] else place[i] for i in range(2)]
+            entries = ["\n".join(filter(None, words.lines(entry, row))) for entry in row.entries]
+            rows.append([*head, words.title(row), *entries])
+            before = place
+        notes = [
+            f"{head}: {'; '.join(place for place, _ in found) or 'nowhere that these seeds could show'}."
+            for head, found in pages.lists(self.card)
         ]
-        notes = [pages.budget_text(self.card), *pages.NOTES[:2]]
+        notes += [pages.budget_text(self.card), *pages.NOTES[:2]]
         if self.trained.interrupted:
             notes.insert(0, "The training was stopped before the end; the same call continues it.")
         heads = ["section", "setting", "number", *self.card.prepared.norms]

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from normbench.config.loader import MAX_DEPTH
 from normbench.data.torch_set import is_given
 from normbench.plugins.own import Given, name_of
 from normbench.plugins.texts import Role
@@ -24,18 +25,27 @@ def named(config: Any) -> tuple[Any, list[Given]]:
         config: a mapping; anything else is returned as it is.
     """
     found: list[Given] = []
-    return (_replaced(config, "", found) if isinstance(config, Mapping) else config), found
+    return (_replaced(config, "", found, 0) if isinstance(config, Mapping) else config), found
 
 
-def _replaced(value: Any, key: str, found: list[Given]) -> Any:
-    """Return a value with names in it; `key` is the last word of its key, apart from `name`."""
+def _replaced(value: Any, key: str, found: list[Given], depth: int) -> Any:
+    """Return a value with names in it.
+
+    Args:
+        value: a part of a config.
+        key: the last word of its key, apart from `name`.
+        found: gets what is given.
+        depth: of the part; one that is too deep, as in a mapping that holds itself, is refused later.
+    """
+    if depth > MAX_DEPTH:
+        return value
     if is_given(value) or isinstance(value, (type, nn.Module, FunctionType)):
         found.append(Given(value, _ROLES.get(key, "")))
         return name_of(value) if not isinstance(value, nn.Module) else ""
     if isinstance(value, Mapping):
-        return {name: _replaced(child, _last(name, key), found) for name, child in value.items()}
+        return {name: _replaced(child, _last(name, key), found, depth + 1) for name, child in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_replaced(one, key, found) for one in value]
+        return [_replaced(one, key, found, depth + 1) for one in value]
     return value
 
 

@@ -77,21 +77,20 @@ def last_lines(own: Any, name: str, role: Role) -> str:
     if isinstance(own, type) and issubclass(own, Named):
         registry_for(own)
         return f"\n\nfrom normbench.registry import register\n\nregister({own.__name__})\n"
-    if isinstance(own, type):
-        arguments = list(inspect.signature(own.__init__).parameters.values())[1:]
-        if "__init__" not in vars(own) and all(one.kind in _GATHERED for one in arguments):
-            arguments = []  # those of nn.Module itself
-    else:
-        arguments = list(inspect.signature(own).parameters.values())
+    arguments = list(inspect.signature(own).parameters.values())
+    if "__init__" not in vars(own) and all(one.kind in _GATHERED for one in arguments):
+        arguments = []  # those of nn.Module itself
     writer = {"normalization": _as_normalization, "activation": _as_activation, "model": _as_model}
-    return writer[role or _role(arguments)](own, name, arguments)
+    return writer[role or _role(own, arguments)](own, name, arguments)
 
 
-def _role(arguments: Sequence[inspect.Parameter]) -> str:
-    """Return what the arguments of a module's `__init__`, or of a function, say that it is."""
+def _role(own: Any, arguments: Sequence[inspect.Parameter]) -> str:
+    """Return what a module or function must be by its arguments."""
     if any(one.name in _MODEL for one in arguments):
         return "model"
-    return "normalization" if arguments else "activation"
+    if arguments:
+        return "normalization"
+    return "activation" if isinstance(own, type) else "model"
 
 
 def _as_activation(cls: Any, name: str, arguments: Sequence[inspect.Parameter]) -> str:

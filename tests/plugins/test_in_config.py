@@ -223,6 +223,12 @@ def test_names_of_data_sets_are_their_own(book):
     assert "own: '!' gives no name for configs" in refused({**CONFIG, "data": one})
 
 
+def test_a_config_that_holds_itself_is_refused():
+    config = dict(CONFIG)
+    config["model"] = config
+    assert "nested deeper than 40 levels" in refused(config)
+
+
 def test_a_torch_optimizer_is_refused_with_the_lines_to_write(monkeypatch):
     text = refused({**CONFIG, "optimizer": {"name": torch.optim.Adagrad}})
     assert text.startswith("own: Adagrad is a torch Optimizer. Its `step` counts and branches in Python")
