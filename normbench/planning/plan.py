@@ -19,7 +19,7 @@ from normbench.config import Experiment
 from normbench.errors import PlanError, did_you_mean, one_of
 from normbench.markup import html_table
 from normbench.names import DEVICES, EXECUTORS
-from normbench.planning.memo import Memo
+from normbench.memo import Memo
 from normbench.planning.memory import PROCESS_BYTES, divide_to_fit
 from normbench.planning.refusals import refuse_impossible, unserved
 from normbench.planning.run_id import canonical, data_identity, digest, spelled, written
