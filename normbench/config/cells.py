@@ -200,18 +200,19 @@ class Columns:
     """
 
     def __init__(self, paths: Mapping[str, Path], look_up: Callable[[Settings, Path], Any]) -> None:
-        self._paths = paths
         self._look_up = look_up
-        self._known: dict[tuple[str, int], Any] = {}
+        self._columns: list[tuple[str, Path, dict[int, Any]]] = [
+            (key, path, {}) for key, path in paths.items()
+        ]
 
     def of(self, settings: Settings) -> dict[str, Any]:
         """Return the options of a cell by their columns."""
-        found, known = {}, self._known
-        for key, path in self._paths.items():
-            place = (key, id(getattr(settings, path[0])))
-            if place not in known:
-                known[place] = self._look_up(settings, path)
-            found[key] = known[place]
+        found = {}
+        for key, path, known in self._columns:
+            section = id(getattr(settings, path[0]))
+            if section not in known:
+                known[section] = self._look_up(settings, path)
+            found[key] = known[section]
         return found
 
 

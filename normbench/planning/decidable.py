@@ -87,7 +87,7 @@ def decidable(experiment: Experiment, spread: float | Mapping[str, float] | None
         known = spread.get(claim.id) if isinstance(spread, Mapping) else spread
         if claim.comparison != "ratio" and not isinstance(spread, Mapping):
             known = None  # the one number is in logarithms
-        estimator = _estimator(claim)
+        estimator = estimator_of(claim)
         needed = fewest(estimator, ALPHA / of)
         powers = tuple(_powers(claim, experiment, known, n, ALPHA / of))
         found.append(Decidable(claim.id, claim.family, count, of, estimator, n, needed, known, powers))
@@ -125,7 +125,8 @@ def fewest(estimator: Estimator, alpha: float) -> int | None:
     return None
 
 
-def _estimator(claim: Claim) -> Estimator:
+def estimator_of(claim: Claim) -> Estimator:
+    """Return the estimator that is asked for; where numbers are infinite, the median takes its place."""
     measure: Measure = claim.measure
     return claim.estimator or measure.estimator
 
@@ -150,7 +151,7 @@ def _powers(claim: Claim, experiment: Experiment, spread: float | None, n: int, 
             names = ("1 spread beyond the bound", "2 spreads beyond the bound")
             truths = {name: bound + sign * by * size for by, name in enumerate(names, start=1)}
     return [
-        Power(name, _power(truth, (low, high), size, step, _estimator(claim), n, alpha))
+        Power(name, _power(truth, (low, high), size, step, estimator_of(claim), n, alpha))
         for name, truth in truths.items()
     ]
 

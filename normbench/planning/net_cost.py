@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ def net_cost(model: Model, input_shape: tuple[int, ...], classes: int) -> NetCos
     if key not in _known:
         if len(_known) >= MOST_KNOWN:
             _known.clear()
-        plain = model.model_copy(update={"init": Init(), "dropout": Dropout()})
+        plain: Any = model.model_copy(update={"init": Init(), "dropout": Dropout()})
         shallow = _shallow(plain)
         if shallow is None:
             _known[key] = measure(plain, input_shape, classes)
@@ -135,11 +135,10 @@ def measure(model: Model, input_shape: tuple[int, ...], classes: int) -> NetCost
     # In evaluation mode, since ghost batches of a fixed size need more images than these.
     net = build_net(model, input_shape, classes).eval()
     modules = list(net.modules())
-    parameters = {id(one): one for module in modules for one in module._parameters.values() if one is not None}
-    buffers = {id(one): one for module in modules for one in module._buffers.values() if one is not None}
-    trained = [one for one in parameters.values() if one.requires_grad]
-    fixed = [one for one in parameters.values() if not one.requires_grad]
-    untrained = [*fixed, *buffers.values()]
+    parameters = _distinct(module._parameters for module in modules)
+    trained = [one for one in parameters if one.requires_grad]
+    untrained = [one for one in parameters if not one.requires_grad]
+    untrained += _distinct(module._buffers for module in modules)
     dtype = torch.get_default_dtype()
     if any(one.dtype != dtype and one.is_floating_point() for one in (*trained, *untrained)):
         net.to(dtype)
@@ -160,6 +159,11 @@ def measure(model: Model, input_shape: tuple[int, ...], classes: int) -> NetCost
         activations=activations,
         layers=layers,
     )
+
+
+def _distinct(kept: Iterable[Mapping[str, Tensor | None]]) -> list[Tensor]:
+    """Return the tensors that modules keep, each once."""
+    return list({id(one): one for tensors in kept for one in tensors.values() if one is not None}.values())
 
 
 def _count(tensors: Iterable[Tensor]) -> int:

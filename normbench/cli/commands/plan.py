@@ -30,9 +30,9 @@ from normbench.names import RATE
 
 if TYPE_CHECKING:
     from normbench.config import Settings
-    from normbench.deciding import Limits
     from normbench.planning.decidable import Decidable
     from normbench.planning.estimate import Estimate
+    from normbench.planning.limits import Limits
     from normbench.planning.plan import Plan
     from normbench.planning.runs import RunSpec
 
@@ -87,9 +87,9 @@ def plan(
     """
     from normbench import api
     from normbench.cli.progress import reporter_for
-    from normbench.deciding import limits_of
     from normbench.planning.decidable import decidable, notes
     from normbench.planning.estimate import estimate
+    from normbench.planning.limits import limits_of
 
     answers, reporter, spreads = [], reporter_for(), _spreads(spread)
     totals = _Totals()
@@ -321,8 +321,8 @@ def _print_claims(claims: Sequence[Decidable]) -> None:
 
 def _decides(plan: Plan, limits: Limits) -> dict[str, Any]:
     """Return how seeds are added to a plan, and the time of the first seeds and of all."""
-    from normbench.deciding import first_and_most
     from normbench.planning.estimate import estimate
+    from normbench.planning.limits import first_and_most
 
     first, most = first_and_most(plan, limits)
     start = len(first.experiment.seeds)

@@ -161,9 +161,9 @@ def run(
     say(f"normbench: reading {', '.join(map(str, configs))}")  # before torch is imported, which takes seconds
     from normbench import api
     from normbench.cli.progress import reporter_for
-    from normbench.deciding import limits_of, refuse_limits, refuse_shard, with_all_seeds
     from normbench.launch.kept import load_kept_with
     from normbench.launch.stop import StopFlag
+    from normbench.planning.limits import limits_of, refuse_limits, refuse_shard, with_all_seeds
     from normbench.plugins import load_plugins
     from normbench.records.environment import program
 
