@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Union
 from pydantic import BaseModel
 
 from normbench.config import Experiment, config_name, load_config
+from normbench.data import listed_once
 from normbench.errors import NormbenchError
 from normbench.launch.reporter import Reporter
 from normbench.names import EXECUTORS
@@ -80,7 +81,8 @@ def plan(
     config, given = named(config)
     load_own([*own, *given], data_dir)
     part = None if shard is None else Shard.parse(shard)
-    whole = _planned(load_config(config, overrides), data_dir, device, executor, reporter)
+    with listed_once():
+        whole = _planned(load_config(config, overrides), data_dir, device, executor, reporter)
     return whole if part is None else part_of(whole, part).of_asked()
 
 
@@ -213,22 +215,23 @@ def run(
     load_own([*own, *given], data_dir)
     for sentence in load_kept_with(config, overrides, results):
         reporter.message(sentence)
-    experiment = load_config(config, overrides)
-    start = len(experiment.seeds)
-    limits = limits_of(experiment, decide, budget, max_seeds)
-    if part is not None:
-        refuse_shard(limits)
-    if limits is None:
-        refuse_limits(budget, max_seeds)
-    else:
-        experiment = with_all_seeds(experiment, limits)
-    if extend is not None and (limits is not None or part is not None):
-        raise NormbenchError(
-            "--extend: goes on with the config's own seeds and all its runs; leave out --shard, --decide and "
-            "`decide:` (--no-decide)"
-        )
-    longer = None if extend is None else extended(experiment, extend)
-    whole = _planned(longer or experiment, data_dir, device, executor, reporter)
+    with listed_once():
+        experiment = load_config(config, overrides)
+        start = len(experiment.seeds)
+        limits = limits_of(experiment, decide, budget, max_seeds)
+        if part is not None:
+            refuse_shard(limits)
+        if limits is None:
+            refuse_limits(budget, max_seeds)
+        else:
+            experiment = with_all_seeds(experiment, limits)
+        if extend is not None and (limits is not None or part is not None):
+            raise NormbenchError(
+                "--extend: goes on with the config's own seeds and all its runs; leave out --shard, --decide "
+                "and `decide:` (--no-decide)"
+            )
+        longer = None if extend is None else extended(experiment, extend)
+        whole = _planned(longer or experiment, data_dir, device, executor, reporter)
     if longer is not None:
         prepare(make_plan(experiment, data_dir, whole.device, executor), whole, results, keep_old, reporter)
     if part is not None:

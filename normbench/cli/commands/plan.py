@@ -87,41 +87,43 @@ def plan(
     """
     from normbench import api
     from normbench.cli.progress import reporter_for
+    from normbench.data import listed_once
     from normbench.planning.decidable import decidable, notes
     from normbench.planning.estimate import estimate
     from normbench.planning.limits import limits_of
 
     answers, reporter, spreads = [], reporter_for(), _spreads(spread)
     totals = _Totals()
-    for config in configs:
-        found = api.plan(
-            config,
-            overrides or (),
-            data_dir=data_dir,
-            device=device.value,
-            executor=executor.value,
-            plugins=plugin or (),
-            shard=shard,
-            reporter=reporter,
-        )
-        costs = estimate(found)
-        claims = decidable(found.experiment, spreads)
-        limits = limits_of(found.experiment, None if shard is None else False)
-        decides = None if limits is None else _decides(found, limits)
-        totals.add(costs, decides)
-        said = notes(claims, decides and decides["most_seeds_of"])
-        if as_json:
-            answer = _answer(costs)
-            answer["notes"] = [*answer["notes"], *said]
-            answer = answer if shard is None else {**answer, "shard": shard}
-            answers.append({**answer, "claims": [claim.plain() for claim in claims], "decide": decides})
-        else:
-            _print_plan(costs, every_cell=cells, shard=shard)
-            _print_claims(claims)
-            if decides is not None:
-                _print_decides(decides)
-            for note in said:
-                typer.echo(f"note: {note}")
+    with listed_once():  # configs share folders of images
+        for config in configs:
+            found = api.plan(
+                config,
+                overrides or (),
+                data_dir=data_dir,
+                device=device.value,
+                executor=executor.value,
+                plugins=plugin or (),
+                shard=shard,
+                reporter=reporter,
+            )
+            costs = estimate(found)
+            claims = decidable(found.experiment, spreads)
+            limits = limits_of(found.experiment, None if shard is None else False)
+            decides = None if limits is None else _decides(found, limits)
+            totals.add(costs, decides)
+            said = notes(claims, decides and decides["most_seeds_of"])
+            if as_json:
+                answer = _answer(costs)
+                answer["notes"] = [*answer["notes"], *said]
+                answer = answer if shard is None else {**answer, "shard": shard}
+                answers.append({**answer, "claims": [claim.plain() for claim in claims], "decide": decides})
+            else:
+                _print_plan(costs, every_cell=cells, shard=shard)
+                _print_claims(claims)
+                if decides is not None:
+                    _print_decides(decides)
+                for note in said:
+                    typer.echo(f"note: {note}")
     if as_json:
         print_json(answers)
     elif totals.configs > 1:

@@ -161,6 +161,7 @@ def run(
     say(f"normbench: reading {', '.join(map(str, configs))}")  # before torch is imported, which takes seconds
     from normbench import api
     from normbench.cli.progress import reporter_for
+    from normbench.data import listed_once
     from normbench.launch.kept import load_kept_with
     from normbench.launch.stop import StopFlag
     from normbench.planning.limits import limits_of, refuse_limits, refuse_shard, with_all_seeds
@@ -173,10 +174,13 @@ def run(
         for config in configs:
             for sentence in load_kept_with(config, overrides or (), results):
                 say(sentence)
-        plans = [
-            api.plan(one, overrides or (), data_dir=data_dir, device=device.value, executor=executor.value)
-            for one in configs
-        ]
+        with listed_once():  # configs share folders of images
+            plans = [
+                api.plan(
+                    one, overrides or (), data_dir=data_dir, device=device.value, executor=executor.value
+                )
+                for one in configs
+            ]
         _check_apart(plans)
         limits = [limits_of(one.experiment, decide, seconds, max_seeds) for one in plans]
         undecided = {place for place, one in enumerate(limits) if one is None}
