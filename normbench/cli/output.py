@@ -36,6 +36,12 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def say_reading(configs: Sequence[Any]) -> None:
+    """Say at once what is read: torch is imported first, which takes seconds."""
+    names = map(str, configs) if len(configs) <= 3 else [f"{len(configs)} configs"]
+    say(f"normbench: reading {', '.join(names)}")
+
+
 def width() -> int:
     """Return how many columns a table may take."""
     import shutil

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from normbench.cli.options import (
     Plugins,
     ShardOption,
 )
-from normbench.cli.output import amount, duration, print_json, print_table, scalar, span
+from normbench.cli.output import amount, duration, print_json, print_table, say_reading, scalar, span
 from normbench.errors import NormbenchError
 from normbench.names import RATE
 
@@ -85,6 +86,8 @@ def plan(
     \b
     Example:  normbench plan configs/bn_larger_lr_mnist.yaml --set model.depth=3
     """
+    if sys.stderr.isatty():
+        say_reading(configs)
     from normbench import api
     from normbench.cli.progress import reporter_for
     from normbench.data import listed_once

@@ -25,7 +25,7 @@ from normbench.cli.options import (
     Retry,
     ShardOption,
 )
-from normbench.cli.output import duration, print_json, print_rich, say, width
+from normbench.cli.output import duration, print_json, print_rich, say, say_reading, width
 from normbench.durations import seconds_of
 from normbench.errors import ExitCode, NormbenchError, RecordsError
 
@@ -158,7 +158,7 @@ def run(
     Example:  normbench run configs/quickstart.yaml --set seeds=3
     """
     seconds = _seconds(budget)
-    say(f"normbench: reading {', '.join(map(str, configs))}")  # before torch is imported, which takes seconds
+    say_reading(configs)
     from normbench import api
     from normbench.cli.progress import reporter_for
     from normbench.data import listed_once
