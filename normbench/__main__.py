@@ -29,8 +29,8 @@ def main() -> None:
 def _interrupted(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt; during an import, end the process.
 
-    Some libraries catch the exception while they are imported and go on in pieces. Torch then takes seconds to
-    end, with an error of its own. Nothing is being written during an import.
+    Some libraries catch the exception while they are imported and go on in pieces; torch then takes seconds
+    to end, with an error of its own. Nothing is being written during an import.
     """
     while frame is not None:
         if frame.f_code.co_filename == _IMPORT:
