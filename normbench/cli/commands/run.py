@@ -297,6 +297,7 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
     from normbench.analysis.summary import lost_at_once, summary_rows, summary_table
     from normbench.analysis.tables import load_tables
     from normbench.plots import plot_results
+    from normbench.plots.drawn import drawn_before, remember_drawn
 
     tables = load_tables(finished.folder)
     for remark in lost_at_once(tables):
@@ -305,8 +306,14 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
         return _answer(finished, [])
     if not as_json:
         print_rich(summary_table(tables, width()))
+    figures: list[Path] = []
+    before: list[Path] = []
+    if figures_wanted and not finished.trained and not finished.replayed:
+        figures = before = drawn_before(finished.folder)
     try:
-        figures = plot_results(finished.folder) if figures_wanted else []
+        if figures_wanted and not figures:
+            figures = plot_results(finished.folder)
+            remember_drawn(finished.folder, figures)
     except NormbenchError as error:  # the training is done and kept even if its figures fail
         say(f"figures: {error}")
         if isinstance(error, RecordsError):
@@ -314,7 +321,7 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
         figures = []
     if not as_json:
         if figures:
-            typer.echo(f"Figures in {figures[0].parent}:")
+            typer.echo(f"Figures in {figures[0].parent}{', as they were' if before else ''}:")
             typer.echo("\n".join(f"  {path.name}" for path in figures if path.suffix == ".png"))
         layers = ", layers.csv" if finished.plan.experiment.probes else ""
         typer.echo(f"Numbers in {finished.folder}: runs.csv, metrics.csv{layers}")
