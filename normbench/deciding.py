@@ -92,7 +92,7 @@ class Decider:
             if goes_on:
                 self._record([one for one in waiting if self._is_due(one, covered)])
         assert self._finished is not None
-        return replace(self._finished, interrupted=self._interrupted)
+        return replace(self._finished, interrupted=self._interrupted, judged=self._known)
 
     def _train(self, covered: Sequence[int]) -> bool:
         """Train the first seeds of each cell, as many as given; return whether all of them are there."""

@@ -337,7 +337,7 @@ def _decided(finished: Finished, as_json: bool) -> list[dict[str, Any]]:
     if not (finished.folder / "looks.csv").is_file():
         say("no look was taken: not all runs of the first one have a result")
         return []
-    verdicts = verify(finished.folder, write=False).verdicts
+    verdicts = verify(finished.folder, write=False, known=finished.judged).verdicts
     if not as_json:
         for one in verdicts:
             name = f"{one.id} ({one.group})" if one.group else one.id
