@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -197,16 +198,13 @@ def run(
     Raises:
         NormbenchError: config, data or results folder cannot be used; then nothing was written.
     """
-    from normbench.deciding import Decider
-    from normbench.launch.choose import Wanted
-    from normbench.launch.extending import extended, prepare
     from normbench.launch.kept import load_kept_with
-    from normbench.launch.processes import end_if_worker
-    from normbench.launch.session import Session, SessionOptions
-    from normbench.launch.stop import StopFlag
     from normbench.notebook import reporter_here
 
-    end_if_worker()
+    if multiprocessing.parent_process() is not None:
+        from normbench.launch.processes import end_if_worker
+
+        end_if_worker()
     reporter = reporter or reporter_here()
     part = None if shard is None else Shard.parse(shard)
     results = expanded(results, "results")
@@ -230,9 +228,16 @@ def run(
                 "--extend: goes on with the config's own seeds and all its runs; leave out --shard, --decide "
                 "and `decide:` (--no-decide)"
             )
-        longer = None if extend is None else extended(experiment, extend)
+        longer = None if extend is None else _extended(experiment, extend)
         whole = _planned(longer or experiment, data_dir, device, executor, reporter)
+    from normbench.deciding import Decider  # only now: a refused config needs no engine
+    from normbench.launch.choose import Wanted
+    from normbench.launch.session import Session, SessionOptions
+    from normbench.launch.stop import StopFlag
+
     if longer is not None:
+        from normbench.launch.extending import prepare
+
         prepare(make_plan(experiment, data_dir, whole.device, executor), whole, results, keep_old, reporter)
     if part is not None:
         whole = part_of(whole, part)
@@ -262,6 +267,12 @@ def run(
     if stop.number is not None:  # everything is written: now the signal may do what it does
         signal.raise_signal(stop.number)
     return finished
+
+
+def _extended(experiment: Experiment, extend: str) -> Experiment:
+    from normbench.launch.extending import extended
+
+    return extended(experiment, extend)
 
 
 def merge(

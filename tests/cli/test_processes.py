@@ -22,6 +22,13 @@ try:
 finally:
     print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)
 """
+# What takes long to import, and parts of normbench that a plan does without.
+SLOW = (
+    *("torch", "torchvision", "torch._dynamo", "torch._inductor", "pandas", "sklearn", "matplotlib"),
+    *("normbench.engine.loop", "normbench.analysis", "normbench.launch.session", "normbench.plots"),
+    *("numpy", "yaml", "pydantic"),
+)
+REFUSED = QUICK.replace(str(HEAVY), str(SLOW))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +49,23 @@ def test_help_and_completion_import_nothing_heavy(args, completion, answer):
     allowed = ["[]"] if args == ["--help"] else ["[]", "['pydantic']"]  # some versions of Typer import it
     assert found in allowed
     assert answer in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_a_refused_config_imports_torch_and_little_else(tmp_path, verb):
+    """Its keys are those of classes with layers, so that torch is needed; nothing that trains or draws is."""
+    path = config_file(tmp_path, CONFIG.replace("depth:", "dept:").replace("name: digits", "name: mnist"))
+    done = subprocess.run([sys.executable, "-c", REFUSED, verb, path], capture_output=True, text=True)
+    *said, found = done.stderr.splitlines()
+    assert "did you mean 'depth'?" in said[-1]
+    assert found == "['torch', 'numpy', 'yaml', 'pydantic']"
+
+
+def test_a_plan_imports_no_engine_and_nothing_that_reads_or_draws_results(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED, "plan", config_file(tmp_path)], capture_output=True, text=True
+    )
+    assert done.stderr.splitlines()[-1] == "['torch', 'numpy', 'yaml', 'pydantic']"
 
 
 def test_a_reader_that_goes_away_is_no_error():
