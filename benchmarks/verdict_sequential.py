@@ -34,8 +34,7 @@ from verdict_estimators import CASES, EXCEPTED, RATES, SHARE, Draw, Sides, norma
 from normbench.analysis.comparison import Comparison
 from normbench.analysis.pairing import Group, Readings
 from normbench.analysis.verify import verify
-from normbench.measures.claim import Claim
-from normbench.planning.decidable import estimator_of
+from normbench.measures.claim import Claim, estimator_of
 from normbench.records import write_csv
 from normbench.records.looks import RecordedLook, write_looks
 from normbench.records.schema import runs_table

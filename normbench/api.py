@@ -198,6 +198,7 @@ def run(
     Raises:
         NormbenchError: config, data or results folder cannot be used; then nothing was written.
     """
+    from normbench.launch.extending import extended, prepare
     from normbench.launch.kept import load_kept_with
     from normbench.notebook import reporter_here
 
@@ -228,7 +229,7 @@ def run(
                 "--extend: goes on with the config's own seeds and all its runs; leave out --shard, --decide "
                 "and `decide:` (--no-decide)"
             )
-        longer = None if extend is None else _extended(experiment, extend)
+        longer = None if extend is None else extended(experiment, extend)
         whole = _planned(longer or experiment, data_dir, device, executor, reporter)
     from normbench.deciding import Decider  # only now: a refused config needs no engine
     from normbench.launch.choose import Wanted
@@ -236,8 +237,6 @@ def run(
     from normbench.launch.stop import StopFlag
 
     if longer is not None:
-        from normbench.launch.extending import prepare
-
         prepare(make_plan(experiment, data_dir, whole.device, executor), whole, results, keep_old, reporter)
     if part is not None:
         whole = part_of(whole, part)
@@ -267,12 +266,6 @@ def run(
     if stop.number is not None:  # everything is written: now the signal may do what it does
         signal.raise_signal(stop.number)
     return finished
-
-
-def _extended(experiment: Experiment, extend: str) -> Experiment:
-    from normbench.launch.extending import extended
-
-    return extended(experiment, extend)
 
 
 def merge(

@@ -16,8 +16,7 @@ from pathlib import Path
 from normbench.analysis.judge import Correction, Verdict, claims_of, correction_name, families, uncorrected
 from normbench.analysis.tables import Tables, load_tables, of_seeds
 from normbench.errors import RecordsError
-from normbench.measures.claim import Claim
-from normbench.planning.decidable import estimator_of
+from normbench.measures.claim import Claim, estimator_of
 from normbench.records.looks import RecordedLook
 from normbench.stats import corrections
 from normbench.stats.corrections import ALPHA

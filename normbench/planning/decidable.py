@@ -18,9 +18,8 @@ import numpy as np
 
 from normbench.config import Experiment
 from normbench.config.members import members, verdicts_of
-from normbench.measures import Measure
 from normbench.measures.base import RateMeasure
-from normbench.measures.claim import Claim
+from normbench.measures.claim import Claim, estimator_of
 from normbench.stats.corrections import ALPHA
 from normbench.stats.decide import decide, fewest_seeds
 from normbench.stats.intervals import Estimator, Span, exactly, weighted
@@ -123,12 +122,6 @@ def fewest(estimator: Estimator, alpha: float) -> int | None:
         if decide(clear[:n], estimator, (0.0, math.inf), alpha).word != "inconclusive":
             return n
     return None
-
-
-def estimator_of(claim: Claim) -> Estimator:
-    """Return the estimator that is asked for; where numbers are infinite, the median takes its place."""
-    measure: Measure = claim.measure
-    return claim.estimator or measure.estimator
 
 
 def _powers(claim: Claim, experiment: Experiment, spread: float | None, n: int, alpha: float) -> list[Power]:

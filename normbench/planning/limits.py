@@ -10,7 +10,7 @@ from normbench.config.members import members, verdicts_of
 from normbench.config.schema import Decide
 from normbench.durations import seconds_of
 from normbench.errors import NormbenchError
-from normbench.planning.decidable import estimator_of
+from normbench.measures.claim import estimator_of
 from normbench.planning.plan import Plan, make_plan
 from normbench.stats.looks import LOOKS, MOST_SEEDS, weights_of
 
