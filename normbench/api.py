@@ -19,7 +19,7 @@ from normbench.errors import NormbenchError
 from normbench.launch.reporter import Reporter
 from normbench.names import EXECUTORS
 from normbench.paths import expanded
-from normbench.planning.limits import limits_of, refuse_limits, refuse_shard, with_all_seeds
+from normbench.planning.limits import limits_of, refuse_extend, refuse_limits, refuse_shard, with_all_seeds
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
 from normbench.planning.shards import Shard, part_of
@@ -224,11 +224,8 @@ def run(
             refuse_limits(budget, max_seeds)
         else:
             experiment = with_all_seeds(experiment, limits)
-        if extend is not None and (limits is not None or part is not None):
-            raise NormbenchError(
-                "--extend: goes on with the config's own seeds and all its runs; leave out --shard, --decide "
-                "and `decide:` (--no-decide)"
-            )
+        if extend is not None:
+            refuse_extend(limits, shard)
         longer = None if extend is None else extended(experiment, extend)
         whole = _planned(longer or experiment, data_dir, device, executor, reporter)
     from normbench.deciding import Decider  # only now: a refused config needs no engine

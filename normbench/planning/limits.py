@@ -70,6 +70,15 @@ def refuse_shard(limits: Limits | None) -> None:
         )
 
 
+def refuse_extend(limits: Limits | None, shard: str | None) -> None:
+    """Refuse to go on from the last states of runs where seeds are added, or with a shard."""
+    if limits is not None or shard is not None:
+        raise NormbenchError(
+            "--extend: goes on with the config's own seeds and all its runs; leave out --shard, --decide and "
+            "`decide:` (--no-decide)"
+        )
+
+
 def with_all_seeds(experiment: Experiment, limits: Limits) -> Experiment:
     """Return the experiment with all seeds that it may come to: its own, then those above them.
 
