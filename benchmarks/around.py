@@ -34,6 +34,10 @@ sweep:
 """
 
 
+MORE_CELLS = CELLS.replace("[8, 16, 24, 32, 40, 48, 56, 64]", "{range: {from: 8, to: 640, step: 8}}")
+BOOK = sorted(str(path) for path in (ROOT / "configs" / "claims").glob("*.yaml"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -46,6 +50,10 @@ def main() -> None:
         place = Path(folder)
         many = place / "many.yaml"
         many.write_text(CELLS)
+        more = place / "more.yaml"
+        more.write_text(MORE_CELLS)
+        typo = place / "typo.yaml"
+        typo.write_text(CELLS.replace("model.depth", "model.dept"))
         axes = {
             "model.norm": ["none", "batchnorm", "layernorm", "weightnorm"],
             "model.depth": [2, 3, 4, 5, 6],
@@ -56,7 +64,10 @@ def main() -> None:
         large, huge = place / "large", place / "huge"
         work: dict[str, tuple[list[str], int, Callable[[], object]]] = {
             "`normbench --help`": (["--help"], rounds, int),
+            "a mistyped key": (["plan", str(typo)], rounds, int),
             "`plan` of 10,000 cells": (["plan", str(many)], rounds, int),
+            "`plan` of 100,000 cells": (["plan", str(more)], rounds, int),
+            f"`plan` of the {len(BOOK)} configs of the book": (["plan", *BOOK], rounds, int),
             "`plot` of 1,000 runs x 200 evaluations": (
                 ["plot", str(large)],
                 rounds,
@@ -77,7 +88,8 @@ def main() -> None:
             for what, (arguments, most, _) in work.items():
                 if turn < most:
                     own = [str(place / f"results{turn}")] if arguments[-1] == "--results" else []
-                    figures[what].append(timed(["-m", "normbench", *arguments, *own]))
+                    refused = 2 if "mistyped" in what else 0
+                    figures[what].append(timed(["-m", "normbench", *arguments, *own], refused))
     rows = [
         {
             "what": what,

@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def timed(arguments: Sequence[str]) -> tuple[float, float]:
-    """Run Python with these arguments; return the seconds and the peak memory in MB.
+def timed(arguments: Sequence[str], code: int = 0) -> tuple[float, float]:
+    """Run Python with these arguments, to end with this code; return the seconds and the peak memory in MB.
 
     Python may cache compiled modules, as for an installed program, even if the environment forbids it.
     """
@@ -23,6 +23,6 @@ def timed(arguments: Sequence[str]) -> tuple[float, float]:
         [sys.executable, *arguments], stdout=subprocess.DEVNULL, cwd=ROOT, env=compiled
     )
     _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
+    if os.waitstatus_to_exitcode(status) != code:
         raise SystemExit(f"{' '.join(arguments)} ended with {os.waitstatus_to_exitcode(status)}")
     return time.perf_counter() - began, usage.ru_maxrss / 1024

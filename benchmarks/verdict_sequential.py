@@ -33,9 +33,8 @@ from verdict_estimators import CASES, EXCEPTED, RATES, SHARE, Draw, Sides, norma
 
 from normbench.analysis.comparison import Comparison
 from normbench.analysis.pairing import Group, Readings
-from normbench.analysis.sequential import estimator_of
 from normbench.analysis.verify import verify
-from normbench.measures.claim import Claim
+from normbench.measures.claim import Claim, estimator_of
 from normbench.records import write_csv
 from normbench.records.looks import RecordedLook, write_looks
 from normbench.records.schema import runs_table

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,39 +13,35 @@ from typing import TYPE_CHECKING, Any, Union
 
 from pydantic import BaseModel
 
-from normbench.analysis import compare_results
-from normbench.analysis import verify as verifying
-from normbench.analysis.judge import Correction
-from normbench.analysis.results import Results, load_results
-from normbench.analysis.tables import Tables
 from normbench.config import Experiment, config_name, load_config
-from normbench.deciding import Decider, limits_of, refuse_limits, refuse_shard, with_all_seeds
+from normbench.data import listed_once
 from normbench.errors import NormbenchError
-from normbench.launch.choose import Wanted
-from normbench.launch.extending import extended, prepare
-from normbench.launch.kept import load_kept_in, load_kept_with
-from normbench.launch.merging import Merged, merge_shards
-from normbench.launch.processes import end_if_worker
 from normbench.launch.reporter import Reporter
-from normbench.launch.session import Finished, Session, SessionOptions
-from normbench.launch.stop import StopFlag
 from normbench.names import EXECUTORS
-from normbench.notebook import reporter_here
 from normbench.paths import expanded
+from normbench.planning.limits import limits_of, refuse_extend, refuse_limits, refuse_shard, with_all_seeds
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
 from normbench.planning.shards import Shard, part_of
 from normbench.plugins import load_own, load_plugins, named, used_by
-from normbench.records.shards import last_trained, shards_of, with_shards
 
+# A plan needs no engine, no records and no analysis: their imports are in the functions that do.
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from normbench.analysis.compare_results import Compared
+    from normbench.analysis.judge import Correction
+    from normbench.analysis.results import Results
+    from normbench.analysis.tables import Tables
+    from normbench.analysis.verify import Verified
+    from normbench.launch.merging import Merged
+    from normbench.launch.session import Finished
 
 # A config: path of a YAML file, a dict as such a file would have it (classes and data sets may stand in it in
 # place of their names), a `normbench.config.Config`, or the experiment of a plan.
 ConfigLike = Union[str, Path, Mapping[str, Any], BaseModel, Experiment]
 # Results: an experiment's folder, what `run` or `load` returned, or a config, for the folder results/<name>.
-ResultsLike = Union[ConfigLike, Finished, Tables]
+ResultsLike = Union[ConfigLike, "Finished", "Tables"]
 _YAML = (".yaml", ".yml")
 
 
@@ -85,7 +82,8 @@ def plan(
     config, given = named(config)
     load_own([*own, *given], data_dir)
     part = None if shard is None else Shard.parse(shard)
-    whole = _planned(load_config(config, overrides), data_dir, device, executor, reporter)
+    with listed_once():
+        whole = _planned(load_config(config, overrides), data_dir, device, executor, reporter)
     return whole if part is None else part_of(whole, part).of_asked()
 
 
@@ -200,7 +198,14 @@ def run(
     Raises:
         NormbenchError: config, data or results folder cannot be used; then nothing was written.
     """
-    end_if_worker()
+    from normbench.launch.extending import extended, prepare
+    from normbench.launch.kept import load_kept_with
+    from normbench.notebook import reporter_here
+
+    if multiprocessing.parent_process() is not None:
+        from normbench.launch.processes import end_if_worker
+
+        end_if_worker()
     reporter = reporter or reporter_here()
     part = None if shard is None else Shard.parse(shard)
     results = expanded(results, "results")
@@ -209,22 +214,25 @@ def run(
     load_own([*own, *given], data_dir)
     for sentence in load_kept_with(config, overrides, results):
         reporter.message(sentence)
-    experiment = load_config(config, overrides)
-    start = len(experiment.seeds)
-    limits = limits_of(experiment, decide, budget, max_seeds)
-    if part is not None:
-        refuse_shard(limits)
-    if limits is None:
-        refuse_limits(budget, max_seeds)
-    else:
-        experiment = with_all_seeds(experiment, limits)
-    if extend is not None and (limits is not None or part is not None):
-        raise NormbenchError(
-            "--extend: goes on with the config's own seeds and all its runs; leave out --shard, --decide and "
-            "`decide:` (--no-decide)"
-        )
-    longer = None if extend is None else extended(experiment, extend)
-    whole = _planned(longer or experiment, data_dir, device, executor, reporter)
+    with listed_once():
+        experiment = load_config(config, overrides)
+        start = len(experiment.seeds)
+        limits = limits_of(experiment, decide, budget, max_seeds)
+        if part is not None:
+            refuse_shard(limits)
+        if limits is None:
+            refuse_limits(budget, max_seeds)
+        else:
+            experiment = with_all_seeds(experiment, limits)
+        if extend is not None:
+            refuse_extend(limits, shard)
+        longer = None if extend is None else extended(experiment, extend)
+        whole = _planned(longer or experiment, data_dir, device, executor, reporter)
+    from normbench.deciding import Decider  # only now: a refused config needs no engine
+    from normbench.launch.choose import Wanted
+    from normbench.launch.session import Session, SessionOptions
+    from normbench.launch.stop import StopFlag
+
     if longer is not None:
         prepare(make_plan(experiment, data_dir, whole.device, executor), whole, results, keep_old, reporter)
     if part is not None:
@@ -282,6 +290,10 @@ def merge(
     Raises:
         NormbenchError: the folder has no shards, or they cannot be joined; then nothing was written.
     """
+    from normbench.launch.kept import load_kept_in
+    from normbench.launch.merging import merge_shards
+    from normbench.records.shards import last_trained, shards_of, with_shards
+
     reporter = reporter or Reporter()
     (root,) = with_shards(folder)
     last = last_trained(shards_of(root))
@@ -298,12 +310,12 @@ def load(results: ResultsLike) -> Results:
 
     `results` is the experiment's folder, what `run` returned, or a config, for its folder below `results/`.
     """
+    from normbench.analysis.results import load_results
+
     return load_results(_folder_of(results))
 
 
-def verify(
-    results: ResultsLike, *, correction: Correction = "holm", write: bool = True
-) -> verifying.Verified:
+def verify(results: ResultsLike, *, correction: Correction = "holm", write: bool = True) -> Verified:
     """Judge the claims of an experiment.
 
     Args:
@@ -317,12 +329,12 @@ def verify(
     Raises:
         NormbenchError: the folder has no runs, or no config.yaml, which has the claims.
     """
+    from normbench.analysis import verify as verifying
+
     return verifying.verify(_folder_of(results), correction, write)
 
 
-def compare(
-    one: ResultsLike, other: ResultsLike, *, ignore: Collection[str] = ()
-) -> compare_results.Compared:
+def compare(one: ResultsLike, other: ResultsLike, *, ignore: Collection[str] = ()) -> Compared:
     """Compare two results of the same experiments, cell by cell; `ignore`: settings that may differ.
 
     Both are as for `load`, or folders of experiments.
@@ -330,6 +342,8 @@ def compare(
     Raises:
         NormbenchError: nothing in them can be compared.
     """
+    from normbench.analysis import compare_results
+
     return compare_results.compare(_folder_of(one), _folder_of(other), ignore)
 
 
@@ -359,7 +373,8 @@ def draw(
     Raises:
         NormbenchError: the figure makes no sense of this experiment, or it is not said which panel is meant.
     """
-    from normbench.plots.on_axes import draw_on_axes  # lazily: training needs no figures
+    from normbench.analysis.tables import Tables
+    from normbench.plots.on_axes import draw_on_axes
 
     tables = results if isinstance(results, Tables) else load(results)
     return draw_on_axes(figure, tables, ax, place=place, legend=legend, **wishes)
@@ -367,6 +382,9 @@ def draw(
 
 def _folder_of(results: ResultsLike) -> Path:
     """Return the folder that results stand for."""
+    from normbench.analysis.tables import Tables
+    from normbench.launch.session import Finished
+
     if isinstance(results, (Finished, Tables)):
         return results.folder
     if isinstance(results, (str, Path)):

@@ -15,153 +15,23 @@ recorded looks and the records alone. So an interrupted session goes on with the
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from normbench.analysis.sequential import Known, Standing, estimator_of, judged, look_at, standings
+from normbench.analysis.sequential import Known, Standing, judged, look_at, standings
 from normbench.analysis.tables import load_tables
-from normbench.config import Claim, Experiment
-from normbench.config.members import members, verdicts_of
-from normbench.config.schema import Decide
-from normbench.durations import seconds_of
-from normbench.errors import NormbenchError
+from normbench.config.members import members
 from normbench.launch.reporter import Reporter
 from normbench.launch.session import Finished, Session, SessionOptions
-from normbench.planning.plan import Plan, make_plan
+from normbench.planning.limits import Limits, start_of
+from normbench.planning.plan import Plan
 from normbench.records.environment import now
 from normbench.records.lock import FolderLock
 from normbench.records.looks import RecordedLook, read_looks, write_looks
-from normbench.stats.looks import LOOKS, MOST_SEEDS, Look, weights_of
+from normbench.stats.looks import LOOKS, Look
 
 BUDGET_SPENT = "the budget is spent; everything measured is kept, and the same command goes on"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far seeds are added: seconds of training, seeds, and whether for the primary claim alone."""
-
-    budget: float = math.inf
-    most_seeds: int = MOST_SEEDS
-    primary_only: bool = False
-
-    def grows(self, claim: Claim) -> bool:
-        """Return whether seeds are added for this claim."""
-        return claim.primary or not self.primary_only
-
-
-def limits_of(
-    experiment: Experiment,
-    decide: bool | None = None,
-    budget: float | None = None,
-    max_seeds: int | None = None,
-) -> Limits | None:
-    """Return how far seeds are added to a config; None if it trains its own seeds alone.
-
-    Args:
-        experiment: the config.
-        decide: whether to add seeds; by default if the config has `decide:`.
-        budget: seconds of training, in place of the config's.
-        max_seeds: in place of the config's.
-    """
-    if not (experiment.decide is not None if decide is None else decide):
-        return None
-    own = experiment.decide or Decide()
-    if budget is None:
-        budget = math.inf if own.budget is None else seconds_of(own.budget)
-    return Limits(budget, own.max_seeds if max_seeds is None else max_seeds, own.claims == "primary")
-
-
-def refuse_limits(budget: float | None, max_seeds: int | None) -> None:
-    """Refuse limits that are given where no seeds are added."""
-    for option, value in (("--budget", budget), ("--max-seeds", max_seeds)):
-        if value is not None:
-            raise NormbenchError(
-                f"{option}: works where claims are decided alone; add --decide, or `decide:` to the config, "
-                "or leave it out"
-            )
-
-
-def refuse_shard(limits: Limits | None) -> None:
-    """Refuse to train a shard where seeds are added."""
-    if limits is not None:
-        raise NormbenchError(
-            "--shard: not where seeds are added until claims are decided (--decide, or `decide:` in the "
-            "config), since which ones come next depends on the results of all; train shards of the config's "
-            "own seeds (--no-decide) and merge them, then run with --decide and without --shard"
-        )
-
-
-def with_all_seeds(experiment: Experiment, limits: Limits) -> Experiment:
-    """Return the experiment with all seeds that it may come to: its own, then those above them.
-
-    Args:
-        experiment: the config.
-        limits: how far seeds are added.
-
-    Raises:
-        NormbenchError: there is nothing that seeds could decide.
-    """
-    name, most = experiment.name, limits.most_seeds
-    if most > MOST_SEEDS:
-        raise NormbenchError(f"--max-seeds: found {most}; the last look takes {MOST_SEEDS} seeds")
-    if not experiment.claims:
-        raise NormbenchError(
-            f"--decide: {name} has no claims, so there is nothing to decide; write some (`normbench init "
-            "claim`), or run it with --no-decide"
-        )
-    if len(experiment.seeds) > most:
-        raise NormbenchError(
-            f"seeds: {name} has {len(experiment.seeds)}, and at most {most} are looked at (max_seeds); give "
-            "it fewer (they are the start), or run it with --no-decide"
-        )
-    for claim in experiment.claims:
-        if "seed" in claim.keys:
-            raise NormbenchError(
-                f"--decide: claim {claim.id} of {name} names seeds, so more of them cannot decide it; take "
-                "`seed` out of it, or run it with --no-decide"
-            )
-    growing = [claim for claim in experiment.claims if limits.grows(claim)]
-    first = min(min(weights_of(estimator_of(claim))) for claim in growing)
-    if most < first:
-        raise NormbenchError(f"--max-seeds: found {most}; the first look at {name} takes {first} seeds")
-    largest = max(experiment.seeds)
-    seeds = [*experiment.seeds, *range(largest + 1, largest + 1 + most)][:most]
-    raw = {**experiment.raw, "seeds": seeds}
-    if experiment.decide is not None:  # --max-seeds may say more than the config, which lists all these seeds
-        raw["decide"] = {**raw["decide"], "max_seeds": most}
-    return replace(experiment, seeds=seeds, raw=raw)
-
-
-def first_and_most(plan: Plan, limits: Limits) -> tuple[Plan, Plan]:
-    """Return what is trained for certain before the first look, and all that may be trained.
-
-    Args:
-        plan: of the experiment with its own seeds.
-        limits: how far seeds are added.
-
-    Raises:
-        NormbenchError: there is nothing that seeds could decide.
-    """
-    experiment = with_all_seeds(plan.experiment, limits)
-    whole = make_plan(experiment, plan.data_dir, plan.device, plan.executor, plan.memory, plan.executors)
-    cells, seeds = experiment.cells, experiment.seeds
-    first = seeds[: _start(len(plan.experiment.seeds), len(seeds))]
-    growing = {
-        place
-        for claim in experiment.claims
-        if limits.grows(claim)
-        for at in verdicts_of(claim, cells)
-        for place in members(claim, at, cells)
-    }
-    most = [seeds if place in growing else first for place in range(len(cells))]
-    return whole.limited_to([first] * len(cells), first), whole.limited_to(most, seeds)
-
-
-def _start(own: int, most: int) -> int:
-    """Return the number of seeds that all cells begin with, given those of the config and the most."""
-    return min(max(own, min(LOOKS)), most)
 
 
 class Decider:
@@ -188,7 +58,7 @@ class Decider:
         self.plan, self.options, self.limits = plan, options, limits
         self.reporter, self._told_to_stop = reporter, should_stop
         self.seeds = plan.experiment.seeds
-        self.start = _start(start, len(self.seeds))
+        self.start = start_of(start, len(self.seeds))
         self.folder = options.results / plan.experiment.name
         self.spent = 0.0  # seconds of training
         self._known: Known = {}
@@ -222,7 +92,7 @@ class Decider:
             if goes_on:
                 self._record([one for one in waiting if self._is_due(one, covered)])
         assert self._finished is not None
-        return replace(self._finished, interrupted=self._interrupted)
+        return replace(self._finished, interrupted=self._interrupted, judged=self._known)
 
     def _train(self, covered: Sequence[int]) -> bool:
         """Train the first seeds of each cell, as many as given; return whether all of them are there."""

@@ -16,13 +16,11 @@ from pathlib import Path
 from normbench.analysis.judge import Correction, Verdict, claims_of, correction_name, families, uncorrected
 from normbench.analysis.tables import Tables, load_tables, of_seeds
 from normbench.errors import RecordsError
-from normbench.measures import Measure
-from normbench.measures.claim import Claim
+from normbench.measures.claim import Claim, estimator_of
 from normbench.records.looks import RecordedLook
 from normbench.stats import corrections
 from normbench.stats.corrections import ALPHA
 from normbench.stats.decide import fewest_seeds
-from normbench.stats.intervals import Estimator
 from normbench.stats.looks import Look, over_looks, smallest_alpha, weights_of
 
 LIKELY = 0.8  # a chance from which on a look is said to decide
@@ -159,12 +157,6 @@ def look_at(one: Verdict, n: int) -> Look:
     if one.at_level is None or one.n < n:
         return Look(n, 1.0, "inconclusive")
     return Look(n, *smallest_alpha(one.at_level))
-
-
-def estimator_of(claim: Claim) -> Estimator:
-    """Return the estimator that is asked for; where numbers are infinite, the median takes its place."""
-    measure: Measure = claim.measure
-    return claim.estimator or measure.estimator
 
 
 def changed(found: Sequence[Standing], looks: Sequence[RecordedLook]) -> list[str]:

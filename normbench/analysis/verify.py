@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench.analysis.judge import Correction, Verdict, claims_of, judge_all
-from normbench.analysis.sequential import changed, standings, told
+from normbench.analysis.sequential import Known, changed, standings, told
 from normbench.analysis.tables import Tables, load_tables, seeds_of
 from normbench.analysis.variants import refining
 from normbench.errors import RecordsError
@@ -55,8 +55,19 @@ class Verified:
         return html_table(title, _SHOWN, rows, self.missing)
 
 
-def verify(folder: Path | str, correction: Correction = "holm", write: bool = True) -> Verified:
+def verify(
+    folder: Path | str, correction: Correction = "holm", write: bool = True, known: Known | None = None
+) -> Verified:
     """Judge the claims of one experiment and write the verdicts to its claims.csv.
+
+    Args:
+        folder: of the experiment.
+        correction: for the number of verdicts.
+        write: whether to write claims.csv.
+        known: verdicts at looks that were judged on these records before.
+
+    Returns:
+        The verdicts, and sentences about what the folder lacks.
 
     Raises:
         RecordsError: the folder has no runs, or no config.yaml, which has the claims.
@@ -70,7 +81,7 @@ def verify(folder: Path | str, correction: Correction = "holm", write: bool = Tr
     tables = load_tables(folder, without_damaged_metrics=True)
     looks, other = read_looks(folder), list[str]()
     if looks and claims_of(tables):
-        found = standings(tables, looks)
+        found = standings(tables, looks, known=known)
         verdicts = [told(one, correction) for one in found]
         other = [f"{folder / LOOKS}: {sentence}" for sentence in changed(found, looks)]
     else:

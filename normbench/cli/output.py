@@ -13,6 +13,7 @@ import typer
 from normbench.cli.streams import is_written
 
 WIDE = 160  # columns if stdout is not a terminal
+UNBOUNDED = 1_000_000  # columns, to ask how many a table would take
 
 
 def print_json(answer: Any) -> None:
@@ -35,6 +36,12 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def say_reading(configs: Sequence[Any]) -> None:
+    """Say at once what is read: torch is imported first, which takes seconds."""
+    names = map(str, configs) if len(configs) <= 3 else [f"{len(configs)} configs"]
+    say(f"normbench: reading {', '.join(names)}")
+
+
 def width() -> int:
     """Return how many columns a table may take."""
     import shutil
@@ -44,9 +51,13 @@ def width() -> int:
 
 def print_rich(thing: Any, most: int = WIDE) -> None:
     """Print a rich object on stdout, without color codes and in `most` columns unless it is a terminal."""
+    _console(most).print(thing)
+
+
+def _console(most: int) -> Any:
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else most).print(thing)
+    return Console(width=None if sys.stdout.isatty() else most)
 
 
 def print_table(
@@ -71,15 +82,30 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=tight
-    )
-    for place, head in enumerate(heads):
-        number = place >= len(heads) - right
-        table.add_column(Text(head), justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(scalar(value)) for value in row))
-    print_rich(table, most)
+    def table(rows: Iterable[Iterable[str]]) -> Table:
+        made = Table(
+            title=Text(title),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=tight,
+        )
+        for place, head in enumerate(heads):
+            number = place >= len(heads) - right
+            made.add_column(Text(head), justify="right" if number else "left", overflow="fold")
+        for row in rows:
+            made.add_row(*map(Text, row))
+        return made
+
+    texts = [[scalar(value) for value in row] for row in rows]
+    console = _console(most)
+    if all(text.isprintable() for row in texts for text in row):  # no cell has a line break or a tab
+        # Where no cell takes two lines, a column is one cell of many lines, which rich draws far faster.
+        at_once = table(["\n".join(column) for column in zip(*texts, strict=True)] for _ in texts[:1])
+        if console.measure(at_once, options=console.options.update(width=UNBOUNDED)).maximum <= console.width:
+            console.print(at_once)
+            return
+    console.print(table(texts))
 
 
 def scalar(value: Any) -> str:

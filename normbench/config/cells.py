@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Union, cast
@@ -79,15 +79,19 @@ class Builder:
         self.pairs: dict[tuple[str, str], None] = {}
         self.applied: set[Path] = set()
         self.unsure: set[Path] = set()
+        self._kinds: dict[Path, bool] = {}
 
     def settings(self, choices: tuple[Choice, ...]) -> tuple[Settings, dict[str, Section]] | None:
         """Return the settings of a combination, or None where something in it is wrong (and noted)."""
+        own: dict[str, list[Choice]] = {name: [] for name in SECTIONS}
+        for choice in choices:
+            own[choice.axis.path[0]].append(choice)
         parts: dict[str, Section] = {}
-        for name in SECTIONS:
-            own = tuple(choice for choice in choices if choice.axis.path[0] == name)
-            key = (name, *((choice.axis.path, id(choice.value)) for choice in own))
+        for name, chosen in own.items():
+            # The sweep keeps its axes and their values, so that their ids stay theirs.
+            key = (name, *[(id(choice.axis), id(choice.value)) for choice in chosen])
             if key not in self.sections:
-                self.sections[key] = self.section(name, own)
+                self.sections[key] = self.section(name, tuple(chosen))
             section = self.sections[key]
             if section is not None:
                 parts[name] = section
@@ -104,7 +108,7 @@ class Builder:
         """Return the base with the choices applied (names of kinds first), and the keys that it lacks."""
         node, absent = self.base, set()
         for choice in sorted(
-            choices, key=lambda choice: (not _is_kind(choice.axis.path), len(choice.axis.path))
+            choices, key=lambda choice: (not self._is_kind(choice.axis.path), len(choice.axis.path))
         ):
             path = choice.axis.path
             changed = assign(node, Settings, path, choice.value)
@@ -116,6 +120,11 @@ class Builder:
                 node = changed
                 self.applied.add(path)
         return node, frozenset(absent)
+
+    def _is_kind(self, path: Path) -> bool:
+        if path not in self._kinds:
+            self._kinds[path] = canonical(Settings, (*path, "name")) == path
+        return self._kinds[path]
 
     def section(self, name: str, choices: tuple[Choice, ...]) -> Section | None:
         """Return a section of the settings with the choices applied, resolved."""
@@ -182,15 +191,36 @@ def section_options(
     return validate(cls, node, problems, (name,), ignore_missing) if cls else None
 
 
-def _is_kind(path: Path) -> bool:
-    return canonical(Settings, (*path, "name")) == path
+class Columns:
+    """The swept options of cells. Each is looked up once for each section, which cells share.
+
+    Args:
+        paths: of the swept columns.
+        look_up: returns the option at a path of settings. The cells outlive this object.
+    """
+
+    def __init__(self, paths: Mapping[str, Path], look_up: Callable[[Settings, Path], Any]) -> None:
+        self._look_up = look_up
+        self._columns: list[tuple[str, Path, dict[int, Any]]] = [
+            (key, path, {}) for key, path in paths.items()
+        ]
+
+    def of(self, settings: Settings) -> dict[str, Any]:
+        """Return the options of a cell by their columns."""
+        found = {}
+        for key, path, known in self._columns:
+            section = id(getattr(settings, path[0]))
+            if section not in known:
+                known[section] = self._look_up(settings, path)
+            found[key] = known[section]
+        return found
 
 
 def owner_at(settings: BaseModel, path: Path) -> BaseModel | None:
     """Return the section with the option at a path, or None where this variant has no such option."""
     owner: Any = settings
     for place, key in enumerate(path):
-        if not isinstance(owner, BaseModel) or key not in type(owner).model_fields:
+        if not isinstance(owner, BaseModel) or key not in type(owner).__pydantic_fields__:
             return None
         if place < len(path) - 1:
             owner = getattr(owner, key)

@@ -14,6 +14,7 @@ from normbench.config.cells import (
     Builder,
     Cell,
     Choice,
+    Columns,
     Section,
     owner_at,
     resets,
@@ -100,11 +101,11 @@ def build_grid(base: Node, sweep: Sweep | None, problems: Problems) -> Grid:
         if not groups and not problems:
             problems.add(base.where, "sweep", "every cell is excluded; leave some in")
     lacks = _Lacks(columns, [made_cells[0].settings for made_cells in groups.values()])
+    shown_values = Columns(columns, scalar_at)
     for made_cells in groups.values():
         settings = made_cells[0].settings
-        values = {key: scalar_at(settings, path) for key, path in columns.items()}
         refining = all(made.refining for made in made_cells)
-        grid.cells.append(Cell(settings, values, refining, lacks.of(settings)))
+        grid.cells.append(Cell(settings, shown_values.of(settings), refining, lacks.of(settings)))
     grid.merged = merge_sentences([group for group in groups.values() if len(group) > 1])
     return grid
 
@@ -118,10 +119,13 @@ class _Lacks:
     """
 
     def __init__(self, columns: Mapping[str, Path], cells: Sequence[Settings]) -> None:
-        given = {key: [value_at(one, path) for one in cells] for key, path in columns.items()}
-        self._columns = [(key, columns[key]) for key, values in given.items() if None in values]
+        values = Columns(columns, value_at)
+        rows = [values.of(one) for one in cells]
+        self._columns = [
+            (key, path) for key, path in columns.items() if any(row[key] is None for row in rows)
+        ]
         self._given = {
-            key: list({repr(value): value for value in given[key] if value is not None}.values())
+            key: list({repr(row[key]): row[key] for row in rows if row[key] is not None}.values())
             for key, _ in self._columns
         }
         self._known: dict[tuple[str, int], bool] = {}

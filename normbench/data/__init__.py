@@ -25,6 +25,7 @@ from normbench.data.cifar100 import Cifar100
 from normbench.data.digits import Digits
 from normbench.data.fashion_mnist import FashionMnist
 from normbench.data.image_folder import ImageFolder
+from normbench.data.listing import listed_once
 from normbench.data.loading import (
     DatasetInfo,
     Description,
@@ -65,6 +66,7 @@ __all__ = [
     "draw",
     "fetch",
     "images_of",
+    "listed_once",
     "load",
 ]
 

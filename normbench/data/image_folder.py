@@ -85,7 +85,7 @@ class ImageFolder(DataOptions):
                 raise DataError(f"data.root: {problem(first, error)}; replace or remove it") from error
             size = (size_found[0], size_found[1])
         info = RawInfo((channels, *size), len(listing.class_names), len(listing.train), len(listing.test))
-        return Survey(info, listing.stamp(), listing)
+        return Survey(info, listing.stamp, listing)
 
     def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
         """Return the images from the cache, or decode and cache them."""

@@ -8,9 +8,12 @@ import os
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -53,6 +56,7 @@ class Listing:
         """Return the training files, then the test files."""
         return self.train + self.test
 
+    @cached_property
     def stamp(self) -> str:
         """Return a hash of the place, names, sizes and times; equal stamps mean unchanged files."""
         digest = hashlib.blake2b(os.fsencode(self.root.resolve()), digest_size=16)
@@ -61,14 +65,39 @@ class Listing:
         return digest.hexdigest()
 
 
+_listed: ContextVar[dict[Path, Listing] | None] = ContextVar("listed", default=None)
+
+
 def shown(problems: list[str]) -> str:
     """Return the first problems as text, and the number of the others."""
     more = f" (and {len(problems) - SHOWN} more)" if len(problems) > SHOWN else ""
     return "; ".join(problems[:SHOWN]) + more
 
 
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """List each folder once in a block: a plan asks again and again for the files of one moment."""
+    if _listed.get() is not None:  # within another such block
+        yield
+        return
+    token = _listed.set({})
+    try:
+        yield
+    finally:
+        _listed.reset(token)
+
+
 def scan(root: Path) -> Listing:
     """Return the files of both parts, or raise a `DataError` that names what is wrong with the layout."""
+    known = _listed.get()
+    if known is None:
+        return _scan(root)
+    if root not in known:
+        known[root] = _scan(root)
+    return known[root]
+
+
+def _scan(root: Path) -> Listing:
     try:
         if link := next((text for part in PARTS if (text := broken_link(root / part))), None):
             raise DataError(f"data.root: {link}; mend the link, or name another folder")
@@ -165,7 +194,7 @@ def fingerprint(listing: Listing, cache: Path) -> str:
     Unlike the stamp, it is the same for a copy of the folder. The cache keeps it together with the stamp, so
     that unchanged files are read only once.
     """
-    stamp = listing.stamp()
+    stamp = listing.stamp
     kept = cache_path(listing.root, cache, "json")
     try:
         found = json.loads(kept.read_text())

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from normbench.data.torchvision_set import TorchvisionSet
+from normbench.data.idx import FILES, IdxSet
 
-FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-class Mnist(TorchvisionSet):
+class Mnist(IdxSet):
     """Handwritten digits, 28x28 grayscale, 60,000 + 10,000 images."""
 
     paper: ClassVar[str] = "LeCun et al. 1998, Gradient-based learning applied to document recognition"
@@ -23,6 +18,7 @@ class Mnist(TorchvisionSet):
     files: ClassVar[tuple[str, ...]] = tuple(f"MNIST/raw/{file}" for file in FILES)
     shape: ClassVar[tuple[int, int, int]] = (1, 28, 28)
     class_count: ClassVar[int] = 10
+    names: ClassVar[tuple[str, ...]] = tuple(f"{digit} - {word}" for digit, word in enumerate(_WORDS))
     train_images: ClassVar[int] = 60_000
     test_images: ClassVar[int] = 10_000
 

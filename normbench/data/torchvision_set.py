@@ -45,10 +45,9 @@ class TorchvisionSet(DataOptions):
         return all((root / file).is_file() for file in self.files)
 
     def read(self, root: Path, survey: Survey, cache: Path, progress: Progress | None = None) -> RawData:
-        """Return the data of the files, read by torchvision without the network."""
+        """Return the data of the files, without the network."""
         try:
-            train, test = self._open(root, train=True), self._open(root, train=False)
-            parts = [self._part(train), self._part(test)]
+            parts, names = self._stored(root)
         except Exception as error:  # damaged files make torchvision raise all kinds of errors
             raise DataError(
                 f"data: the files of '{self.name}' in {self.location(root)} cannot be read "
@@ -62,7 +61,7 @@ class TorchvisionSet(DataOptions):
                 f"data: the files of '{self.name}' in {self.location(root)} contain images {found}; "
                 f"expected {expected[0]} and {expected[1]}; delete that folder and fetch the set again"
             )
-        return RawData(parts[0], parts[1], tuple(str(name) for name in train.classes))
+        return RawData(parts[0], parts[1], names)
 
     def download(self, root: Path) -> None:
         """Download and check the files by torchvision, or raise a `DataError` with what to do instead."""
@@ -81,6 +80,11 @@ class TorchvisionSet(DataOptions):
                 f"(data.root, --data-dir or $NORMBENCH_DATA), or use the embedded data set, which needs "
                 f"neither files nor network: --set data.name=digits"
             ) from error
+
+    def _stored(self, root: Path) -> tuple[list[RawPart], tuple[str, ...]]:
+        """Return the parts as they are in the files, and the names of the classes."""
+        train, test = self._open(root, train=True), self._open(root, train=False)
+        return [self._part(train), self._part(test)], tuple(str(name) for name in train.classes)
 
     def _open(self, root: Path, train: bool, download: bool = False) -> Any:
         with warnings.catch_warnings():

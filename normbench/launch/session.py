@@ -58,6 +58,7 @@ class Finished:
         seconds: that it took.
         replayed: number of the skipped runs that were trained again for their rows of layers.csv.
         failed_fast: whether the session ended at its first crash because it was asked to.
+        judged: with `--decide`, the verdicts that were judged, so that they are not judged again.
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class Finished:
     seconds: float
     replayed: int = 0
     failed_fast: bool = False
+    judged: Any = None
 
     def __repr__(self) -> str:
         parts = [f"{self.trained:,} runs trained in {self.seconds:.1f} s"]

@@ -302,3 +302,9 @@ def fits(have: Any, wanted: Any) -> bool:
 def listed(values: Iterable[Any]) -> str:
     """Return values as a list for messages."""
     return ", ".join(dict.fromkeys("null" if value is None else str(value) for value in values))
+
+
+def estimator_of(claim: Claim) -> Estimator:
+    """Return the estimator that is asked for; where numbers are infinite, the median takes its place."""
+    measure: Measure = claim.measure
+    return claim.estimator or measure.estimator

@@ -47,6 +47,8 @@ class Model(Named):
         None, description="false: no biases; true: biases even directly before a norm that subtracts the mean"
     )
 
+    # The depth from which on each further layer costs what the last one does. Subclasses do not inherit it.
+    alike_from: ClassVar[int | None] = None
     images: ClassVar[bool] = False  # whether the net needs images (C, H, W) rather than vectors
 
     @field_validator("norm", mode="before")

@@ -38,26 +38,27 @@ def build_net(
     place = contextlib.nullcontext() if stored else torch.device("meta")
     with seeded(key(seed, "build")), place:
         net = model.build(input_shape, classes)
-    _refuse_old_names(net)
-    _refuse_lazy(net)
+    for name, module in net.named_modules():
+        _refuse_old_names(name, module)
+        _refuse_lazy(name, module)
     return net
 
 
-def _refuse_lazy(net: nn.Module) -> None:
+def _refuse_lazy(name: str, module: nn.Module) -> None:
     """Raise a PlanError for a layer without a shape; its parameters do not exist before the first batch."""
-    for name, module in net.named_modules():
-        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
-            kind = type(module).__name__
-            raise PlanError(
-                f"{kind} (layer {name}) gets its shape from the first batch; "
-                f"use {kind.removeprefix('Lazy')} with the number of features that `module(features)` gets"
-            )
+    if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():  # type: ignore[misc]
+        kind = type(module).__name__
+        raise PlanError(
+            f"{kind} (layer {name}) gets its shape from the first batch; "
+            f"use {kind.removeprefix('Lazy')} with the number of features that `module(features)` gets"
+        )
 
 
-def _refuse_old_names(net: nn.Module) -> None:
+def _refuse_old_names(name: str, module: nn.Module) -> None:
     """Raise a PlanError for a layer that was written for version 0.1; its hooks would be ignored silently."""
-    for name, module in net.named_modules():
-        for old, new in RENAMED.items():
-            if hasattr(module, old):
-                what = f"{type(module).__name__}.{old} (layer {name})"
-                raise PlanError(f"{what} is called {new} since version 0.2; rename it")
+    for old, new in RENAMED.items():
+        # torch raises and catches two errors for an attribute that a module lacks, so its class comes first
+        kept = (module.__dict__, module._parameters, module._buffers, module._modules)
+        if hasattr(type(module), old) or any(old in one for one in kept):
+            what = f"{type(module).__name__}.{old} (layer {name})"
+            raise PlanError(f"{what} is called {new} since version 0.2; rename it")

@@ -16,6 +16,7 @@ class DeepLinear(MLP):
     name: Literal["deep_linear"] = "deep_linear"  # type: ignore[assignment]
     depth: int = Field(25, ge=1, le=1000, description="number of hidden layers")
 
+    alike_from: ClassVar[int | None] = 1
     paper: ClassVar[str] = "Santurkar et al. 2018, arXiv:1805.11604"
 
     def resolve(self) -> Model:

@@ -32,6 +32,7 @@ class Highway(Model):
     gates: bool = Field(True, description="false: the plain net with as many parameters")
     gate_bias: float = Field(-2.0, description="initial b_T; below 0, the layers first pass x through")
 
+    alike_from: ClassVar[int | None] = 2
     paper: ClassVar[str] = "Srivastava, Greff & Schmidhuber 2015, arXiv:1505.00387"
 
     def resolve(self) -> Model:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ class MLP(Model):
     name: Literal["mlp"] = "mlp"
     depth: int = Field(3, ge=1, le=1000, description="number of hidden layers")
     width: int = Field(100, ge=1, description="units per hidden layer")
+
+    alike_from: ClassVar[int | None] = 1
 
     def assemble(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """Return the net for inputs (C, H, W)."""

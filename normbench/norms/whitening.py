@@ -70,7 +70,10 @@ class WhiteningLayer(Affine):
         size = next(g for g in range(min(options.group_size, features), 0, -1) if features % g == 0)
         self.groups, self.size = features // size, size
         self.register_buffer("running_mean", torch.zeros(features))
-        self.register_buffer("running_matrix", torch.eye(size).repeat(self.groups, 1, 1))
+        # torch.eye imports modules for a second where a net without storage is built.
+        identity = torch.zeros(self.groups, size, size)
+        identity.diagonal(dim1=1, dim2=2).fill_(1)
+        self.register_buffer("running_matrix", identity)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x (B, F) or (B, F, H, W), whitened."""

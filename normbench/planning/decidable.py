@@ -18,9 +18,8 @@ import numpy as np
 
 from normbench.config import Experiment
 from normbench.config.members import members, verdicts_of
-from normbench.measures import Measure
 from normbench.measures.base import RateMeasure
-from normbench.measures.claim import Claim
+from normbench.measures.claim import Claim, estimator_of
 from normbench.stats.corrections import ALPHA
 from normbench.stats.decide import decide, fewest_seeds
 from normbench.stats.intervals import Estimator, Span, exactly, weighted
@@ -87,7 +86,7 @@ def decidable(experiment: Experiment, spread: float | Mapping[str, float] | None
         known = spread.get(claim.id) if isinstance(spread, Mapping) else spread
         if claim.comparison != "ratio" and not isinstance(spread, Mapping):
             known = None  # the one number is in logarithms
-        estimator = _estimator(claim)
+        estimator = estimator_of(claim)
         needed = fewest(estimator, ALPHA / of)
         powers = tuple(_powers(claim, experiment, known, n, ALPHA / of))
         found.append(Decidable(claim.id, claim.family, count, of, estimator, n, needed, known, powers))
@@ -125,11 +124,6 @@ def fewest(estimator: Estimator, alpha: float) -> int | None:
     return None
 
 
-def _estimator(claim: Claim) -> Estimator:
-    measure: Measure = claim.measure
-    return claim.estimator or measure.estimator
-
-
 def _powers(claim: Claim, experiment: Experiment, spread: float | None, n: int, alpha: float) -> list[Power]:
     """Return the power at two truths beyond the bound, or, for `equal_within`, in the middle."""
     ratio, (low, high) = claim.comparison == "ratio", claim.region
@@ -150,7 +144,7 @@ def _powers(claim: Claim, experiment: Experiment, spread: float | None, n: int, 
             names = ("1 spread beyond the bound", "2 spreads beyond the bound")
             truths = {name: bound + sign * by * size for by, name in enumerate(names, start=1)}
     return [
-        Power(name, _power(truth, (low, high), size, step, _estimator(claim), n, alpha))
+        Power(name, _power(truth, (low, high), size, step, estimator_of(claim), n, alpha))
         for name, truth in truths.items()
     ]
 

@@ -9,8 +9,8 @@ from functools import cached_property
 from normbench.config import Settings
 from normbench.data.base import DataOptions
 from normbench.data.batches import EVAL_ROWS
+from normbench.memo import Memo
 from normbench.models import Model
-from normbench.planning.memo import Memo
 from normbench.planning.memory import PROCESS_BYTES, stack_bytes
 from normbench.planning.net_cost import NetCost, net_cost
 from normbench.planning.plan import Plan

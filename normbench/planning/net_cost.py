@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from normbench.models.base import Dropout, Model
 from normbench.models.build import build_net
 from normbench.models.init import Init
 from normbench.nn.functional import second_derivatives
-from normbench.nn.holding import trained, untrained
+from normbench.plugins import is_built_in
 
 IMAGES = 2  # run through a net: the fewest from which statistics of a batch can be computed
 MOST_KNOWN = 16_384  # bounds the cache of a long-lived process
@@ -57,9 +57,32 @@ def net_cost(model: Model, input_shape: tuple[int, ...], classes: int) -> NetCos
     if key not in _known:
         if len(_known) >= MOST_KNOWN:
             _known.clear()
-        plain = model.model_copy(update={"init": Init(), "dropout": Dropout()})
-        _known[key] = measure(plain, input_shape, classes)
+        plain: Any = model.model_copy(update={"init": Init(), "dropout": Dropout()})
+        shallow = _shallow(plain)
+        if shallow is None:
+            _known[key] = measure(plain, input_shape, classes)
+        else:
+            low, high = (net_cost(one, input_shape, classes) for one in shallow)
+            _known[key] = _deeper(low, high, plain.depth - shallow[0].depth)
     return _known[key]
+
+
+def _shallow(model: Any) -> tuple[Any, Any] | None:
+    """Return the two nets whose costs tell that of a deeper one, or None where its own must be measured.
+
+    What a plug-in hands out may differ from layer to layer.
+    """
+    first = vars(type(model)).get("alike_from")
+    if first is None or model.depth <= first + 1 or not is_built_in(model):
+        return None
+    low, high = (model.model_copy(update={"depth": depth}) for depth in (first, first + 1))
+    return low, high
+
+
+def _deeper(low: NetCost, high: NetCost, layers: int) -> NetCost:
+    """Return the cost of the net that is this many layers deeper than `low`; `high` is one layer deeper."""
+    pairs = zip(astuple(low), astuple(high), strict=True)
+    return NetCost(*(one + layers * (other - one) for one, other in pairs))
 
 
 def refusal(model: Model, input_shape: tuple[int, ...], classes: int, batch_size: int) -> str | None:
@@ -110,8 +133,16 @@ def measure(model: Model, input_shape: tuple[int, ...], classes: int) -> NetCost
             layers += 1
 
     # In evaluation mode, since ghost batches of a fixed size need more images than these.
-    net = build_net(model, input_shape, classes).to(torch.get_default_dtype()).eval()
-    for module in net.modules():
+    net = build_net(model, input_shape, classes).eval()
+    modules = list(net.modules())
+    parameters = _distinct(module._parameters for module in modules)
+    trained = [one for one in parameters if one.requires_grad]
+    untrained = [one for one in parameters if not one.requires_grad]
+    untrained += _distinct(module._buffers for module in modules)
+    dtype = torch.get_default_dtype()
+    if any(one.dtype != dtype and one.is_floating_point() for one in (*trained, *untrained)):
+        net.to(dtype)
+    for module in modules:
         if hasattr(module, "fused"):  # a kernel for a whole sequence calls no layer that could be counted
             module.fused = False  # type: ignore[assignment]
         if next(module.children(), None) is None:
@@ -121,8 +152,8 @@ def measure(model: Model, input_shape: tuple[int, ...], classes: int) -> NetCost
     with torch.random.fork_rng(devices=[]), second_derivatives():  # torch's own operations start faster
         net(torch.zeros(IMAGES, *input_shape))
     return NetCost(
-        parameters=_numbers(trained(net).values()),
-        buffers=_numbers(untrained(net).values()),
+        parameters=_count(trained),
+        buffers=_count(untrained),
         forward_flops=products,
         train_flops=needed,
         activations=activations,
@@ -130,5 +161,10 @@ def measure(model: Model, input_shape: tuple[int, ...], classes: int) -> NetCost
     )
 
 
-def _numbers(tensors: Iterable[Tensor]) -> int:
+def _distinct(kept: Iterable[Mapping[str, Tensor | None]]) -> list[Tensor]:
+    """Return the tensors that modules keep, each once."""
+    return list({id(one): one for tensors in kept for one in tensors.values() if one is not None}.values())
+
+
+def _count(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() for tensor in tensors)

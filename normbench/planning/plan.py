@@ -18,8 +18,8 @@ import torch
 from normbench.config import Experiment
 from normbench.errors import PlanError, did_you_mean, one_of
 from normbench.markup import html_table
+from normbench.memo import Memo
 from normbench.names import DEVICES, EXECUTORS
-from normbench.planning.memo import Memo
 from normbench.planning.memory import PROCESS_BYTES, divide_to_fit
 from normbench.planning.refusals import refuse_impossible, unserved
 from normbench.planning.run_id import canonical, data_identity, digest, spelled, written
@@ -271,10 +271,9 @@ def _content(data_dir: Path | None) -> _Content:
 
 def _runs(experiment: Experiment, seeds: Sequence[int], text_of: _Content) -> list[RunSpec]:
     """Return a run for each cell and seed, in the order of the file."""
-    content = Memo(text_of)
     runs = []
     for cell in experiment.cells:
-        texts = [content(cell.settings)]
+        texts = [text_of(cell.settings)]
         if used_by(cell.settings):
             texts.append(text_of(cell.settings, older=True))
         for seed in seeds:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from normbench.config import Experiment, Settings
 from normbench.data.base import DataOptions
 from normbench.errors import NormbenchError, PlanError
+from normbench.memo import Memo
 from normbench.models import Model
 from normbench.models.build import build_net
 from normbench.planning.net_cost import refusal
@@ -23,12 +23,10 @@ from normbench.probes import Probe
 def refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
     """Raise a `PlanError` with one line for each distinct reason why cells cannot be trained."""
     reasons: dict[str, int] = {}
-    judged: dict[tuple[Any, Any], str | None] = {}
+    judge = Memo(partial(why_impossible, data_dir=data_dir))
     for cell in experiment.cells:
-        model, data = cell.settings.model, cell.settings.data
-        if (model, data) not in judged:
-            judged[model, data] = why_impossible(model, data, data_dir)
-        reason = judged[model, data]
+        model = cell.settings.model
+        reason = judge(model, cell.settings.data)
         if reason:
             norm, depth = model.norm.name, getattr(model, "depth", "")
             line = f"{model.name} (depth {depth}) with {norm}: {reason}"
@@ -62,12 +60,14 @@ def unserved(experiment: Experiment, data_dir: Path | None) -> list[str]:
     """
     found: dict[tuple[str, str], int] = {}
     served: set[str] = set()
-    judged: dict[tuple[str, Any, int], tuple[bool, str]] = {}
+    judged: dict[tuple[str, int, int, int], tuple[bool, str]] = {}
     for cell in experiment.cells:
+        settings = cell.settings
         for probe in experiment.probes:
-            key = (probe.name, cell.settings.model, cell.settings.train.steps)
+            # cells share equal sections
+            key = (probe.name, id(settings.model), id(settings.data), settings.train.steps)
             if key not in judged:
-                judged[key] = _serves(probe, cell.settings, data_dir)
+                judged[key] = _serves(probe, settings, data_dir)
             serves, reason = judged[key]
             if serves:
                 served.add(probe.name)

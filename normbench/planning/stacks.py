@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench.config import SECTIONS, Settings
-from normbench.planning.memo import Memo
+from normbench.memo import Memo
 from normbench.planning.net_cost import net_cost
 from normbench.planning.run_id import digest
 from normbench.planning.runs import RunSpec, Stack

@@ -20,6 +20,7 @@ from normbench.plugins.in_config import named
 from normbench.plugins.loader import (
     MOVED,
     blame,
+    is_built_in,
     load_again,
     load_kept,
     load_plugins,
@@ -35,6 +36,7 @@ __all__ = [
     "Plugin",
     "Source",
     "blame",
+    "is_built_in",
     "load_again",
     "load_kept",
     "load_own",

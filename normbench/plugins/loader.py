@@ -179,6 +179,14 @@ def used_by(settings: Any) -> list[Plugin]:
     return sorted(found, key=lambda plugin: plugin.identity)
 
 
+def is_built_in(section: Any) -> bool:
+    """Return whether all that a section and those below it choose from registries is ours."""
+    known = {one.kind: one for one in extensibles()}
+    return all(
+        known[kind].entries.get(name) is known[kind].built_in.get(name) for kind, name in _chosen(section)
+    )
+
+
 def _chosen(section: Any) -> Iterator[tuple[str, str]]:
     """Yield kind and name of each entry of a registry that a section and those below it choose."""
     for name, field in type(section).model_fields.items():

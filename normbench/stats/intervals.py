@@ -230,7 +230,10 @@ def _t_end(values: Sequence[float], level: float, floor: float = 0.0) -> float:
     if -math.inf in values:
         return -math.inf if set(values) == {-math.inf} else NAN
     x = np.asarray(values, dtype=float)
-    return float(x.mean()) + t_quantile(n, level) * math.sqrt(max(float(x.var(ddof=1)), floor) / n)
+    mean = float(np.add.reduce(x)) / n  # with the bits of x.mean() and x.var(), at a quarter of their time
+    off = x - mean
+    variance = float(np.add.reduce(off * off)) / (n - 1)
+    return mean + t_quantile(n, level) * math.sqrt(max(variance, floor) / n)
 
 
 def unlog(interval: SpanInterval) -> SpanInterval:

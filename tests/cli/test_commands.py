@@ -71,7 +71,7 @@ def test_run_writes_the_records_and_says_where_the_figures_are(trained):
         "config.yaml",
         "environment.json",
     }
-    assert {path.suffix for path in (made / "plots").iterdir()} == {".png", ".svg"}
+    assert {path.suffix for path in (made / "plots").glob("[!.]*")} == {".png", ".svg"}
     assert "batchnorm" in result.stdout
     assert f"Figures in {made / 'plots'}" in result.stdout
     assert "training 8 runs" in result.stderr  # progress and results do not mix

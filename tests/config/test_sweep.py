@@ -192,9 +192,9 @@ def test_values_given_twice_are_one_cell():
         ("{optimizer.lr: {linspace: {from: 1, to: 2, num: 2, base: 3}}}", ["base", "one of: from, to, num"]),
         ("{model.depth: {range: {from: 1, to: 3, step: 0}}}", ["range.step: found 0; allowed: a step that leads"]),
         ("{model.depth: {range: {from: 1, to: 3, step: -1}}}", ["a step that leads from 1 to 3"]),
-        ("{optimizer.lr: {range: {from: 1, to: 2, step: 1e-9}}}", ["more than 50,000 values"]),
+        ("{optimizer.lr: {range: {from: 1, to: 2, step: 1e-9}}}", ["more than 100,000 values"]),
         ("{optimizer.lr: {linspace: {from: 1, to: 2, num: 9999}}, train.steps: {linspace: {from: 1, to: 2, num: 9999}}}",
-         ["99,980,001 cells; at most 50,000"]),
+         ["99,980,001 cells; at most 100,000"]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_a_sweep(sweep, parts):

@@ -14,7 +14,8 @@ import torch
 
 from normbench.data import DATASETS, available, data_root, dataset_info, describe_all, fetch, load
 from normbench.data.cifar10 import Cifar10
-from normbench.data.mnist import FILES, Mnist
+from normbench.data.idx import FILES
+from normbench.data.mnist import Mnist
 from normbench.errors import DataError, NormbenchError
 
 NETWORKED = ["mnist", "fashion_mnist", "cifar10", "cifar100"]

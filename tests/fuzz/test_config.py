@@ -177,7 +177,7 @@ BOMBS = {
     "half an escape": 'a: "\\U00',
     "null bytes": "\0" * 100_000,
     "seeds": BASE.replace("seeds: 2", "seeds: 10000"),
-    "the largest sweep": BASE + "sweep: {optimizer.lr: {linspace: {from: 1, to: 2, num: 10000}}, model.depth: {range: {from: 1, to: 5}}}",
+    "the largest sweep": BASE + "sweep: {optimizer.lr: {linspace: {from: 1, to: 2, num: 10000}}, model.depth: {range: {from: 1, to: 10}}}",
     "too large a sweep": BASE + "sweep:\n"
     + "".join(f"  {key}: {{linspace: {{from: 1, to: 9, num: 10000}}}}\n" for key in ("optimizer.lr", "optimizer.momentum")),
     "all excluded": BASE + "sweep: {optimizer.lr: {linspace: {from: 1, to: 2, num: 9000}}, exclude: [{model.name: mlp}]}",

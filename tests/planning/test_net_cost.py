@@ -1,14 +1,19 @@
 """What a net takes, against counts by hand and against the built net."""
 
+from typing import ClassVar, Literal
+
 import pytest
 import torch
+from torch import nn
 
 from normbench.errors import PlanError
 from normbench.models import MODELS
 from normbench.models.base import Dropout
 from normbench.models.init import Init
+from normbench.norms import NORMS
 from normbench.planning import net_cost as module
 from normbench.planning.net_cost import measure, net_cost, refusal
+from normbench.registry import restored
 
 IMAGE = (1, 28, 28)
 
@@ -63,10 +68,48 @@ def test_dropout_and_initial_weights_change_nothing_and_are_not_built_again(monk
         assert net_cost(MODELS["mlp"](**{"norm": "batchnorm", **other}), IMAGE, 10) == net_cost(
             plain, IMAGE, 10
         )
-    assert len(built) == 1
-    net_cost(options("mlp", "batchnorm", depth=4), IMAGE, 10)
+    assert [one.depth for one, *_ in built] == [1, 2]
+    net_cost(options("mlp", "batchnorm", depth=4), IMAGE, 10)  # follows from the two
+    assert len(built) == 2
+    net_cost(options("mlp", "layernorm", depth=2), IMAGE, 10)
     net_cost(plain, (1, 8, 8), 10)
-    assert len(built) == 3
+    assert len(built) == 5
+
+
+DEEP = [name for name in MODELS if vars(MODELS[name]).get("alike_from") is not None]
+
+
+@pytest.mark.parametrize("norm", [*NORMS, {"name": "batchnorm", "affine": False}])
+@pytest.mark.parametrize("name", DEEP)
+def test_a_deep_net_costs_what_two_shallow_ones_say(name, norm):
+    chosen = norm if isinstance(norm, str) else norm["name"]
+    for position in ("before_activation", "after_activation", "layer_input"):
+        for depth, width, more in ((3, 4, {}), (4, 12, {"bias": True}), (7, 8, {"activation": "gelu"})):
+            model = MODELS[name](norm=norm, norm_position=position, depth=depth, width=width, **more)
+            if NORMS[chosen].needs_images or refusal(model, (2, 4, 4), 5, 60) is not None:
+                continue
+            assert net_cost(model, (2, 4, 4), 5) == measure(model, (2, 4, 4), 5)
+
+
+def test_a_plug_in_may_make_each_layer_another(monkeypatch):
+    class EveryOther(NORMS["layernorm"]):
+        """A normalization of every other layer."""
+
+        name: Literal["every_other"] = "every_other"
+        made: ClassVar[list[int]] = []
+
+        def module(self, features):
+            self.made.append(features)
+            return super().module(features) if len(self.made) % 2 else nn.Identity()
+
+    monkeypatch.setattr(module, "_known", {})
+    with restored(NORMS.entries):
+        NORMS.add(EveryOther)
+        deep = net_cost(options("mlp", "every_other", depth=5, width=10), IMAGE, 10)
+    bare = net_cost(options("mlp", "none", depth=5, width=10, bias=True), IMAGE, 10)
+    assert deep.parameters == bare.parameters + 3 * 2 * 10
+    assert MODELS["deep_linear"].alike_from == 1
+    assert "alike_from" not in vars(type("Mine", (MODELS["mlp"],), {"__doc__": "Mine."}))
 
 
 def test_nothing_of_torchs_random_numbers_is_used_up():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,15 +25,15 @@ from normbench.cli.options import (
     Plugins,
     ShardOption,
 )
-from normbench.cli.output import amount, duration, print_json, print_table, scalar, span
+from normbench.cli.output import amount, duration, print_json, print_table, say_reading, scalar, span
 from normbench.errors import NormbenchError
 from normbench.names import RATE
 
 if TYPE_CHECKING:
     from normbench.config import Settings
-    from normbench.deciding import Limits
     from normbench.planning.decidable import Decidable
     from normbench.planning.estimate import Estimate
+    from normbench.planning.limits import Limits
     from normbench.planning.plan import Plan
     from normbench.planning.runs import RunSpec
 
@@ -85,43 +86,47 @@ def plan(
     \b
     Example:  normbench plan configs/bn_larger_lr_mnist.yaml --set model.depth=3
     """
+    if sys.stderr.isatty():
+        say_reading(configs)
     from normbench import api
     from normbench.cli.progress import reporter_for
-    from normbench.deciding import limits_of
+    from normbench.data import listed_once
     from normbench.planning.decidable import decidable, notes
     from normbench.planning.estimate import estimate
+    from normbench.planning.limits import limits_of
 
     answers, reporter, spreads = [], reporter_for(), _spreads(spread)
     totals = _Totals()
-    for config in configs:
-        found = api.plan(
-            config,
-            overrides or (),
-            data_dir=data_dir,
-            device=device.value,
-            executor=executor.value,
-            plugins=plugin or (),
-            shard=shard,
-            reporter=reporter,
-        )
-        costs = estimate(found)
-        claims = decidable(found.experiment, spreads)
-        limits = limits_of(found.experiment, None if shard is None else False)
-        decides = None if limits is None else _decides(found, limits)
-        totals.add(costs, decides)
-        said = notes(claims, decides and decides["most_seeds_of"])
-        if as_json:
-            answer = _answer(costs)
-            answer["notes"] = [*answer["notes"], *said]
-            answer = answer if shard is None else {**answer, "shard": shard}
-            answers.append({**answer, "claims": [claim.plain() for claim in claims], "decide": decides})
-        else:
-            _print_plan(costs, every_cell=cells, shard=shard)
-            _print_claims(claims)
-            if decides is not None:
-                _print_decides(decides)
-            for note in said:
-                typer.echo(f"note: {note}")
+    with listed_once():  # configs share folders of images
+        for config in configs:
+            found = api.plan(
+                config,
+                overrides or (),
+                data_dir=data_dir,
+                device=device.value,
+                executor=executor.value,
+                plugins=plugin or (),
+                shard=shard,
+                reporter=reporter,
+            )
+            costs = estimate(found)
+            claims = decidable(found.experiment, spreads)
+            limits = limits_of(found.experiment, None if shard is None else False)
+            decides = None if limits is None else _decides(found, limits)
+            totals.add(costs, decides)
+            said = notes(claims, decides and decides["most_seeds_of"])
+            if as_json:
+                answer = _answer(costs)
+                answer["notes"] = [*answer["notes"], *said]
+                answer = answer if shard is None else {**answer, "shard": shard}
+                answers.append({**answer, "claims": [claim.plain() for claim in claims], "decide": decides})
+            else:
+                _print_plan(costs, every_cell=cells, shard=shard)
+                _print_claims(claims)
+                if decides is not None:
+                    _print_decides(decides)
+                for note in said:
+                    typer.echo(f"note: {note}")
     if as_json:
         print_json(answers)
     elif totals.configs > 1:
@@ -321,8 +326,8 @@ def _print_claims(claims: Sequence[Decidable]) -> None:
 
 def _decides(plan: Plan, limits: Limits) -> dict[str, Any]:
     """Return how seeds are added to a plan, and the time of the first seeds and of all."""
-    from normbench.deciding import first_and_most
     from normbench.planning.estimate import estimate
+    from normbench.planning.limits import first_and_most
 
     first, most = first_and_most(plan, limits)
     start = len(first.experiment.seeds)

@@ -25,7 +25,7 @@ from normbench.cli.options import (
     Retry,
     ShardOption,
 )
-from normbench.cli.output import duration, print_json, print_rich, say, width
+from normbench.cli.output import duration, print_json, print_rich, say, say_reading, width
 from normbench.durations import seconds_of
 from normbench.errors import ExitCode, NormbenchError, RecordsError
 
@@ -158,12 +158,13 @@ def run(
     Example:  normbench run configs/quickstart.yaml --set seeds=3
     """
     seconds = _seconds(budget)
-    say(f"normbench: reading {', '.join(map(str, configs))}")  # before torch is imported, which takes seconds
+    say_reading(configs)
     from normbench import api
     from normbench.cli.progress import reporter_for
-    from normbench.deciding import limits_of, refuse_limits, refuse_shard, with_all_seeds
+    from normbench.data import listed_once
     from normbench.launch.kept import load_kept_with
     from normbench.launch.stop import StopFlag
+    from normbench.planning.limits import limits_of, refuse_limits, refuse_shard, with_all_seeds
     from normbench.plugins import load_plugins
     from normbench.records.environment import program
 
@@ -173,10 +174,13 @@ def run(
         for config in configs:
             for sentence in load_kept_with(config, overrides or (), results):
                 say(sentence)
-        plans = [
-            api.plan(one, overrides or (), data_dir=data_dir, device=device.value, executor=executor.value)
-            for one in configs
-        ]
+        with listed_once():  # configs share folders of images
+            plans = [
+                api.plan(
+                    one, overrides or (), data_dir=data_dir, device=device.value, executor=executor.value
+                )
+                for one in configs
+            ]
         _check_apart(plans)
         limits = [limits_of(one.experiment, decide, seconds, max_seeds) for one in plans]
         undecided = {place for place, one in enumerate(limits) if one is None}
@@ -293,6 +297,7 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
     from normbench.analysis.summary import lost_at_once, summary_rows, summary_table
     from normbench.analysis.tables import load_tables
     from normbench.plots import plot_results
+    from normbench.plots.drawn import drawn_before, remember_drawn
 
     tables = load_tables(finished.folder)
     for remark in lost_at_once(tables):
@@ -301,8 +306,14 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
         return _answer(finished, [])
     if not as_json:
         print_rich(summary_table(tables, width()))
+    figures: list[Path] = []
+    before: list[Path] = []
+    if figures_wanted and not finished.trained and not finished.replayed:
+        figures = before = drawn_before(finished.folder)
     try:
-        figures = plot_results(finished.folder) if figures_wanted else []
+        if figures_wanted and not figures:
+            figures = plot_results(finished.folder)
+            remember_drawn(finished.folder, figures)
     except NormbenchError as error:  # the training is done and kept even if its figures fail
         say(f"figures: {error}")
         if isinstance(error, RecordsError):
@@ -310,7 +321,7 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
         figures = []
     if not as_json:
         if figures:
-            typer.echo(f"Figures in {figures[0].parent}:")
+            typer.echo(f"Figures in {figures[0].parent}{', as they were' if before else ''}:")
             typer.echo("\n".join(f"  {path.name}" for path in figures if path.suffix == ".png"))
         layers = ", layers.csv" if finished.plan.experiment.probes else ""
         typer.echo(f"Numbers in {finished.folder}: runs.csv, metrics.csv{layers}")
@@ -326,7 +337,7 @@ def _decided(finished: Finished, as_json: bool) -> list[dict[str, Any]]:
     if not (finished.folder / "looks.csv").is_file():
         say("no look was taken: not all runs of the first one have a result")
         return []
-    verdicts = verify(finished.folder, write=False).verdicts
+    verdicts = verify(finished.folder, write=False, known=finished.judged).verdicts
     if not as_json:
         for one in verdicts:
             name = f"{one.id} ({one.group})" if one.group else one.id

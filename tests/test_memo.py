@@ -2,7 +2,7 @@
 
 import gc
 
-from normbench.planning.memo import Memo
+from normbench.memo import Memo
 
 
 def test_it_asks_once_for_the_same_objects_and_again_for_equal_ones():

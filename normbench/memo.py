@@ -23,6 +23,7 @@ class Memo(Generic[Answer]):
     def __call__(self, *things: Any) -> Answer:
         """Return the answer about these objects."""
         key = tuple(map(id, things))
-        if key not in self._answers:
-            self._answers[key] = things, self._function(*things)
-        return self._answers[key][1]
+        found = self._answers.get(key)
+        if found is None:
+            found = self._answers[key] = things, self._function(*things)
+        return found[1]
