@@ -1,8 +1,8 @@
 """Counts what a lane of a stack still has to compute, when runs have left and lanes could be dropped.
 
-Fewer lanes compute less. But their programs must first be recorded, which takes as long as a few hundred steps
-of one small net. The rule between the two knows no clock: a training that was interrupted goes on with as many
-lanes as one that was not. The numbers of a run are the same either way.
+Fewer lanes compute less. But their programs must first be recorded, which takes as long as a few hundred
+steps of one small net. The rule between the two knows no clock: a training that was interrupted goes on with
+as many lanes as one that was not. The numbers of a run are the same either way.
 """
 
 from __future__ import annotations

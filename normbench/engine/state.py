@@ -88,7 +88,7 @@ class StackState:
         self.since = 0
 
     def keep(self, positions: Sequence[int], width: int = LEAST) -> None:
-        """Keep only the runs at these positions, at least one, in `width` lanes, or more if they need more."""
+        """Keep only the runs at these positions, at least one, in `width` lanes or as many as they need."""
         self.lanes = [self.lanes[position] for position in positions]
         chosen = torch.tensor(_padded(positions, width), device=self.train_loss.device)
 
@@ -126,7 +126,7 @@ def holds(state: StackState, model: nn.Module) -> bool:
 
 def _padded(lanes: Sequence[int], width: int = LEAST) -> list[int]:
     """Return the lanes, and the first one again for each that is missing from `width`."""
-    return [*lanes, *(lanes[0] for _ in range(width - len(lanes)))]
+    return [*lanes, *list(lanes[:1]) * (width - len(lanes))]
 
 
 def initial_model(run: RunSpec, input_shape: tuple[int, ...], classes: int, batch: Tensor) -> nn.Module:
