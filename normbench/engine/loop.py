@@ -262,11 +262,11 @@ class StackTrainer:
 
     def _width(self, runs: int) -> int:
         """Return how many lanes the stack has once only so many runs are left."""
-        price, width = self.executor.trace_flops(self.device), self.state.width
-        if not price or self.probing.of_stack:  # the time of a stack is divided among its runs
+        price, idle = self.executor.trace_flops(self.device), self.state.width - max(LEAST, runs)
+        if not (price and idle) or self.probing.of_stack:  # the time of a stack is divided among its runs
             return runs
         left = WorkLeft.of(self.settings, self.dataset, self.state.step, self.evaluator, self.probing)
-        return runs if (width - max(LEAST, runs)) * left.flops >= price * left.layers else width
+        return runs if idle * left.flops >= price * left.layers else self.state.width
 
     # What a step needs
 
