@@ -1,6 +1,7 @@
 """A stack resumed from a checkpoint ends as if never stopped; an unusable checkpoint is reported."""
 
 import errno
+import math
 import os
 import re
 
@@ -9,7 +10,7 @@ import torch
 from helpers.launch import CNN, MLP, SPLIT, Heard, after, records, sessions, train
 
 from normbench._version import __version__
-from normbench.engine import loop
+from normbench.engine import loop, vectorized
 from normbench.engine.checkpoint import SAME_BITS, UnfitError, dump_state, load_state, seal
 from normbench.engine.state import StackState
 from normbench.errors import RecordsError
@@ -41,6 +42,22 @@ def test_a_sweep_stopped_again_and_again_gives_the_same_records_and_makes_no_ste
     assert sum(bool(one["resumed"]) for one in sessions(tmp_path / "stopped")) >= 2
     assert not (tmp_path / "stopped" / "tiny" / "checkpoints").exists()
     assert not (tmp_path / "stopped" / "tiny" / "parts").exists()
+
+
+@pytest.mark.parametrize("probes", ["", "probes: [{name: gradients, every: 20}]\n"])
+def test_files_are_the_same_whether_lanes_of_diverged_runs_go_or_stay_idle(
+    tmp_path, whole, probes, monkeypatch
+):
+    layers = []
+    for price, times in ((0.0, None), (math.inf, None), (math.inf, 3)):
+        monkeypatch.setattr(vectorized, "TRACE_FLOPS", price)
+        folder = tmp_path / f"{price}_{times}"
+        stop = {} if times is None else {"should_stop": after(times)}
+        assert train(folder, MLP + probes, **stop).interrupted == bool(stop)
+        assert not stop or not train(folder, MLP + probes).interrupted
+        assert records(folder) == records(whole)
+        layers.append((folder / "tiny" / "layers.csv").read_bytes() if probes else b"")
+    assert layers == layers[:1] * 3
 
 
 @pytest.mark.parametrize("harm", ["truncated", "flipped", "empty", "pickle", "no rows", "not stopped there"])
