@@ -45,15 +45,41 @@ _cache: OrderedDict[Hashable, Program] = OrderedDict()
 
 
 def traced(
-    key: Hashable, function: Callable[..., Mapping[Any, Tensor]], example: Sequence[Tensor]
+    key: Hashable,
+    function: Callable[..., Mapping[Any, Tensor]],
+    example: Sequence[Tensor],
+    divided: Callable[[GraphModule], GraphModule | None] = lambda graph: None,
 ) -> Program:
     """Return the function as a list of operations, traced on copies of the example inputs.
 
-    The key must identify everything that the trace depends on: net, shapes, dtype, mode, number of runs.
+    Args:
+        key: everything that the trace depends on: net, shapes, dtype, mode, number of runs.
+        function: takes tensors and returns tensors by key.
+        example: the inputs.
+        divided: returns the operations with others in place of some of them, or None if they stay.
     """
     if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]
+    graph, keys = operations_of(function, example)
+    # torch's recurrent kernel keeps what its backward pass needs only while gradients are enabled
+    kernel = any(node.target is aten.mkldnn_rnn_layer.default for node in graph.graph.nodes)
+    if (other := divided(graph)) is not None:
+        graph = other
+    elif example and example[0].device.type == "cpu":
+        run_in_blocks(graph)
+    bind(graph.graph)
+    graph.recompile()
+    _cache[key] = Program(torch.enable_grad()(graph.forward) if kernel else graph.forward, keys)
+    if len(_cache) > _KEPT:
+        _cache.popitem(last=False)
+    return _cache[key]
+
+
+def operations_of(
+    function: Callable[..., Mapping[Any, Tensor]], example: Sequence[Tensor]
+) -> tuple[GraphModule, tuple[Any, ...]]:
+    """Return the operations that a function runs on copies of the inputs, and the keys of its results."""
     copies = [tensor.clone() for tensor in example]  # tracing runs the function, which may change its inputs
     keys: tuple[Any, ...] = ()
 
@@ -68,16 +94,7 @@ def traced(
         graph = recorded(values, *copies)
     _simplify(graph)
     _fuse_updates(graph)
-    # torch's recurrent kernel keeps what its backward pass needs only while gradients are enabled
-    kernel = any(node.target is aten.mkldnn_rnn_layer.default for node in graph.graph.nodes)
-    if example and example[0].device.type == "cpu":
-        run_in_blocks(graph)
-    bind(graph.graph)
-    graph.recompile()
-    _cache[key] = Program(torch.enable_grad()(graph.forward) if kernel else graph.forward, keys)
-    if len(_cache) > _KEPT:
-        _cache.popitem(last=False)
-    return _cache[key]
+    return graph, keys
 
 
 def _simplify(graph: GraphModule) -> None:
@@ -114,11 +131,13 @@ def _fuse_updates(graph: GraphModule) -> None:
         with graph.graph.inserting_before(update):
             for node, (one, other) in terms:
                 scaled = graph.graph.call_function(aten.mul.Tensor, (one, lr))
+                scaled.meta["shape"] = shape_of(one)
                 if node.target is aten.mul.Tensor:
                     args: tuple[Any, ...] = (aten.addcmul_.default, (fused, other, scaled), {"value": -1})
                 else:
                     args = (aten.baddbmm_.default, (fused, scaled, other), {"alpha": -1})
                 fused = graph.graph.call_function(*args)
+                fused.meta["shape"] = shape_of(weight)
         update.replace_all_uses_with(fused)
         graph.graph.erase_node(update)
         for node in reversed(replaced):
