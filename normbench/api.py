@@ -31,6 +31,7 @@ from normbench.launch.stop import StopFlag
 from normbench.names import EXECUTORS
 from normbench.notebook import reporter_here
 from normbench.paths import expanded
+from normbench.planning.compiling import with_compiled
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
 from normbench.planning.shards import Shard, part_of
@@ -67,7 +68,7 @@ def plan(
         overrides: `KEY=VALUE` strings, as for `--set`.
         data_dir: folder of the data sets, unless the config names one.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        executor: `auto`, `vectorized` or `looped`.
+        executor: `auto`, `compiled`, `vectorized`, `looped` or `eager`.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`.
         own: classes and data sets of a notebook or script, without a file, as for `run`.
         shard: `I/N` for the runs of part I of N alone.
@@ -99,7 +100,8 @@ def _planned(
     """Return the plan of an experiment whose plug-ins are loaded; the arguments are those of `plan`."""
     about, device = about_device(device), choose_device(device)
     executors, notes = _check_plugins(experiment, data_dir, device, executor, reporter or Reporter())
-    return make_plan(experiment, data_dir, device, executor, free_memory(device), executors, [*about, *notes])
+    memory, remarks = free_memory(device), [*about, *notes]
+    return with_compiled(make_plan(experiment, data_dir, device, executor, memory, executors, remarks))
 
 
 def _check_plugins(
@@ -153,7 +155,7 @@ def run(
         results: folder of results; the experiment's own folder is `results/<name>`.
         data_dir: folder of the data sets, unless the config names one.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        executor: `auto`, `vectorized` or `looped`.
+        executor: `auto`, `compiled`, `vectorized`, `looped` or `eager`.
         threads: of torch on a CPU, in each process; another number may change rounding.
         launcher: `local` trains in this process, `processes` trains one stack in each of several workers,
             `ray` does so on a Ray cluster, `auto` takes one of the first two by rule, as the command does.

@@ -146,6 +146,7 @@ def first_and_most(plan: Plan, limits: Limits) -> tuple[Plan, Plan]:
     """
     experiment = with_all_seeds(plan.experiment, limits)
     whole = make_plan(experiment, plan.data_dir, plan.device, plan.executor, plan.memory, plan.executors)
+    whole = replace(whole, compiling=plan.compiling)
     cells, seeds = experiment.cells, experiment.seeds
     first = seeds[: _start(len(plan.experiment.seeds), len(seeds))]
     growing = {

@@ -25,6 +25,7 @@ class Executor(str, Enum):
     """How the runs of a stack are computed."""
 
     auto = "auto"
+    compiled = "compiled"
     vectorized = "vectorized"
     looped = "looped"
     eager = "eager"

@@ -25,7 +25,7 @@ _FUSED = {torch.Tag.pointwise, getattr(torch.Tag, "reduction", torch.Tag.pointwi
 
 
 class IndivisibleError(RuntimeError):
-    """The operations cannot be divided; the reason is the message."""
+    """The operations, or those of a region, do not serve any number of lanes; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def divide(
         made: returns the module that runs a region.
 
     Raises:
-        IndivisibleError: a number depends on the number of lanes in another way than as a multiple.
+        IndivisibleError: other operations run for another number of lanes.
     """
     return _Division(graph, wider, lanes).divided(made)
 
@@ -113,9 +113,11 @@ class _Division:
         returns = node.target._schema.returns
         if len(returns) != 1 or str(returns[0].type) != "Tensor" or _is_view(node):
             return False
+        if shape_of(node) == shape_of(self.twins[node]):
+            return False  # one result for all lanes
         size = prod(shape_of(node) or ())
         reduces = any(prod(shape_of(one) or ()) > size for one in node.all_input_nodes)
-        return not (reduces and size in (1, self.lanes))
+        return not (reduces and size == self.lanes)
 
     def _stages(self) -> dict[Node, int]:
         """Return the stage of each operation: the first after all that it needs, in the order of writes."""
@@ -166,10 +168,16 @@ class _Division:
             return copies[node]
 
         for stage in range(max(self.stages.values()) + 1):
-            of_stage = [node for node in self.nodes if node.op == "call_function" and self.stages[node] == stage]
+            of_stage = [
+                node for node in self.nodes if node.op == "call_function" and self.stages[node] == stage
+            ]
+            left = [node for node in of_stage if node not in self.fused and not _is_view(node)]
             fused = [node for node in of_stage if node in self.fused]
-            if fused:
+            try:
                 region, given, results = self._region(fused)
+            except IndivisibleError:  # torch runs these, too
+                region, left = None, [*fused, *left]
+            if region is not None and fused:
                 name = f"region_{stage}"
                 modules.add_module(name, made(region))
                 call = graph.call_module(name, tuple(map(copied, given)))
@@ -178,9 +186,8 @@ class _Division:
                 for node in fused:  # an operation in place returns what it wrote to
                     if (base := _base(node)) is not node and base in copies:
                         copies[node] = copies[base]
-            for node in of_stage:
-                if node not in self.fused and not _is_view(node):
-                    copies[node] = graph.node_copy(node, copied)
+            for node in left:
+                copies[node] = graph.node_copy(node, copied)
         output = next(node for node in self.nodes if node.op == "output")
         graph.output(tree_map(lambda one: copied(one) if isinstance(one, Node) else one, output.args[0]))
         return GraphModule(modules, graph)
@@ -269,7 +276,9 @@ class _Division:
 
         return count
 
-    def _arguments(self, one: Any, other: Any, copied: Callable[[Node], Node], count: Callable[[int], Node]) -> Any:
+    def _arguments(
+        self, one: Any, other: Any, copied: Callable[[Node], Node], count: Callable[[int], Node]
+    ) -> Any:
         """Return the arguments of an operation for any number of lanes."""
         if isinstance(one, Node):
             return copied(one)

@@ -51,9 +51,7 @@ class Like:
 
     def empty(self, lanes: Any) -> Tensor:
         """Return a tensor of this layout, with any numbers in it."""
-        return torch.empty_strided(
-            _for(lanes, self.shape), _for(lanes, self.strides), dtype=self.dtype
-        )
+        return torch.empty_strided(_for(lanes, self.shape), _for(lanes, self.strides), dtype=self.dtype)
 
 
 def _for(lanes: Any, numbers: Sequence[Number]) -> list[Any]:

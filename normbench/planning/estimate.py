@@ -10,6 +10,7 @@ from normbench.config import Settings
 from normbench.data.base import DataOptions
 from normbench.data.batches import EVAL_ROWS
 from normbench.models import Model
+from normbench.names import WHOLE_STACK
 from normbench.planning.memo import Memo
 from normbench.planning.memory import PROCESS_BYTES, stack_bytes
 from normbench.planning.net_cost import NetCost, net_cost
@@ -138,7 +139,7 @@ class Estimate:
         images = (evaluations - 1) * each_evaluation + info.test + info.val + min(info.test, info.train)
         steps = train.steps + sum(times * each for times, each in self._measurements(stack).values())
         flops = float(count) * (steps * self.step_flops(settings) + images * cost.forward_flops)
-        programs = 1 if stack.executor == "vectorized" else count
+        programs = 1 if stack.executor in WHOLE_STACK else count
         batches = -(-images * max(count, 2) // (train.eval_batch_size or EVAL_ROWS))
         starts = (steps + batches / 3) * programs * cost.layers * LAYER_SECONDS
         starts += steps * programs * STEP_SECONDS + evaluations * EVALUATION_SECONDS
