@@ -2,10 +2,10 @@
 
     python benchmarks/compiled.py          # about 10 minutes on 2 quiet cores; the first time 5 more
 
-Both train the same runs. The other executor is the one that the plan chooses without a compiler. Times are per
-run and step, without evaluation; the code is compiled before, and `first step, s` is what that took (little
-if the cache had it). Processor time is a second witness: other processes change it less. The second table
-says what a step of each executor consists of, by the time of its operations one by one.
+Both train the same runs. The other executor is the one that the plan chooses without a compiler. Times are
+per run and step, without evaluation; the code is compiled before, and `first step, s` is what that took
+(little if the cache had it). Processor time is a second witness: other processes change it less. The second
+table says what a step of each executor consists of, by the time of its operations one by one.
 """
 
 from __future__ import annotations

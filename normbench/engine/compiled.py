@@ -2,22 +2,22 @@
 
 The compiled code of a region serves any number of lanes. It is held against the recorded operations, and
 each of its lanes against the others, before it is used: the bits of a run must not depend on its stack, nor
-on the number of threads. A region that fails runs as in `vectorized`. So does all that is not a training step.
+on the number of threads. A region that fails runs by torch. So does all that is not a training step.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule
 
-from normbench.engine.regions import IndivisibleError, Region, divide
-from normbench.engine.trace import operations_of, traced
+from normbench.engine.graphs import bind
+from normbench.engine.regions import LANES, Division, IndivisibleError, Region
+from normbench.engine.trace import KEPT, Program, operations_of
 from normbench.engine.vectorized import Vectorized
 from normbench.errors import NormbenchError
 from normbench.nn.inductor import Compiled as Code
@@ -27,6 +27,7 @@ from normbench.nn.inductor import LaneError, Lanes, Like, Number, compile_graph
 TRIED = (*range(2, 19), 31, 32, 33, 63, 64)
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 
+_divisions: OrderedDict[Hashable, tuple[Division | None, tuple[Any, ...]]] = OrderedDict()
 _code: dict[Hashable, Code | None] = {}  # by what a region does, None if it stays with torch
 
 
@@ -45,32 +46,49 @@ class Compiled(Vectorized):
         """Return the function as a trace; that of a training step has compiled regions."""
         if not (isinstance(name, tuple) and name[0] == "step"):
             return super()._program(name, function, tensors, stacked)
-        divided = partial(_divided, function=function, tensors=tensors, stacked=stacked)
-        return traced(self._key(name, tensors), function, tensors, divided)
+        two, three = (
+            [
+                torch.cat([tensor, tensor])[:lanes] if of_lanes else tensor
+                for tensor, of_lanes in zip(tensors, stacked, strict=True)
+            ]
+            for lanes in (LANES, LANES + 1)
+        )
+        what = [part for part in name if not isinstance(part, torch.Size)]  # that of the batch has all lanes
+        division, keys = _division(self._key(("divided", *what), two), function, two, three)
+        if division is None:
+            return super()._program(name, function, tensors, stacked)
+        graph = division.program(len(tensors[0]))
+        bind(graph.graph)
+        graph.recompile()
+        return Program(graph.forward, keys)
 
 
-def _divided(
-    graph: GraphModule,
+def _division(
+    key: Hashable,
     function: Callable[..., Mapping[Any, Tensor]],
-    tensors: Sequence[Tensor],
-    stacked: Sequence[bool],
-) -> GraphModule | None:
-    """Return the operations of a step with compiled regions, or None if they cannot be divided.
+    two: Sequence[Tensor],
+    three: Sequence[Tensor],
+) -> tuple[Division | None, tuple[Any, ...]]:
+    """Return the divided operations of a step, None if they cannot be divided, and the keys of its results.
 
     Args:
-        graph: the operations.
-        function: whose they are.
-        tensors: its inputs.
-        stacked: for each input, whether it has the axis of the lanes.
+        key: everything that the operations depend on, except the number of lanes.
+        function: whose operations they are.
+        two: its inputs for LANES lanes.
+        three: its inputs for one lane more.
     """
-    wider = [
-        torch.cat([tensor, tensor[:1]]) if one else tensor
-        for tensor, one in zip(tensors, stacked, strict=True)
-    ]
-    try:
-        return divide(graph, operations_of(function, wider)[0], len(tensors[0]), _Runner)
-    except IndivisibleError:
-        return None
+    if key not in _divisions:
+        (graph, keys), (wider, _) = operations_of(function, two), operations_of(function, three)
+        try:
+            division = Division(graph, wider, _Runner)
+            division.program(LANES)
+        except IndivisibleError:
+            division = None
+        _divisions[key] = division, keys
+        if len(_divisions) > KEPT:
+            _divisions.popitem(last=False)
+    _divisions.move_to_end(key)
+    return _divisions[key]
 
 
 class _Runner(nn.Module):

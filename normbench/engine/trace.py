@@ -40,23 +40,16 @@ class Program:
         return dict(zip(self.keys, self.run(*tensors), strict=True))
 
 
-_KEPT = 64  # traced functions; each is a few hundred lines of generated code
+KEPT = 64  # traced functions; each is a few hundred lines of generated code
 _cache: OrderedDict[Hashable, Program] = OrderedDict()
 
 
 def traced(
-    key: Hashable,
-    function: Callable[..., Mapping[Any, Tensor]],
-    example: Sequence[Tensor],
-    divided: Callable[[GraphModule], GraphModule | None] = lambda graph: None,
+    key: Hashable, function: Callable[..., Mapping[Any, Tensor]], example: Sequence[Tensor]
 ) -> Program:
     """Return the function as a list of operations, traced on copies of the example inputs.
 
-    Args:
-        key: everything that the trace depends on: net, shapes, dtype, mode, number of runs.
-        function: takes tensors and returns tensors by key.
-        example: the inputs.
-        divided: returns the operations with others in place of some of them, or None if they stay.
+    The key must identify everything that the trace depends on: net, shapes, dtype, mode, number of runs.
     """
     if key in _cache:
         _cache.move_to_end(key)
@@ -64,14 +57,12 @@ def traced(
     graph, keys = operations_of(function, example)
     # torch's recurrent kernel keeps what its backward pass needs only while gradients are enabled
     kernel = any(node.target is aten.mkldnn_rnn_layer.default for node in graph.graph.nodes)
-    if (other := divided(graph)) is not None:
-        graph = other
-    elif example and example[0].device.type == "cpu":
+    if example and example[0].device.type == "cpu":
         run_in_blocks(graph)
     bind(graph.graph)
     graph.recompile()
     _cache[key] = Program(torch.enable_grad()(graph.forward) if kernel else graph.forward, keys)
-    if len(_cache) > _KEPT:
+    if len(_cache) > KEPT:
         _cache.popitem(last=False)
     return _cache[key]
 

@@ -41,8 +41,8 @@ class Times:
 class Room:
     """Looks at the load of the machine and sets the number of threads.
 
-    Only stacks that run as one program change their number. They have the same bits with any (tests/engine/test_bits.py);
-    the kernels of convolutions add up in another order.
+    Only stacks that run as one program change their number. They have the same bits with any
+    (tests/engine/test_bits.py, test_compiled.py); the kernels of convolutions add up in another order.
     """
 
     def __init__(self) -> None:

@@ -10,9 +10,9 @@ from normbench.planning.plan import Plan
 from normbench.planning.stacks import stack_key
 from normbench.plugins import used_by
 
-# The code of a net takes 20 to 60 s to compile, if the cache does not have it, and saves a sixth of the time of
-# an MLP with batch normalization (benchmarks/compiled.py). So it pays from 6 minutes on; this leaves room for
-# an estimate that is twice too long.
+# The code of a net takes 20 to 60 s to compile, if the cache does not have it, and saves a sixth of the time
+# of an MLP with batch normalization (benchmarks/compiled.py). So it pays from 6 minutes on; this leaves room
+# for an estimate that is twice too long.
 WORTH_MINUTES = 15
 
 
