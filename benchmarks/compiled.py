@@ -20,7 +20,6 @@ from stacks import random_data, steps_of, trainer
 from torch.fx import Interpreter, Node
 
 from normbench.config import parse_config
-from normbench.engine import trace
 from normbench.engine.loop import StackTrainer
 from normbench.planning.stacks import choose_executor
 
@@ -121,12 +120,11 @@ class _Clock(Interpreter):
 def parts(executor: str, runs: int, steps: int = 30) -> dict[str, object]:
     """Return what a step of the main case consists of, on one core, in milliseconds per run and step."""
     torch.set_num_threads(1)
-    trace._cache.clear()
     stack = trainer(MAIN, random_data(SHAPE), 60, runs, executor)
     list(stack._train(3))
-    (step,) = trace._cache.values()
-    clock = _Clock(step.run.__self__)  # type: ignore[attr-defined]
-    object.__setattr__(step, "run", lambda *tensors: clock.run(*tensors))
+    (step,) = stack.executor._programs.values()
+    clock = _Clock(step.run.__self__)
+    object.__setattr__(step, "run", clock.run)
     found: dict[str, list[float]] = {part: [] for part in PARTS}
     for _ in range(ROUNDS):
         clock.seconds = dict.fromkeys(PARTS, 0.0)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -117,5 +117,5 @@ def compile_graph(graph: GraphModule, inputs: Sequence[Like]) -> Compiled:
         code = compile_fx_inner(plain, fakes, is_inference=True)
     if environment.guards:
         raise LaneError(f"the code holds only for some numbers of lanes: {environment.guards[0].expr}")
-    call = code.current_callable
+    call: Any = cast("Any", code).current_callable
     return lambda tensors: call(list(tensors))

@@ -19,6 +19,7 @@ from normbench.nn import inductor
 from normbench.nn.inductor import LaneError, Lanes, Like
 
 compiles = pytest.mark.skipif(inductor.missing() is not None, reason=str(inductor.missing()))
+thorough = pytest.mark.thorough  # a cold compilation takes half a minute
 
 
 def small_runs(**train):
@@ -32,6 +33,7 @@ def small_runs(**train):
 
 
 @compiles
+@thorough
 def test_neighbors_stops_and_probes_change_no_bit():
     """One run diverges and leaves the stack; others are alone, or go on after a stop."""
     runs = small_runs()
@@ -54,6 +56,7 @@ def test_neighbors_stops_and_probes_change_no_bit():
 
 
 @compiles
+@thorough
 def test_the_numbers_are_those_of_the_vectorized_executor():
     runs = [run for run in small_runs(dtype="float64") if run.settings.optimizer.lr < 1]
     one, other = Trained(runs, "compiled"), Trained(runs, "vectorized")
