@@ -31,7 +31,7 @@ from normbench.launch.stop import StopFlag
 from normbench.names import EXECUTORS
 from normbench.notebook import reporter_here
 from normbench.paths import expanded
-from normbench.planning.compiling import with_compiled
+from normbench.planning.compiling import with_compiled, without_compiled
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
 from normbench.planning.shards import Shard, part_of
@@ -227,6 +227,8 @@ def run(
         )
     longer = None if extend is None else extended(experiment, extend)
     whole = _planned(longer or experiment, data_dir, device, executor, reporter)
+    if launcher == "ray":
+        whole = without_compiled(whole, "other nodes of the cluster may have no compiler")
     if longer is not None:
         prepare(make_plan(experiment, data_dir, whole.device, executor), whole, results, keep_old, reporter)
     if part is not None:

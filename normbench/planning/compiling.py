@@ -38,3 +38,12 @@ def with_compiled(plan: Plan) -> Plan:
         return replace(plan, compiling=f"no stack is compiled: no kind takes {limit} or more")
     text = f"stacks of {len(long)} of {len(seconds)} kinds are compiled, since these take {limit} or more"
     return replace(plan, executors={**plan.executors, **long}, compiling=text, remarks=(*plan.remarks, text))
+
+
+def without_compiled(plan: Plan, reason: str) -> Plan:
+    """Return the plan with the stacks that `auto` would compile as they are otherwise, for this reason."""
+    if plan.executor != "auto" or plan.device != "cpu":
+        return plan
+    executors = {key: name for key, name in plan.executors.items() if name != "compiled"}
+    remarks = tuple(one for one in plan.remarks if one != plan.compiling)
+    return replace(plan, executors=executors, remarks=remarks, compiling=f"no stack is compiled: {reason}")

@@ -9,7 +9,7 @@ from helpers.engine import plan_of
 
 from normbench.errors import PlanError
 from normbench.planning import compiling, plan
-from normbench.planning.compiling import WORTH_MINUTES, with_compiled
+from normbench.planning.compiling import WORTH_MINUTES, with_compiled, without_compiled
 from normbench.planning.estimate import estimate
 
 
@@ -68,3 +68,12 @@ def test_a_machine_that_cannot_compile_refuses_to(monkeypatch):
     monkeypatch.setattr(plan, "missing", lambda: "this machine has no C++ compiler (g++)")
     with pytest.raises(PlanError, match=r"--executor compiled: this machine has no .*--executor vectorized"):
         of_steps(10, executor="compiled")
+
+
+def test_a_cluster_compiles_nothing_by_itself():
+    after = without_compiled(with_compiled(of_steps(LONG)), "other nodes may have no compiler")
+    assert [stack.executor for stack in after.stacks] == ["vectorized"]
+    assert after.notes == []
+    assert after.compiling == "no stack is compiled: other nodes may have no compiler"
+    asked = of_steps(LONG, executor="compiled")
+    assert without_compiled(asked, "any") is asked
