@@ -27,6 +27,7 @@ LAYER_SECONDS = 180e-6  # for each layer with weights: forward, backward and upd
 STEP_SECONDS = 250e-6  # for each step of a stack: its batch, its loss, its record
 EVALUATION_SECONDS = 2e-3  # for each evaluation of a stack
 TRACE_SECONDS = 0.1  # for each layer with weights: its programs are recorded once for each kind of stack
+COMPILE_SECONDS = 20.0  # for each kind of compiled stack, if the cache does not have its code
 START_SECONDS = 3.0  # for the program: torch is loaded and used for the first time
 
 
@@ -144,6 +145,7 @@ class Estimate:
         starts = (steps + batches / 3) * programs * cost.layers * LAYER_SECONDS
         starts += steps * programs * STEP_SECONDS + evaluations * EVALUATION_SECONDS
         starts += 0.0 if recorded else cost.layers * TRACE_SECONDS
+        starts += COMPILE_SECONDS if stack.executor == "compiled" and not recorded else 0.0
         return StackCost(
             stack.stack_id,
             stack.executor,

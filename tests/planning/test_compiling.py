@@ -77,3 +77,10 @@ def test_a_cluster_compiles_nothing_by_itself():
     assert after.compiling == "no stack is compiled: other nodes may have no compiler"
     asked = of_steps(LONG, executor="compiled")
     assert without_compiled(asked, "any") is asked
+
+
+def test_the_estimate_counts_the_compilation_once_for_each_kind():
+    parts = {"seeds": 2, "data": {"split_seed": "seed"}}  # a stack for each seed
+    usual, slow = (estimate(of_steps(10, executor=name, **parts)) for name in ("vectorized", "compiled"))
+    assert len(slow.stacks) == 2
+    assert slow.seconds - usual.seconds == pytest.approx(20)
