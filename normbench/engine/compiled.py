@@ -132,9 +132,9 @@ def _code_of(region: Region, tensors: Sequence[Tensor]) -> Code | None:
         except LaneError:
             code = None
         except Exception as error:
+            first = (str(error).strip() or "no message").splitlines()[0]
             raise NormbenchError(
-                f"torch's compiler failed ({type(error).__name__}: {str(error).strip().splitlines()[0]}); "
-                "train with --executor vectorized"
+                f"torch's compiler failed ({type(error).__name__}: {first}); train with --executor vectorized"
             ) from error
         _code[key] = code if code is not None and _holds(code, region, known, tensors) else None
     return _code[key]
