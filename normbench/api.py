@@ -19,6 +19,7 @@ from normbench.errors import NormbenchError
 from normbench.launch.reporter import Reporter
 from normbench.names import EXECUTORS
 from normbench.paths import expanded
+from normbench.planning.compiling import with_compiled, without_compiled
 from normbench.planning.limits import limits_of, refuse_extend, refuse_limits, refuse_shard, with_all_seeds
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
@@ -64,7 +65,7 @@ def plan(
         overrides: `KEY=VALUE` strings, as for `--set`.
         data_dir: folder of the data sets, unless the config names one.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        executor: `auto`, `vectorized` or `looped`.
+        executor: `auto`, `compiled`, `vectorized`, `looped` or `eager`.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`.
         own: classes and data sets of a notebook or script, without a file, as for `run`.
         shard: `I/N` for the runs of part I of N alone.
@@ -97,7 +98,8 @@ def _planned(
     """Return the plan of an experiment whose plug-ins are loaded; the arguments are those of `plan`."""
     about, device = about_device(device), choose_device(device)
     executors, notes = _check_plugins(experiment, data_dir, device, executor, reporter or Reporter())
-    return make_plan(experiment, data_dir, device, executor, free_memory(device), executors, [*about, *notes])
+    memory, remarks = free_memory(device), [*about, *notes]
+    return with_compiled(make_plan(experiment, data_dir, device, executor, memory, executors, remarks))
 
 
 def _check_plugins(
@@ -151,7 +153,7 @@ def run(
         results: folder of results; the experiment's own folder is `results/<name>`.
         data_dir: folder of the data sets, unless the config names one.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        executor: `auto`, `vectorized` or `looped`.
+        executor: `auto`, `compiled`, `vectorized`, `looped` or `eager`.
         threads: of torch on a CPU, in each process; another number may change rounding.
         launcher: `local` trains in this process, `processes` trains one stack in each of several workers,
             `ray` does so on a Ray cluster, `auto` takes one of the first two by rule, as the command does.
@@ -228,6 +230,8 @@ def run(
             refuse_extend(limits, shard)
         longer = None if extend is None else extended(experiment, extend)
         whole = _planned(longer or experiment, data_dir, device, executor, reporter)
+    if launcher == "ray":
+        whole = without_compiled(whole, "other nodes of the cluster may have no compiler")
     from normbench.deciding import Decider  # only now: a refused config needs no engine
     from normbench.launch.choose import Wanted
     from normbench.launch.session import Session, SessionOptions

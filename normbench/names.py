@@ -30,6 +30,7 @@ NET = "net"  # the layer of what a probe measures of the whole net
 
 # Choices of the command line.
 DEVICES = ("auto", "cpu", "cuda", "mps")
-EXECUTORS = ("auto", "vectorized", "looped", "eager")
+EXECUTORS = ("auto", "compiled", "vectorized", "looped", "eager")
+WHOLE_STACK = ("compiled", "vectorized")  # executors that run all lanes of a stack as one program
 LAUNCHERS = ("auto", "local", "processes", "ray")
 FORMATS = ("png", "svg", "pdf")

@@ -25,6 +25,7 @@ class Executor(str, Enum):
     """How the runs of a stack are computed."""
 
     auto = "auto"
+    compiled = "compiled"
     vectorized = "vectorized"
     looped = "looped"
     eager = "eager"
@@ -75,7 +76,8 @@ DeviceOption = Annotated[
 ExecutorOption = Annotated[
     Executor,
     typer.Option(
-        case_sensitive=False, help="How the runs of a stack are computed; auto follows a fixed rule."
+        case_sensitive=False,
+        help="How the runs of a stack are computed; auto follows a fixed rule, and compiles long stacks.",
     ),
 ]
 Plugins = Annotated[

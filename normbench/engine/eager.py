@@ -25,7 +25,11 @@ class Eager(Looped):
     name = "eager"
 
     def _program(
-        self, name: Hashable, function: Callable[..., Mapping[Any, Tensor]], tensors: Sequence[Tensor]
+        self,
+        name: Hashable,
+        function: Callable[..., Mapping[Any, Tensor]],
+        tensors: Sequence[Tensor],
+        stacked: Sequence[bool],
     ) -> Callable[..., Mapping[Any, Tensor]]:
         """Return the function without a trace. A forward pass alone needs no gradients, as in plain torch."""
         measures = isinstance(name, tuple) and name[0] == "forward"

@@ -286,14 +286,22 @@ class Executor(ABC):
             tensors = [*slot.own.tensors, own.x, own.y, *own.noise.values(), *numbers.values()]
             if program is None:
                 layout = slot.own + Layout({"x": own.x, "y": own.y}, own.noise, numbers)
+                stacked = [True] * len(tensors)
+                stacked[len(slot.own.tensors) : len(tensors) - len(numbers)] = [not own.shared] * (
+                    2 + len(own.noise)
+                )
                 flat = _flat(function, layout, list(state.optimizer), own.shared)
-                program = self._programs[name] = self._program(name, flat, tensors)
+                program = self._programs[name] = self._program(name, flat, tensors, stacked)
             yield program(*tensors)
 
     def _program(
-        self, name: Hashable, function: Callable[..., Mapping[Any, Tensor]], tensors: Sequence[Tensor]
+        self,
+        name: Hashable,
+        function: Callable[..., Mapping[Any, Tensor]],
+        tensors: Sequence[Tensor],
+        stacked: Sequence[bool],
     ) -> Callable[..., Mapping[Any, Tensor]]:
-        """Return the function as a trace, made with these tensors."""
+        """Return the function as a trace, made with these tensors; some are `stacked`, others shared."""
         return traced(self._key(name, tensors), function, tensors)
 
     def _key(self, name: Hashable, tensors: Sequence[Tensor]) -> Hashable:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from normbench.data import Dataset
 from normbench.engine.batches import Batch, BatchSampler, noise_shapes
 from normbench.engine.checkpoint import UnfitError
+from normbench.engine.compiled import Compiled
 from normbench.engine.divergence import Pass, broken, repeat
 from normbench.engine.eager import Eager
 from normbench.engine.evaluation import Evaluator, Scores
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from normbench.config import Settings
     from normbench.planning.runs import RunSpec
 
-EXECUTORS: dict[str, type[Executor]] = {one.name: one for one in (Vectorized, Looped, Eager)}
+EXECUTORS: dict[str, type[Executor]] = {one.name: one for one in (Compiled, Vectorized, Looped, Eager)}
 CHECK_EVERY = 25  # steps between checks of the losses; each check waits for the device
 
 

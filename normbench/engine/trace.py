@@ -40,7 +40,7 @@ class Program:
         return dict(zip(self.keys, self.run(*tensors), strict=True))
 
 
-_KEPT = 64  # traced functions; each is a few hundred lines of generated code
+KEPT = 64  # traced functions; each is a few hundred lines of generated code
 _cache: OrderedDict[Hashable, Program] = OrderedDict()
 
 
@@ -54,6 +54,23 @@ def traced(
     if key in _cache:
         _cache.move_to_end(key)
         return _cache[key]
+    graph, keys = operations_of(function, example)
+    # torch's recurrent kernel keeps what its backward pass needs only while gradients are enabled
+    kernel = any(node.target is aten.mkldnn_rnn_layer.default for node in graph.graph.nodes)
+    if example and example[0].device.type == "cpu":
+        run_in_blocks(graph)
+    bind(graph.graph)
+    graph.recompile()
+    _cache[key] = Program(torch.enable_grad()(graph.forward) if kernel else graph.forward, keys)
+    if len(_cache) > KEPT:
+        _cache.popitem(last=False)
+    return _cache[key]
+
+
+def operations_of(
+    function: Callable[..., Mapping[Any, Tensor]], example: Sequence[Tensor]
+) -> tuple[GraphModule, tuple[Any, ...]]:
+    """Return the operations that a function runs on copies of the inputs, and the keys of its results."""
     copies = [tensor.clone() for tensor in example]  # tracing runs the function, which may change its inputs
     keys: tuple[Any, ...] = ()
 
@@ -68,16 +85,7 @@ def traced(
         graph = recorded(values, *copies)
     _simplify(graph)
     _fuse_updates(graph)
-    # torch's recurrent kernel keeps what its backward pass needs only while gradients are enabled
-    kernel = any(node.target is aten.mkldnn_rnn_layer.default for node in graph.graph.nodes)
-    if example and example[0].device.type == "cpu":
-        run_in_blocks(graph)
-    bind(graph.graph)
-    graph.recompile()
-    _cache[key] = Program(torch.enable_grad()(graph.forward) if kernel else graph.forward, keys)
-    if len(_cache) > _KEPT:
-        _cache.popitem(last=False)
-    return _cache[key]
+    return graph, keys
 
 
 def _simplify(graph: GraphModule) -> None:
@@ -114,11 +122,13 @@ def _fuse_updates(graph: GraphModule) -> None:
         with graph.graph.inserting_before(update):
             for node, (one, other) in terms:
                 scaled = graph.graph.call_function(aten.mul.Tensor, (one, lr))
+                scaled.meta["shape"] = shape_of(one)
                 if node.target is aten.mul.Tensor:
                     args: tuple[Any, ...] = (aten.addcmul_.default, (fused, other, scaled), {"value": -1})
                 else:
                     args = (aten.baddbmm_.default, (fused, scaled, other), {"alpha": -1})
                 fused = graph.graph.call_function(*args)
+                fused.meta["shape"] = shape_of(weight)
         update.replace_all_uses_with(fused)
         graph.graph.erase_node(update)
         for node in reversed(replaced):

@@ -130,7 +130,7 @@ def candidates(settings: Settings, device: str, executor: str) -> tuple[str, ...
     if executor != "auto":
         return (executor,)
     first = choose_executor(settings, device)
-    return (first, *(name for name in EXECUTORS if name not in ("auto", first)))
+    return (first, *(name for name in EXECUTORS if name not in ("auto", "compiled", first)))
 
 
 def _verdict(settings: Settings, info: DatasetInfo, names: Sequence[str]) -> Verdict:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from normbench.fidelity.places import is_own, own_file, own_function, own_namespaces
+from normbench.names import WHOLE_STACK
 
 DEEPEST = 4  # levels of containers that are looked into
 MOST = 1000  # entries of a container that are looked at
@@ -312,11 +313,12 @@ class Calls(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func in _VALUES and (place := _caller()):
-            for executor in ("vectorized", "looped"):
+            for executor in (*WHOLE_STACK, "looped"):
                 text = f"{place}: it reads the values of a tensor in Python (`{_VALUES[func]}`)"
                 self.barred.setdefault(executor, text)
         if func in _HOOKS and (place := _caller()):
-            self.barred.setdefault("vectorized", f"{place}: it puts a hook on a tensor (`{_HOOKS[func]}`)")
+            for executor in WHOLE_STACK:
+                self.barred.setdefault(executor, f"{place}: it puts a hook on a tensor (`{_HOOKS[func]}`)")
         return func(*args, **(kwargs or {}))
 
 

@@ -27,6 +27,7 @@ from normbench.launch.messages import (
     Unfit,
 )
 from normbench.launch.reporter import Reporter
+from normbench.names import WHOLE_STACK
 from normbench.planning.plan import Plan
 from normbench.planning.runs import RunSpec, Stack
 from normbench.planning.stacks import split_stack
@@ -206,7 +207,7 @@ class Recorder:
             return ()
         with self.folder.writer(replace(stack, runs=tuple(crashed))) as writer:
             for run in crashed:
-                vectorized = stack.executor == "vectorized"
+                vectorized = stack.executor in WHOLE_STACK
                 text = self.tally.faults.crash(run.run_id, failed.fault, failed.traceback, vectorized)
                 writer.write(_crash(run, stack.executor, text))
         self.tally.crashed += len(crashed)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import psutil
 import torch
 
+from normbench.names import WHOLE_STACK
+
 SECONDS = 2.0  # between two looks
 FIRST = 0.2  # seconds until the first look
 NOT_BUSY = ("idle", "iowait", "guest", "guest_nice")  # guests are counted as users, too
@@ -39,8 +41,8 @@ class Times:
 class Room:
     """Looks at the load of the machine and sets the number of threads.
 
-    Only vectorized stacks change their number. They have the same bits with any (tests/engine/test_bits.py);
-    the kernels of convolutions add up in another order.
+    Only stacks that run as one program change their number. They have the same bits with any
+    (tests/engine/test_bits.py, test_compiled.py); the kernels of convolutions add up in another order.
     """
 
     def __init__(self) -> None:
@@ -60,7 +62,7 @@ class Room:
             others = (now.busy - self._before.busy) - (now.own - self._before.own)
             self._free = max(1, min(self.most, round(self.cores - others / seconds)))
             self._before, self._wait = now, SECONDS
-        threads = self._free if executor == "vectorized" else self.most
+        threads = self._free if executor in WHOLE_STACK else self.most
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         return threads

@@ -230,7 +230,9 @@ class Session:
             self.folder.merge()
             tally = self.recorder.tally
             memory = {"freed_memory": "kept" if keep_freed_memory() else "left to the system"}
-            self.folder.end_session(sorted(tally.executors), {**tally.made(), **self._exactness, **memory})
+            reason = {"compiling": self.plan.compiling} if self.plan.compiling else {}
+            made = {**tally.made(), **self._exactness, **memory, **reason}
+            self.folder.end_session(sorted(tally.executors), made)
         self._ended |= {run.run_id for run in runs}
 
     def _launch(self, stacks: Sequence[Stack]) -> None:

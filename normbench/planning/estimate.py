@@ -11,6 +11,7 @@ from normbench.data.base import DataOptions
 from normbench.data.batches import EVAL_ROWS
 from normbench.memo import Memo
 from normbench.models import Model
+from normbench.names import WHOLE_STACK
 from normbench.planning.memory import PROCESS_BYTES, stack_bytes
 from normbench.planning.net_cost import NetCost, net_cost
 from normbench.planning.plan import Plan
@@ -26,6 +27,7 @@ LAYER_SECONDS = 180e-6  # for each layer with weights: forward, backward and upd
 STEP_SECONDS = 250e-6  # for each step of a stack: its batch, its loss, its record
 EVALUATION_SECONDS = 2e-3  # for each evaluation of a stack
 TRACE_SECONDS = 0.1  # for each layer with weights: its programs are recorded once for each kind of stack
+COMPILE_SECONDS = 20.0  # for each kind of compiled stack, if the cache does not have its code
 START_SECONDS = 3.0  # for the program: torch is loaded and used for the first time
 
 
@@ -138,11 +140,12 @@ class Estimate:
         images = (evaluations - 1) * each_evaluation + info.test + info.val + min(info.test, info.train)
         steps = train.steps + sum(times * each for times, each in self._measurements(stack).values())
         flops = float(count) * (steps * self.step_flops(settings) + images * cost.forward_flops)
-        programs = 1 if stack.executor == "vectorized" else count
+        programs = 1 if stack.executor in WHOLE_STACK else count
         batches = -(-images * max(count, 2) // (train.eval_batch_size or EVAL_ROWS))
         starts = (steps + batches / 3) * programs * cost.layers * LAYER_SECONDS
         starts += steps * programs * STEP_SECONDS + evaluations * EVALUATION_SECONDS
         starts += 0.0 if recorded else cost.layers * TRACE_SECONDS
+        starts += COMPILE_SECONDS if stack.executor == "compiled" and not recorded else 0.0
         return StackCost(
             stack.stack_id,
             stack.executor,

@@ -132,6 +132,7 @@ def first_and_most(plan: Plan, limits: Limits) -> tuple[Plan, Plan]:
     """
     experiment = with_all_seeds(plan.experiment, limits)
     whole = make_plan(experiment, plan.data_dir, plan.device, plan.executor, plan.memory, plan.executors)
+    whole = replace(whole, compiling=plan.compiling)
     cells, seeds = experiment.cells, experiment.seeds
     first = seeds[: start_of(len(plan.experiment.seeds), len(seeds))]
     growing = {

@@ -12,6 +12,7 @@ import torch
 
 from normbench.config import Settings
 from normbench.data.batches import EVAL_ROWS
+from normbench.names import WHOLE_STACK
 from normbench.planning.net_cost import net_cost
 from normbench.planning.runs import Stack
 from normbench.planning.shapes import data_shape
@@ -26,7 +27,7 @@ def stack_bytes(stack: Stack, data_dir: Path | None) -> float:
     info = data_shape(settings.data, data_dir)
     cost = net_cost(settings.model, info.input_shape, info.classes)
     states = 3 + _optimizer_states(settings)  # the weights, their gradients, and the update being computed
-    live = count if stack.executor == "vectorized" else 1  # runs whose activations exist at the same time
+    live = count if stack.executor in WHOLE_STACK else 1  # runs whose activations exist at the same time
     # A layer's output is kept twice in the forward pass (norm and activation work on copies) and twice in the
     # backward pass.
     numbers = count * (states * cost.parameters + 2 * cost.buffers)

@@ -20,6 +20,7 @@ from normbench.errors import PlanError, did_you_mean, one_of
 from normbench.markup import html_table
 from normbench.memo import Memo
 from normbench.names import DEVICES, EXECUTORS
+from normbench.nn.inductor import missing
 from normbench.planning.memory import PROCESS_BYTES, divide_to_fit
 from normbench.planning.refusals import refuse_impossible, unserved
 from normbench.planning.run_id import canonical, data_identity, digest, spelled, written
@@ -49,6 +50,7 @@ class Plan:
         asked: ids of the runs to train, if not all: `--decide` gives some cells more seeds than others, and
             `--shard` trains a part.
         units: with `--shard`, its stacks: what is left of one is trained apart from the others.
+        compiling: which stacks `auto` compiles, and why, for environment.json; empty if it had no choice.
     """
 
     experiment: Experiment
@@ -63,6 +65,7 @@ class Plan:
     executors: Mapping[str, str] = field(default_factory=dict)
     asked: frozenset[str] | None = None
     units: tuple[Stack, ...] = ()
+    compiling: str = ""
 
     def __repr__(self) -> str:
         """Return one line; a plan may have thousands of runs."""
@@ -243,6 +246,8 @@ def make_plan(
         raise PlanError(
             f"--executor: '{executor}' is unknown; {did_you_mean(executor, EXECUTORS)}{one_of(EXECUTORS)}"
         )
+    if executor == "compiled":
+        _refuse_compiled(device)
     folder = None if data_dir is None else Path(data_dir)
     refuse_impossible(experiment, folder)
     unmeasured = unserved(experiment, folder)
@@ -323,6 +328,13 @@ def _refuse_float64(experiment: Experiment, device: str) -> None:
             "train.dtype: float64 cannot be trained on mps, which has no such numbers; use --device cpu, or "
             "train.dtype: float32"
         )
+
+
+def _refuse_compiled(device: str) -> None:
+    """Raise a `PlanError` where nothing can be compiled."""
+    lacks = missing() if device == "cpu" else f"it compiles for a CPU, and the device is {device}"
+    if lacks is not None:
+        raise PlanError(f"--executor compiled: {lacks}; use --executor vectorized")
 
 
 def about_device(device: str) -> list[str]:

@@ -15,7 +15,7 @@ from normbench.registry import Named
 
 Values = dict[tuple[str, str], Tensor]  # (layer, quantity) -> one number
 # By executor: cost of an untraced measurement relative to a traced step (benchmarks/probes.py).
-UNTRACED = {"vectorized": 3.0, "looped": 1.2, "eager": 1.0}
+UNTRACED = {"compiled": 3.0, "vectorized": 3.0, "looped": 1.2, "eager": 1.0}
 
 
 class Probe(Named):

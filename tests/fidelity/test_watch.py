@@ -183,7 +183,7 @@ READS = {
 def test_values_that_are_read_without_a_trace_bar_the_traced_executors(read):
     with Calls() as calls:
         READS[read](torch.zeros(2))
-    assert set(calls.barred) == {"vectorized", "looped"}
+    assert set(calls.barred) == {"compiled", "vectorized", "looped"}
     assert all(text.startswith("test_watch.py:") for text in calls.barred.values())
 
 
@@ -193,4 +193,4 @@ def test_hooks_of_tensors_bar_the_mapping_and_other_calls_nothing():
     assert calls.barred == {}
     with Calls() as calls:
         torch.ones(2, requires_grad=True).register_hook(lambda grad: None)
-    assert set(calls.barred) == {"vectorized"}
+    assert set(calls.barred) == {"compiled", "vectorized"}
