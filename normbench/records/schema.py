@@ -82,7 +82,7 @@ class Table:
 
     @cached_property
     def usual(self) -> re.Pattern[bytes]:
-        """Return what a line matches of which `problem` finds nothing wrong; it saves looking at each cell."""
+        """Return what lines match in which `problem` finds nothing wrong; it saves a look at each cell."""
         cells = (
             "|".join(STATUSES) if column.name == "status" else _USUAL[column.kind] for column in self.columns
         )
