@@ -9,7 +9,19 @@ import normbench
 
 ROOT = Path(normbench.__file__).parent
 ORDER = (  # from the ground up
-    *("errors", "_version", "paths", "names", "durations", "markup", "seeding", "registry", "nn", "stats"),
+    *(
+        "errors",
+        "_version",
+        "paths",
+        "names",
+        "cores",
+        "durations",
+        "markup",
+        "seeding",
+        "registry",
+        "nn",
+        "stats",
+    ),
     *("data", "norms", "models", "optimizers", "probes", "measures"),
     *("config", "plugins", "planning", "engine", "fidelity", "records", "launch"),
     *("analysis", "deciding", "plots", "report", "exports", "recipes", "notebook", "api", "cards"),
