@@ -94,7 +94,7 @@ def drawn(pages: Iterable[Page], helper: Helper | None = None) -> Iterator[tuple
 
     An error in computing a page is raised after the pages before it.
     """
-    if helper is None or not helper.start():
+    if helper is None or not helper.works:
         for page in pages:
             yield page, page.files()
         return
@@ -106,11 +106,21 @@ def drawn(pages: Iterable[Page], helper: Helper | None = None) -> Iterator[tuple
 
 
 class Helper:
-    """A second process that draws pages. Start it early: it imports matplotlib first. Close it in the end."""
+    """A second process that draws pages, to be closed in the end. It imports matplotlib when it starts.
+
+    Attributes:
+        works: whether it can draw.
+    """
 
     def __init__(self) -> None:
+        code = "from normbench.plots.rendering import serve; serve()"
+        code = f"import sys; sys.path = {sys.path!r}; {code}"
         self._process: subprocess.Popen[bytes] | None = None
-        self.works = bool(sys.executable) and not getattr(sys, "frozen", False)
+        with suppress(OSError):
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        self.works = self._process is not None
 
     @classmethod
     def suiting(cls, folders: Iterable[Path], figures: Sequence[str] | None = None) -> Helper | None:
@@ -124,24 +134,7 @@ class Helper:
             return None
         files = (folder / name for folder in folders for name in ("runs.csv", "metrics.csv", "layers.csv"))
         size = sum(file.stat().st_size for file in files if file.is_file())
-        if size < LARGE:
-            return None
-        helper = cls()
-        helper.start()
-        return helper
-
-    def start(self) -> bool:
-        """Start the process if it does not run; return whether it can be used."""
-        if self._process is None and self.works:
-            code = "from normbench.plots.rendering import serve; serve()"
-            code = f"import sys; sys.path = {sys.path!r}; {code}"
-            try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-                )
-            except OSError:
-                self.works = False
-        return self.works
+        return cls() if size >= LARGE else None
 
     def files(self, page: Page) -> Drawn | None:
         """Return what `page.files` returns, None if the process cannot draw the page."""
