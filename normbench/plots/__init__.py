@@ -38,6 +38,7 @@ def plot_results(
     out: Path | None = None,
     trains_below: float | None = None,
     paper: Paper | None = None,
+    helper: Helper | None = None,
     **wishes: Any,
 ) -> list[Path]:
     """Draw the figures of one experiment into files.
@@ -49,6 +50,7 @@ def plot_results(
         out: where the files go; None: `folder/plots/`.
         trains_below: judges the outcomes again, with this share of the label entropy.
         paper: title, width and letters of the pages.
+        helper: draws some of the pages; None: this process draws all.
         wishes: as `compute`.
 
     Returns:
@@ -58,7 +60,7 @@ def plot_results(
         NormbenchError: a name is unknown, or a figure makes no sense of this experiment.
     """
     looks: dict[str, Any] = {"formats": formats, "out": out, "trains_below": trains_below, "paper": paper}
-    return list(plot_each(folder, figures, **looks, **wishes))
+    return list(plot_each(folder, figures, helper=helper, **looks, **wishes))
 
 
 def plot_each(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -113,28 +112,19 @@ class Helper:
     """
 
     def __init__(self) -> None:
-        code = "from normbench.plots.rendering import serve; serve()"
-        code = f"import sys; sys.path = {sys.path!r}; {code}"
+        code = (
+            "import signal, sys\n"
+            "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # Ctrl-C ends it without a word
+            f"sys.path = {sys.path!r}\n"
+            "from normbench.plots.rendering import serve\n"
+            "serve()\n"
+        )
         self._process: subprocess.Popen[bytes] | None = None
         with suppress(OSError):
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
         self.works = self._process is not None
-
-    @classmethod
-    def suiting(cls, folders: Iterable[Path], figures: Sequence[str] | None = None) -> Helper | None:
-        """Return a helper that starts if there is a core for it and enough to draw, else None.
-
-        Args:
-            folders: of the experiments.
-            figures: the figures that are asked for; None: all.
-        """
-        if available_cores() < 2 or (figures is not None and len(figures) < 2):
-            return None
-        files = (folder / name for folder in folders for name in ("runs.csv", "metrics.csv", "layers.csv"))
-        size = sum(file.stat().st_size for file in files if file.is_file())
-        return cls() if size >= LARGE else None
 
     def files(self, page: Page) -> Drawn | None:
         """Return what `page.files` returns, None if the process cannot draw the page."""
@@ -163,11 +153,33 @@ class Helper:
             with suppress(OSError), self._process:  # closes its pipes and waits
                 pass
 
-    def __enter__(self) -> Helper:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+@contextmanager
+def helping(folders: Iterable[Path], figures: Sequence[str] | None = None) -> Iterator[Helper | None]:
+    """Start a helper if there is a core for it and enough to draw, else give None; end it after the block.
+
+    Args:
+        folders: of the experiments.
+        figures: those that are asked for; None: all.
+    """
+    names = ("runs.csv", "metrics.csv", "layers.csv")
+    size = sum(_size(folder / name) for folder in folders for name in names)
+    if available_cores() < 2 or (figures is not None and len(figures) < 2) or size < LARGE:
+        yield None
+        return
+    helper = Helper()
+    try:
+        yield helper
+    finally:
+        helper.close()
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, 0 if there is none to look at."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 class _Work:
@@ -257,7 +269,6 @@ class _Work:
 
 def serve() -> None:
     """Draw the pages that come through standard input until it ends: the work of the helper."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     from normbench.plots import import_matplotlib

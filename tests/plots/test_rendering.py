@@ -11,7 +11,7 @@ from normbench.errors import NormbenchError
 from normbench.plots import compute, plot_each, rendering
 from normbench.plots.figures.rate import Rate
 from normbench.plots.paper import Paper
-from normbench.plots.rendering import Helper, Page, drawn
+from normbench.plots.rendering import Helper, Page, drawn, helping
 
 NAMES = ["largest_rate", "steps_to_target"]
 FORMATS = ["png", "svg"]
@@ -44,7 +44,7 @@ def test_a_second_process_draws_the_same_bytes(small, files):
     pages = pages_of(small)
     own = dataclasses.replace(pages[0], kind=Own())
     narrow = dataclasses.replace(pages[0], paper=Paper(width=1.0))
-    with Helper() as helper:
+    with closing(Helper()) as helper:
         assert helper.files(pages[0]) == files[NAMES[0]]
         assert helper.files(own) is None
         assert "choose a larger --width" in helper.files(narrow)
@@ -87,12 +87,17 @@ def test_files_are_the_same_with_a_helper(small, files, tmp_path):
 
 
 def test_a_helper_is_for_much_work_and_free_cores(small, monkeypatch):
-    started = []
-    monkeypatch.setattr(Helper, "__init__", lambda self: started.append(self))
+    monkeypatch.setattr(rendering, "Helper", Fake)
     monkeypatch.setattr(rendering, "available_cores", lambda: 2)
-    assert Helper.suiting([small]) is None
+
+    def helped(*figures):
+        with helping([small], figures or None) as helper:
+            return helper is not None
+
+    assert not helped()
     monkeypatch.setattr(rendering, "LARGE", 1000)
-    assert Helper.suiting([small], ["rate"]) is None
-    assert Helper.suiting([small], ["rate", "gap"]) is started[0]
+    assert helped()
+    assert helped("rate", "gap")
+    assert not helped("rate")
     monkeypatch.setattr(rendering, "available_cores", lambda: 1)
-    assert Helper.suiting([small]) is None
+    assert not helped()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
@@ -101,7 +100,7 @@ def plot(
     """
     from normbench.plots import plot_each
     from normbench.plots.paper import Paper
-    from normbench.plots.rendering import Helper
+    from normbench.plots.rendering import helping
     from normbench.records import experiments_in
     from normbench.records.gaps import gaps_of
 
@@ -111,7 +110,7 @@ def plot(
     out = expanded(out, "--out") if out is not None else None
     kinds = [one.value for one in formats] if formats else ["png", "svg"]
     failed: list[str] = []
-    with Helper.suiting(folders, figure) or nullcontext() as helper:
+    with helping(folders, figure or None) as helper:
         for folder in folders:
             place = out / folder.resolve().name if out is not None and len(folders) > 1 else out
             try:

@@ -292,7 +292,6 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
     """
     from normbench.analysis.summary import lost_at_once, summary_rows, summary_table
     from normbench.analysis.tables import load_tables
-    from normbench.plots import plot_results
 
     tables = load_tables(finished.folder)
     for remark in lost_at_once(tables):
@@ -302,7 +301,7 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
     if not as_json:
         print_rich(summary_table(tables, width()))
     try:
-        figures = plot_results(finished.folder) if figures_wanted else []
+        figures = _figures(finished.folder) if figures_wanted else []
     except NormbenchError as error:  # the training is done and kept even if its figures fail
         say(f"figures: {error}")
         if isinstance(error, RecordsError):
@@ -317,6 +316,15 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
         if finished.plan.experiment.claims:
             typer.echo(f"Judge its claims with: normbench verify {finished.folder}")
     return {**_answer(finished, figures), "variants": summary_rows(tables)}
+
+
+def _figures(folder: Path) -> list[Path]:
+    """Draw the figures of an experiment and return their files."""
+    from normbench.plots import plot_results
+    from normbench.plots.rendering import helping
+
+    with helping([folder]) as helper:
+        return plot_results(folder, helper=helper)
 
 
 def _decided(finished: Finished, as_json: bool) -> list[dict[str, Any]]:
