@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Union
 
 from normbench.cores import available_cores
 from normbench.errors import NormbenchError
-from normbench.plots.chart import Chart
-from normbench.plots.kind import FigureKind
-from normbench.plots.paper import Paper
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from normbench.plots.chart import Chart
+    from normbench.plots.kind import FigureKind
+    from normbench.plots.paper import Paper
 
 LARGE = 2 << 20  # bytes of records; fewer are drawn before a second Python has imported matplotlib
 # Without times and versions, so that the same page has the same bytes.
@@ -49,7 +50,9 @@ class Page:
 
     def files(self) -> Drawn:
         """Return the bytes of each format's file, or why the page cannot be drawn."""
-        from normbench.plots import styled
+        from normbench.plots import import_matplotlib, styled
+
+        import_matplotlib()
         from normbench.plots.page import draw_page
 
         with _without_collection():
