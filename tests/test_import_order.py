@@ -14,6 +14,7 @@ ORDER = (  # from the ground up
         "_version",
         "paths",
         "names",
+        "cores",
         "durations",
         "markup",
         "memo",

@@ -158,7 +158,8 @@ def spread(runs: pd.DataFrame, swept: Sequence[str]) -> tuple[pd.DataFrame, list
 
 def mentions(runs: pd.DataFrame, column: str, key: str) -> np.ndarray:
     """Return which runs name a key in `decided` or `lacks`, a column of keys with spaces between them."""
-    return runs[column].str.split().map(lambda keys: key in keys).to_numpy(bool)
+    known = {text: key in text.split() for text in runs[column].unique()}
+    return runs[column].map(known).to_numpy(bool)
 
 
 def copies_of(runs: pd.DataFrame, key: str, values: Sequence[Any]) -> list[pd.DataFrame]:

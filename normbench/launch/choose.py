@@ -8,11 +8,11 @@ stacks. The rule looks at the whole plan, not at what is left of it, so that a s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from normbench.cores import available_cores
 from normbench.errors import NormbenchError, did_you_mean, one_of
 from normbench.launch.local import Local
 from normbench.launch.processes import Processes
@@ -141,8 +141,3 @@ def choose_cores(plan: Plan, launcher: str, workers: int | None, threads: int | 
         return Cores(None, threads)
     workers = workers or max(1, min(cores // (threads or 1), len(plan.stacks)))
     return Cores(workers, threads or max(1, cores // workers))
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

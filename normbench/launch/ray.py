@@ -19,9 +19,10 @@ from typing import Any
 
 import ray
 
+from normbench.cores import available_cores
 from normbench.data import images_of, load
 from normbench.errors import NormbenchError
-from normbench.launch.choose import Wanted, available_cores
+from normbench.launch.choose import Wanted
 from normbench.launch.messages import Assignment
 from normbench.launch.ray_crew import Crew
 from normbench.launch.ray_worker import Images, Setup, Software

@@ -11,7 +11,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union, cast
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from normbench.plots.chart import Chart
     from normbench.plots.kind import FigureKind
     from normbench.plots.paper import Paper
+    from normbench.plots.rendering import Helper
 
 Keys = Union[str, Sequence[str], None]
 
@@ -38,6 +38,7 @@ def plot_results(
     out: Path | None = None,
     trains_below: float | None = None,
     paper: Paper | None = None,
+    helper: Helper | None = None,
     **wishes: Any,
 ) -> list[Path]:
     """Draw the figures of one experiment into files.
@@ -49,6 +50,7 @@ def plot_results(
         out: where the files go; None: `folder/plots/`.
         trains_below: judges the outcomes again, with this share of the label entropy.
         paper: title, width and letters of the pages.
+        helper: draws some of the pages; None: this process draws all.
         wishes: as `compute`.
 
     Returns:
@@ -58,7 +60,7 @@ def plot_results(
         NormbenchError: a name is unknown, or a figure makes no sense of this experiment.
     """
     looks: dict[str, Any] = {"formats": formats, "out": out, "trains_below": trains_below, "paper": paper}
-    return list(plot_each(folder, figures, **looks, **wishes))
+    return list(plot_each(folder, figures, helper=helper, **looks, **wishes))
 
 
 def plot_each(
@@ -69,6 +71,7 @@ def plot_each(
     out: Path | None = None,
     trains_below: float | None = None,
     paper: Paper | None = None,
+    helper: Helper | None = None,
     **wishes: Any,
 ) -> Iterator[Path]:
     """Like `plot_results`, one file after the other.
@@ -80,6 +83,7 @@ def plot_each(
         out: where the files go; None: `folder/plots/`.
         trains_below: as `plot_results`.
         paper: title, width and letters of the pages.
+        helper: draws some of the pages; None: this process draws all.
         wishes: as `compute`.
 
     Yields:
@@ -89,6 +93,8 @@ def plot_each(
         NormbenchError: as `plot_results`.
     """
     from normbench.analysis.tables import load_tables
+    from normbench.plots.paper import Paper
+    from normbench.plots.rendering import Page, drawn
 
     for name in formats:
         if name not in FORMATS:
@@ -97,15 +103,23 @@ def plot_each(
             )
     tables = load_tables(folder, trains_below)
     target_folder = Path(out) if out is not None else tables.folder / "plots"
-    for stem, figure in draw(tables, figures, paper, **wishes):
-        for name in formats:
-            path = target_folder / f"{stem}.{name}"
+    paper = paper or Paper()
+    text = _text(tables, paper)
+    pages = (Page(*found, paper, text, formats) for found in compute(tables, figures, **wishes))
+    refused: list[str] = []
+    for page, files in drawn(pages, helper):
+        if isinstance(files, str):
+            refused.append(files)
+            continue
+        for name, data in files.items():
+            path = target_folder / f"{page.chart.stem}.{name}"
             with _or_elsewhere(path, tables.folder):
                 if out is None:
                     own_folder(target_folder)
                 target_folder.mkdir(parents=True, exist_ok=True)
-                _save(figure, path)
+                write_file(path, data)
             yield path
+    _raise(refused)
 
 
 @contextmanager
@@ -138,7 +152,7 @@ def draw(
     paper = paper or Paper()
     refused: list[str] = []
     for kind, chart in compute(tables, figures, **wishes):
-        with _style(f"{tables.config} {paper.title}"):
+        with styled(_text(tables, paper)):
             from normbench.plots.page import draw_page
 
             try:
@@ -147,6 +161,16 @@ def draw(
                 refused.append(str(error))
                 continue
         yield chart.stem, figure
+    _raise(refused)
+
+
+def _text(tables: Tables, paper: Paper) -> str:
+    """Return a text with all characters that stand on pages."""
+    return f"{tables.config} {paper.title}"
+
+
+def _raise(refused: Sequence[str]) -> None:
+    """Raise NormbenchError with the sentences on pages that do not fit on the paper, if there are any."""
     if refused:
         raise NormbenchError("\n".join(dict.fromkeys(refused)))
 
@@ -311,7 +335,7 @@ def import_matplotlib() -> Any:
 
 
 @contextmanager
-def _style(text: str = "") -> Iterator[None]:
+def styled(text: str = "") -> Iterator[None]:
     """Set matplotlib's defaults, the house style and the user's matplotlibrc; restore the caller's settings.
 
     Args:
@@ -328,17 +352,3 @@ def _style(text: str = "") -> Iterator[None]:
         matplotlib.rcParams.update(cast(Any, {**RC, **own_settings()}))
         matplotlib.rcParams["font.family"] = families(text)
         yield
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Write under another name first, so that readers never see half a file."""
-    kind = path.suffix[1:]
-    metadata: dict[str, None] = {
-        "png": {"Software": None},
-        "svg": {"Date": None},
-        "pdf": {"CreationDate": None},
-    }[kind]
-    data = BytesIO()
-    with _style():
-        figure.savefig(data, format=kind, dpi=150, metadata=metadata)
-    write_file(path, data.getvalue())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from matplotlib.ticker import (
 )
 
 from normbench.analysis.variants import number
-from normbench.plots.chart import Axis, Strip
+from normbench.plots.chart import Axis, Place, Strip
 from normbench.plots.labels import LINE, turned
 from normbench.plots.style import GREY, PALE, Look, clean, thousands
 
@@ -36,6 +36,37 @@ def set_axes(ax: Axes, look: Look) -> None:
         ax.axhline(look.y.level, color=GREY, lw=0.9, ls=(0, (2, 2)), zorder=1)
     if look.y.strip is not None:
         _strip(ax, look.y.strip, look)
+
+
+def share_limits(panels: Mapping[Place, Axes], starts: Sequence[int]) -> None:
+    """Give panels that are compared the same limits where the chart sets none: those of all their data.
+
+    The panels of a block have a vertical axis in common, and all panels the horizontal one if it is the same.
+    Axes that matplotlib shares look at all others at each look at a limit: of hundreds, they take minutes.
+
+    Args:
+        panels: with all that is drawn on them.
+        starts: the first row of each block.
+    """
+    if len({place.x for place in panels}) == 1:
+        _share([ax for place, ax in panels.items() if place.x.limits is None], "x")
+    for start, stop in zip(starts, [*starts[1:], math.inf], strict=True):
+        block = {place: ax for place, ax in panels.items() if start <= place.row < stop}
+        _share([ax for place, ax in block.items() if place.y.limits is None], "y")
+
+
+def _share(panels: Sequence[Axes], which: str) -> None:
+    """Give panels the limits of all their data; `which` is `x` or `y`."""
+    known = [value for ax in panels for value in getattr(ax.dataLim, f"interval{which}")]
+    known += [getattr(ax.dataLim, f"minpos{which}") for ax in panels]  # of a logarithmic axis
+    points = [(value, value) for value in known if np.isfinite(value)]
+    if len(panels) < 2 or not points:
+        return
+    first, *others = panels
+    first.update_datalim(points, updatex=which == "x", updatey=which == "y")
+    first.autoscale_view(scalex=which == "x", scaley=which == "y")
+    for ax in others:
+        ax.set(**{f"{which}lim": getattr(first, f"get_{which}lim")()})
 
 
 def _set(ax: Axes, which: str, axis: Axis, look: Look) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from normbench.analysis.variants import Levels
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from normbench.plots.view import Panels
@@ -170,13 +173,26 @@ class Chart:
 
     def part(self, place: Place) -> pd.DataFrame:
         """Return the rows of one panel."""
-        frame = self.frame
-        return frame[(frame["panel"] == place.panel) & (frame["block"] == place.block)]
+        rows = self._rows.get((place.panel, place.block))
+        return self.frame.take(rows) if rows is not None else self.frame.iloc[:0]
+
+    @cached_property
+    def _rows(self) -> dict[tuple[int, int], np.ndarray]:
+        """Return the places of each panel's rows in the frame."""
+        found: Any = self.frame.groupby(["panel", "block"]).indices
+        return dict(found)
 
 
 def marks_of(part: pd.DataFrame) -> Iterator[Any]:
     """Yield the rows as named tuples."""
-    yield from part.itertuples(index=False)
+    row = _row(tuple(part.columns))
+    yield from map(row._make, zip(*(part[name].tolist() for name in part), strict=True))
+
+
+@cache
+def _row(columns: tuple[str, ...]) -> Any:
+    """Return the class of a row; to make one takes longer than to fill it for the rows of a panel."""
+    return namedtuple("Row", columns, rename=True)
 
 
 def marked(parts: dict[str, pd.DataFrame], **columns: Any) -> pd.DataFrame:

@@ -38,8 +38,11 @@ def wrap(text: str, inches: float, size: float, weight: str = "normal") -> list[
         size: of the font, in points.
         weight: of the font.
     """
+    words = clean(text).split()
+    if not words or width(" ".join(words), size, weight) <= inches:
+        return [" ".join(words)]
     lines = [""]
-    for word in clean(text).split():
+    for word in words:
         for i, piece in enumerate(_pieces(word, inches, size, weight)):
             joined = lines[-1] + (" " if lines[-1] and not i else "") + piece
             if not lines[-1] or width(joined, size, weight) <= inches:

@@ -195,8 +195,9 @@ def _points(shown: View, measure: str, log: bool, best: pd.DataFrame) -> pd.Data
     if over_lr(shown):
         chosen = best[best["trains"]].set_index(GROUP)
         keys = list(table[GROUP].itertuples(index=False, name=None))
-        rates = np.array([chosen["rate"].get(key, np.nan) for key in keys])
-        edges = np.array([chosen["edge"].get(key, "") or "best" for key in keys], dtype=object)
+        rate_of, edge_of = chosen["rate"].to_dict(), chosen["edge"].to_dict()
+        rates = np.array([rate_of.get(key, np.nan) for key in keys])
+        edges = np.array([edge_of.get(key, "") or "best" for key in keys], dtype=object)
         table.loc[np.isclose(table["x"], rates) & np.isfinite(table["mean"]), "best"] = "best"
         table["best"] = table["best"].where(table["best"] == "", edges)
     return table.assign(mark="point")

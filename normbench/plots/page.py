@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from normbench.errors import NormbenchError
-from normbench.plots.axes import set_axes
+from normbench.plots.axes import set_axes, share_limits
 from normbench.plots.chart import Chart, Place
 from normbench.plots.color_bar import color_bar, level_bar, level_room
 from normbench.plots.kind import FigureKind
@@ -88,6 +88,7 @@ def _drawn(kind: FigureKind, chart: Chart, **sizes: float) -> Sheet:
             sheet.turn_long_labels(place.x.names)
         if place.x.kind == "thinned":
             sheet.leave_room(place.x.names)
+    share_limits({place: sheet.at(place.row, place.col) for place in places}, chart.grid.starts)
     styles = styles_of(chart.color)
     colors = line_handles(chart.color, styles, kind.markers) if chart.color_name and not bar else []
     names = {place.x.label for place in places}

@@ -69,19 +69,10 @@ class Sheet:
         self.bottom = 0.62
         self.turned = 0.0
         self.axes: list[list[Axes | None]] = [[None] * cols for _ in range(rows)]
-        share_x = len({place.x for place in grid.places}) == 1
-        anchor: dict[Any, Axes] = {}
         for place in sorted(grid.places, key=lambda place: (place.row, place.col)):
-            block = max(start for start in grid.starts if start <= place.row)
-            ax = self.figure.add_axes(
-                (0, 0, 1, 1),
-                label=f"panel {place.row} {place.col}",
-                sharex=anchor.get("x") if share_x else None,
-                sharey=anchor.get(block),
+            self.axes[place.row][place.col] = self.figure.add_axes(
+                (0, 0, 1, 1), label=f"panel {place.row} {place.col}"
             )
-            anchor.setdefault("x", ax)
-            anchor.setdefault(block, ax)
-            self.axes[place.row][place.col] = ax
 
     def at(self, r: int, c: int) -> Axes:
         """Return the panel in a row and column."""

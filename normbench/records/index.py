@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from normbench.errors import RecordsError
 from normbench.records.files import explained
 from normbench.records.schema import (
@@ -22,6 +24,8 @@ from normbench.records.schema import (
 )
 
 OPEN_FILES = 64  # at most at a time
+_BLOCK = 1 << 20  # bytes that are read at a time
+_LONGEST_ID = 66  # bytes of a run id with its quotes; what is longer is none
 
 
 class OpenFiles:
@@ -78,8 +82,6 @@ class RowIndex:
         self._scan()
 
     def _scan(self) -> None:
-        ranges: dict[bytes, array[int]] = {}
-        counts: dict[bytes, int] = {}
         forms = {form: line(form.names) for form in self.table.forms()}
         with explained(self.path, "read"):
             try:
@@ -89,7 +91,6 @@ class RowIndex:
                 return
             with file:
                 first = file.readline(LONGEST_LINE)
-                offset = len(first)
                 if not first.endswith(b"\n"):  # the header was not written completely
                     if not any(header.startswith(first) for header in forms.values()):
                         raise garbage(self.path, 1, f"the header is not {forms[self.table].decode().strip()}")
@@ -100,30 +101,76 @@ class RowIndex:
                     what = f"The header is not {forms[self.table].decode().strip()}"
                     raise garbage(self.path, 1, f"{saved_otherwise(first)}{what}")
                 self.table = found
-                for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=2):
-                    if not raw.endswith(b"\n"):
-                        if len(raw) >= LONGEST_LINE:
-                            raise garbage(self.path, number, f"a line of more than {LONGEST_LINE} bytes")
-                        if not self._unended_counts or problem(self.table, raw) is not None:
-                            self.torn = True
-                            break
-                        self.unended = cells_of(raw)[0]
-                    run_id = raw[: raw.find(b",")].strip(b'"')
-                    known = ranges.get(run_id)
-                    if known is None:
-                        ranges[run_id] = array("q", (offset, len(raw)))
-                        counts[run_id] = 0
-                    elif known[-2] + known[-1] == offset:
-                        known[-1] += len(raw)
-                    else:
-                        known.extend((offset, len(raw)))
-                    counts[run_id] += 1
-                    offset += len(raw)
-        for key, known in ranges.items():
-            name = key.decode("ascii", "backslashreplace")
+                self._read_rows(file, len(first))
+        for name, known in self._ranges.items():
             if not RUN_ID.fullmatch(name):
                 raise self._garbage_at(known[0])
-            self._ranges[name], self.counts[name] = known, counts[key]
+
+    def _read_rows(self, file: BinaryIO, offset: int) -> None:
+        """Note where the rows of each run are; `offset` is the place of the first row, and of `file`."""
+        rest, number = b"", 2
+        while block := file.read(_BLOCK):
+            text = rest + block
+            end = text.rfind(b"\n") + 1
+            if end:
+                number += self._note(text[:end], offset, number)
+            rest = text[end:]
+            offset += end
+            if len(rest) >= LONGEST_LINE:
+                raise self._too_long(number)
+        if not rest:
+            return
+        if self._unended_counts and problem(self.table, rest) is None:
+            self.unended = cells_of(rest)[0]
+            self._add(rest[: rest.find(b",")], offset, len(rest), 1)
+        else:
+            self.torn = True
+
+    def _note(self, lines: bytes, offset: int, number: int) -> int:
+        """Note where the rows of each run are in complete lines, and return how many lines these are.
+
+        Args:
+            lines: a part of the file.
+            offset: its place in the file.
+            number: of its first line.
+        """
+        text = np.frombuffer(lines, dtype=np.uint8)
+        ends = np.flatnonzero(text == ord("\n")) + 1
+        starts = np.concatenate(([0], ends[:-1]))
+        too_long = np.flatnonzero(ends - starts > LONGEST_LINE)
+        if len(too_long):
+            raise self._too_long(number + int(too_long[0]))
+        commas = np.append(np.flatnonzero(text == ord(",")), len(text))
+        widths = np.minimum(commas[np.searchsorted(commas, starts)], ends - 1) - starts
+        first = np.flatnonzero(_differ(text, starts, widths))
+        stops = np.append(first[1:], len(starts))
+        for row, stop in zip(first.tolist(), stops.tolist(), strict=True):
+            start = int(starts[row])
+            run_id = lines[start : start + int(widths[row])]
+            self._add(run_id, offset + start, int(ends[stop - 1]) - start, stop - row)
+        return len(starts)
+
+    def _add(self, run_id: bytes, offset: int, length: int, rows: int) -> None:
+        """Add consecutive rows of a run.
+
+        Args:
+            run_id: as it is in the file.
+            offset: where the rows begin.
+            length: of all of them, in bytes.
+            rows: their number.
+        """
+        name = run_id.strip(b'"').decode("ascii", "backslashreplace")
+        known = self._ranges.get(name)
+        if known is None:
+            self._ranges[name] = array("q", (offset, length))
+        elif known[-2] + known[-1] == offset:
+            known[-1] += length
+        else:
+            known.extend((offset, length))
+        self.counts[name] = self.counts.get(name, 0) + rows
+
+    def _too_long(self, number: int) -> RecordsError:
+        return garbage(self.path, number, f"a line of more than {LONGEST_LINE} bytes")
 
     def _form_of(self, first: bytes, forms: Sequence[Table]) -> Table | None:
         """Return the form of the table that has this header."""
@@ -195,3 +242,18 @@ class RowIndex:
                 left -= len(block)
             raw = file.readline(LONGEST_LINE)
         return garbage(self.path, number, problem(self.table, raw) or "not a row of this table")
+
+
+def _differ(text: np.ndarray, starts: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Return which lines begin with another run id than the line before, the first line always.
+
+    Args:
+        text: the bytes of all lines.
+        starts: where each line begins.
+        widths: the length of each run id.
+    """
+    places = np.arange(min(int(widths.max()), _LONGEST_ID))
+    letters = text[np.minimum(starts[:, None] + places, len(text) - 1)]
+    letters[places >= widths[:, None]] = 0
+    same = (letters[1:] == letters[:-1]).all(axis=1) & (widths[1:] == widths[:-1])
+    return np.concatenate(([True], ~same | (widths[1:] > _LONGEST_ID)))

@@ -8,8 +8,8 @@ from helpers.synthetic import RATES, write_results
 from matplotlib.figure import Figure
 
 from normbench.analysis.tables import load_tables
-from normbench.plots.axes import set_axes
-from normbench.plots.chart import Axis
+from normbench.plots.axes import set_axes, share_limits
+from normbench.plots.chart import Axis, Place
 from normbench.plots.style import DASHES, Look
 
 
@@ -122,3 +122,31 @@ def test_a_sample_of_a_line_shows_its_dashes_beside_its_mark(tmp_path):
         dashes = max(DASHES, key=lambda one: 0 if one == "-" else sum(one[1]))[1]
         beside = (np.ptp(line.get_xdata()) - line.get_markersize()) / 2
         assert beside > sum(dashes) * line.get_linewidth()  # each pattern is there once on either side
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_panels_get_the_limits_that_shared_axes_have(scale):
+    """The panels of a page have one horizontal axis, those of a block one vertical axis."""
+    data = [([], []), ([0.01, 3.0], [1.0, 2.0]), ([0.2, 40.0], [-5.0, 1.5]), ([0.1], [30.0])]
+    figure, shared = Figure(), Figure().subplots(4, 1, sharex=True, squeeze=False)[:, 0]
+    blocks = [Figure().subplots(2, 1, sharey=True) for _ in range(2)]
+    places = {Place(r, 0, r, r // 2, Axis(), Axis()): figure.add_subplot(4, 1, r + 1) for r in range(4)}
+    for (x, y), *row in zip(data, places.values(), shared, [ax for own in blocks for ax in own], strict=True):
+        for ax in row:
+            ax.set_xscale(scale)
+            ax.plot(x, y)
+    share_limits(places, (0, 2))
+    for ax, wide, tall in zip(places.values(), shared, [ax for own in blocks for ax in own], strict=True):
+        assert ax.get_xlim() == wide.get_xlim()
+        assert ax.get_ylim() == tall.get_ylim()
+
+
+def test_limits_of_the_chart_stay():
+    figure = Figure()
+    first, second = (figure.add_subplot(2, 1, i) for i in (1, 2))
+    axis = Axis(limits=(0.0, 1.0))
+    first.set(xlim=(0.0, 1.0), ylim=(0.0, 1.0))
+    second.plot([3.0, 5.0], [3.0, 5.0])
+    share_limits({Place(0, 0, 0, 0, axis, axis): first, Place(1, 0, 1, 1, Axis(), Axis()): second}, (0, 1))
+    assert first.get_xlim() == (0.0, 1.0)
+    assert second.get_xlim() == pytest.approx((2.9, 5.1))

@@ -100,6 +100,7 @@ def plot(
     """
     from normbench.plots import plot_each
     from normbench.plots.paper import Paper
+    from normbench.plots.rendering import helping
     from normbench.records import experiments_in
     from normbench.records.gaps import gaps_of
 
@@ -109,30 +110,32 @@ def plot(
     out = expanded(out, "--out") if out is not None else None
     kinds = [one.value for one in formats] if formats else ["png", "svg"]
     failed: list[str] = []
-    for folder in folders:
-        place = out / folder.resolve().name if out is not None and len(folders) > 1 else out
-        try:
-            for sentence in gaps_of(folder):
-                say(sentence)
-            for path in plot_each(
-                folder,
-                figures=figure or None,
-                x=x,
-                color=color,
-                panel=panel,
-                formats=kinds,
-                target=target,
-                out=place,
-                layer=layer,
-                quantities=quantity,
-                steps=step,
-                rate=rate,
-                where=where or (),
-                traces=traces,
-                paper=paper,
-            ):
-                typer.echo(str(path))
-        except NormbenchError as error:
-            failed.append(str(error))  # the other experiments are still drawn
+    with helping(folders, figure or None) as helper:
+        for folder in folders:
+            place = out / folder.resolve().name if out is not None and len(folders) > 1 else out
+            try:
+                for sentence in gaps_of(folder):
+                    say(sentence)
+                for path in plot_each(
+                    folder,
+                    figures=figure or None,
+                    x=x,
+                    color=color,
+                    panel=panel,
+                    formats=kinds,
+                    target=target,
+                    out=place,
+                    layer=layer,
+                    quantities=quantity,
+                    steps=step,
+                    rate=rate,
+                    where=where or (),
+                    traces=traces,
+                    paper=paper,
+                    helper=helper,
+                ):
+                    typer.echo(str(path))
+            except NormbenchError as error:
+                failed.append(str(error))  # the other experiments are still drawn
     if failed:
         raise NormbenchError("\n".join(dict.fromkeys(failed)))

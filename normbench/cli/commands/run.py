@@ -296,8 +296,7 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
     """
     from normbench.analysis.summary import lost_at_once, summary_rows, summary_table
     from normbench.analysis.tables import load_tables
-    from normbench.plots import plot_results
-    from normbench.plots.drawn import drawn_before, remember_drawn
+    from normbench.plots.drawn import drawn_before
 
     tables = load_tables(finished.folder)
     for remark in lost_at_once(tables):
@@ -312,8 +311,7 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
         figures = before = drawn_before(finished.folder)
     try:
         if figures_wanted and not figures:
-            figures = plot_results(finished.folder)
-            remember_drawn(finished.folder, figures)
+            figures = _figures(finished.folder)
     except NormbenchError as error:  # the training is done and kept even if its figures fail
         say(f"figures: {error}")
         if isinstance(error, RecordsError):
@@ -328,6 +326,18 @@ def _show(finished: Finished, as_json: bool, unwritten: list[str], figures_wante
         if finished.plan.experiment.claims:
             typer.echo(f"Judge its claims with: normbench verify {finished.folder}")
     return {**_answer(finished, figures), "variants": summary_rows(tables)}
+
+
+def _figures(folder: Path) -> list[Path]:
+    """Draw the figures of an experiment, remember from what, and return their files."""
+    from normbench.plots import plot_results
+    from normbench.plots.drawn import remember_drawn
+    from normbench.plots.rendering import helping
+
+    with helping([folder]) as helper:
+        figures = plot_results(folder, helper=helper)
+    remember_drawn(folder, figures)
+    return figures
 
 
 def _decided(finished: Finished, as_json: bool) -> list[dict[str, Any]]:

@@ -110,8 +110,9 @@ def _frame(shown: View, measure: str, best: pd.DataFrame, equal: list[float]) ->
 
     runs = shown.ended
     own = best.set_index(["panel", "color"])
+    rate_of, edge_of = own["rate"].to_dict(), own["edge"].to_dict()
     keys = list(runs[["panel", "color"]].itertuples(index=False, name=None))
-    at_best = np.isclose(runs[RATE], [own["rate"].get(key, np.nan) for key in keys])
+    at_best = np.isclose(runs[RATE], [rate_of.get(key, np.nan) for key in keys])
     frames = []
     for block, chosen in enumerate([at_best, *(np.isclose(runs[RATE], rate) for rate in equal)]):
         cells = runs[chosen].assign(lr=runs.loc[chosen, RATE])
@@ -122,7 +123,7 @@ def _frame(shown: View, measure: str, best: pd.DataFrame, equal: list[float]) ->
         100 * (1 - share) for share in (frame["mean"], best_end, worst)
     )
     keys = list(frame[["panel", "color"]].itertuples(index=False, name=None))
-    return frame.assign(mark="point", edge=[own["edge"].get(key, "") for key in keys])
+    return frame.assign(mark="point", edge=[edge_of.get(key, "") for key in keys])
 
 
 def _axis(name: str, frame: pd.DataFrame) -> Axis:
