@@ -19,7 +19,7 @@ from normbench.errors import NormbenchError
 from normbench.launch.reporter import Reporter
 from normbench.names import EXECUTORS
 from normbench.paths import expanded
-from normbench.planning.compiling import with_compiled, without_compiled
+from normbench.planning.compiling import with_compiled
 from normbench.planning.limits import limits_of, refuse_extend, refuse_limits, refuse_shard, with_all_seeds
 from normbench.planning.memory import free_memory
 from normbench.planning.plan import Plan, about_device, choose_device, make_plan
@@ -94,12 +94,14 @@ def _planned(
     device: str,
     executor: str,
     reporter: Reporter | None,
+    cluster: bool = False,
 ) -> Plan:
     """Return the plan of an experiment whose plug-ins are loaded; the arguments are those of `plan`."""
     about, device = about_device(device), choose_device(device)
     executors, notes = _check_plugins(experiment, data_dir, device, executor, reporter or Reporter())
     memory, remarks = free_memory(device), [*about, *notes]
-    return with_compiled(make_plan(experiment, data_dir, device, executor, memory, executors, remarks))
+    found = make_plan(experiment, data_dir, device, executor, memory, executors, remarks)
+    return with_compiled(found, cluster=cluster)
 
 
 def _check_plugins(
@@ -166,8 +168,7 @@ def run(
             `ray.init` keeps its own connection.
         cpus_per_stack: with `ray`, the CPUs that each stack gets; it may be a fraction. By default as many as
             `threads`, or 1.
-        gpus_per_stack: with `ray`, the GPUs that each stack gets; it may be a fraction. By default 1 if
-            `device` is `cuda`.
+        gpus_per_stack: the same for GPUs; by default 1 if `device` is `cuda`.
         checkpoint_every: seconds between two checkpoints of a stack; by default 60, or more if they are slow.
         keep_old: keep finished runs that the config no longer has aside, instead of refusing to train.
         retry: `{"crashed"}` trains crashed runs again.
@@ -176,20 +177,18 @@ def run(
             default as the config says: it does so if it has `decide:`.
         budget: if so, seconds of training after which no more seeds are added, in place of the config's.
         max_seeds: if so, the most seeds of a cell, in place of the config's.
-        shard: `I/N` trains part I of N into a folder of its own, `results/<name>/shards/I-of-N`. Seeds cannot
-            be added then.
+        shard: `I/N` trains part I of N into `results/<name>/shards/I-of-N`. Seeds cannot be added then.
         reporter: hears about the progress. By default, a notebook shows a line of text.
         should_stop: asked every few steps; if true, training ends with everything written. Without it,
             Ctrl-C, a notebook's stop button and SIGTERM end the training so, then do what they usually do.
         command: the command line, for environment.json.
         plugins: Python files that register normalizations, models and so on, as for `--plugin`. Those that
             the results keep are loaded, too, unless one of these registers the same.
-        own: classes and data sets of a notebook or script, without a file, that the config names (`my_norm`
-            for `MyNorm`); those that stand in a dict in place of a name need not be given. Classes are
-            normalizations, models, optimizers and data sets of normbench, or an `nn.Module`, made with the
-            number of features (a normalization), with `input_shape` and `classes` (a model) or with nothing
-            (an activation). Their source is kept with the results. A torch `Dataset`, or a pair (train,
-            test), is read once; the data folder keeps its items.
+        own: classes and data sets without a file that the config names (`my_norm` for `MyNorm`); those that
+            stand in a dict in place of a name need not be given. Classes are those of normbench, or an
+            `nn.Module`, made with the number of features (a normalization), with `input_shape` and `classes`
+            (a model) or with nothing (an activation). The results keep their source. A torch `Dataset`, or
+            a pair (train, test), is read once; the data folder keeps its items.
         keep_states: keep the state of each run after its last step, for `extend`.
         extend: `train.steps=5000` goes on from the kept states of the config's runs in `results/<name>`, as
             an experiment of its own, `results/<name>_5000_steps`.
@@ -229,9 +228,7 @@ def run(
         if extend is not None:
             refuse_extend(limits, shard)
         longer = None if extend is None else extended(experiment, extend)
-        whole = _planned(longer or experiment, data_dir, device, executor, reporter)
-    if launcher == "ray":
-        whole = without_compiled(whole, "other nodes of the cluster may have no compiler")
+        whole = _planned(longer or experiment, data_dir, device, executor, reporter, launcher == "ray")
     from normbench.deciding import Decider  # only now: a refused config needs no engine
     from normbench.launch.choose import Wanted
     from normbench.launch.session import Session, SessionOptions

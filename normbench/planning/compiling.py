@@ -16,15 +16,20 @@ from normbench.plugins import used_by
 WORTH_MINUTES = 15
 
 
-def with_compiled(plan: Plan) -> Plan:
+def with_compiled(plan: Plan, *, cluster: bool = False) -> Plan:
     """Return a plan whose long stacks are compiled where this machine can, with the reason.
 
     Stacks that have their settings in common are compiled or not together, by the time of all of them. Only
     the executor `vectorized` is replaced, and never for a plug-in, whose executor was checked.
+
+    Args:
+        plan: with the executors that are chosen otherwise.
+        cluster: whether machines train it of which nothing is known.
     """
     if plan.executor != "auto" or plan.device != "cpu":
         return plan
-    if (lacks := missing()) is not None:
+    lacks = "other nodes of the cluster may have no compiler" if cluster else missing()
+    if lacks is not None:
         return replace(plan, compiling=f"no stack is compiled: {lacks}")
     seconds: dict[str, float] = {}
     for stack, cost in zip(plan.stacks, estimate(plan).stacks, strict=True):
@@ -38,12 +43,3 @@ def with_compiled(plan: Plan) -> Plan:
         return replace(plan, compiling=f"no stack is compiled: no kind takes {limit} or more")
     text = f"stacks of {len(long)} of {len(seconds)} kinds are compiled, since these take {limit} or more"
     return replace(plan, executors={**plan.executors, **long}, compiling=text, remarks=(*plan.remarks, text))
-
-
-def without_compiled(plan: Plan, reason: str) -> Plan:
-    """Return the plan with the stacks that `auto` would compile as they are otherwise, for this reason."""
-    if plan.executor != "auto" or plan.device != "cpu":
-        return plan
-    executors = {key: name for key, name in plan.executors.items() if name != "compiled"}
-    remarks = tuple(one for one in plan.remarks if one != plan.compiling)
-    return replace(plan, executors=executors, remarks=remarks, compiling=f"no stack is compiled: {reason}")

@@ -9,7 +9,7 @@ from helpers.engine import plan_of
 
 from normbench.errors import PlanError
 from normbench.planning import compiling, plan
-from normbench.planning.compiling import WORTH_MINUTES, with_compiled, without_compiled
+from normbench.planning.compiling import WORTH_MINUTES, with_compiled
 from normbench.planning.estimate import estimate
 
 
@@ -71,12 +71,12 @@ def test_a_machine_that_cannot_compile_refuses_to(monkeypatch):
 
 
 def test_a_cluster_compiles_nothing_by_itself():
-    after = without_compiled(with_compiled(of_steps(LONG)), "other nodes may have no compiler")
+    after = with_compiled(of_steps(LONG), cluster=True)
     assert [stack.executor for stack in after.stacks] == ["vectorized"]
     assert after.notes == []
-    assert after.compiling == "no stack is compiled: other nodes may have no compiler"
+    assert after.compiling == "no stack is compiled: other nodes of the cluster may have no compiler"
     asked = of_steps(LONG, executor="compiled")
-    assert without_compiled(asked, "any") is asked
+    assert with_compiled(asked, cluster=True) is asked
 
 
 def test_the_estimate_counts_the_compilation_once_for_each_kind():
