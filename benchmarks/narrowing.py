@@ -40,7 +40,7 @@ from normbench.planning.stacks import stack_key
 
 RULES = {"computed to the end": math.inf, "dropped at once": 0.0, "as normbench": TRACE_FLOPS}
 # Configs, and which of their stacks are trained: every so many.
-CONFIGS = (("bn_larger_lr_mnist", 8), ("claims/c17_products_mnist", 5), ("quickstart", 1))
+CONFIGS = (("bn_larger_lr_mnist", 19), ("claims/c17_products_mnist", 5), ("quickstart", 1))
 NETS = (  # sides of an image, depth, width, normalization, batch size, optimizer
     (8, 2, 16, "none", 20, "sgd"),
     (8, 5, 64, "batchnorm", 60, "sgd"),
