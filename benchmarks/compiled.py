@@ -1,6 +1,7 @@
 """Compares stacks whose step is compiled with the replayed trace, on the same work, in turn.
 
-    python benchmarks/compiled.py          # about 10 minutes on 2 quiet cores; the first time 5 more
+    python benchmarks/compiled.py          # with one thread, then with all: about 10 minutes on 2 quiet cores
+    python benchmarks/compiled.py 2        # with 2 threads alone; the rows of other numbers stay
 
 Both train the same runs. The other executor is the one that the plan chooses without a compiler. Times are
 per run and step, without evaluation; the code is compiled before, and `first step, s` is what that took
@@ -11,6 +12,7 @@ table says what a step of each executor consists of, by the time of its operatio
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -88,8 +90,7 @@ def compared(
             figures[name].append(measure())
     pairs = list(zip(figures[usual], figures["compiled"], strict=True))
     return {
-        "net": what,
-        "runs of the stack": runs,
+        "net": f"{what}, {runs} runs, {threads} {'thread' if threads == 1 else 'threads'}",
         "against": usual,
         "its time, ms": table.spread([wall for wall, _ in figures[usual]], 3),
         "compiled, ms": table.spread([wall for wall, _ in figures["compiled"]], 3),
@@ -139,12 +140,13 @@ def parts(executor: str, runs: int, steps: int = 30) -> dict[str, object]:
 
 
 def main() -> None:
-    rows = []
-    for threads in sorted({1, torch.get_num_threads()}):
+    asked = [int(word) for word in sys.argv[1:]]
+    for threads in asked or sorted({1, torch.get_num_threads()}):
+        rows = []
         for net in NETS:
             rows.append(compared(net, threads))
             print(rows[-1], flush=True)
-    table.write("compiled", rows)
+        table.write("compiled", rows, others_stay=(table.HERE / "results" / "compiled.csv").exists())
     table.write("compiled_parts", [parts(name, 20) for name in ("vectorized", "compiled")])
 
 
