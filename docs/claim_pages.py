@@ -1,4 +1,4 @@
-"""Writes docs/claims/, docs/norms/, docs/which.md and README's table of claims from the results of the book.
+"""Writes docs/claims/, docs/norms/, docs/which.md and README's table of claims from the book.
 
 python docs/claim_pages.py            # writes the pages and the table
 python docs/claim_pages.py --check    # exit code 1 if one is stale
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import norm_figures
 import norm_pages
 import which_page
 from md_table import escaped, table
@@ -81,12 +82,16 @@ def main() -> None:
     entries = book()
     made = pages(entries)
     told = [norm_pages.Told.by(v, one.name, one.config) for one in entries for v in one.verdicts]
-    made |= norm_pages.pages(told, _link)
+    compared = norm_figures.comparisons(one.judged.folder for one in entries)
+    made |= norm_pages.pages(told, _link, {name: one.text() for name, one in compared.items()})
+    figures = {norm_pages.PAGES / f"{name}.png": one for name, one in compared.items()}
+    undrawn = [path for path, one in figures.items() if not one.is_drawn(path)]
     wrong = add_which(made, entries)
-    there = (*PAGES.glob("*.md"), *norm_pages.PAGES.glob("*.md"), which_page.PAGE)
-    old = [path for path in there if path.exists() and path not in made]
+    there = (*PAGES.glob("*.md"), *norm_pages.PAGES.glob("*.*"), which_page.PAGE)
+    old = [path for path in there if path.exists() and path not in made and path not in figures]
     if "--check" in sys.argv[1:]:
         changed = [p for p, text in made.items() if not p.exists() or p.read_text(encoding="utf-8") != text]
+        changed += undrawn
         if stale := [*changed, *old]:
             wrong.append(f"{', '.join(map(str, stale))}: stale; run: make pages")
     else:
@@ -96,6 +101,8 @@ def main() -> None:
             path.unlink()
         for path, text in made.items():
             path.write_text(text, encoding="utf-8")
+        for path in undrawn:
+            figures[path].save(path)
     if wrong:
         sys.exit("\n".join(wrong))
 

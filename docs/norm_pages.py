@@ -36,6 +36,10 @@ HEAD = """# The normalizations
 [your_own_layer.md](../your_own_layer.md) adds one.
 The tests in `tests/norms/` compute the equations again and compare.
 
+The figure of a page shows final accuracy and loss by learning rate, beside `none` and `batchnorm`, in the
+experiment of the book that varies the fewest other settings; among equals, in the one with the most rates and
+seeds.
+
 """
 BY_VERDICTS = """
 Estimates have 95 % intervals over n seeds. *Supported* and *refuted* are about the claim as it is written.
@@ -94,15 +98,21 @@ def names(wanted: Any) -> frozenset[str]:
     return frozenset(one for one in full if one in NORMS)
 
 
-def pages(told: Iterable[Told], link: Callable[[str], str]) -> dict[Path, str]:
+def pages(
+    told: Iterable[Told], link: Callable[[str], str], figures: Mapping[str, str] | None = None
+) -> dict[Path, str]:
     """Return the text of each page.
 
     Args:
         told: the verdicts of the book.
         link: gives the address of a claim's page, from docs/.
+        figures: the figure of each normalization that has one, with its caption.
     """
-    told = list(told)
-    made = {PAGES / f"{name}.md": page(cls, told, link) for name, cls in NORMS.entries.items()}
+    told, figures = list(told), figures or {}
+    made = {
+        PAGES / f"{name}.md": page(cls, told, link, figures.get(name, ""))
+        for name, cls in NORMS.entries.items()
+    }
     rows = [
         (f"[{name}]({name}.md)", f"`{cls.summary().partition(': ')[2] or cls.summary()}`", cls.paper)
         for name, cls in NORMS.entries.items()
@@ -119,8 +129,15 @@ def overview() -> str:
     )
 
 
-def page(cls: type[Normalization], told: Iterable[Told], link: Callable[[str], str]) -> str:
-    """Return the page of a normalization."""
+def page(cls: type[Normalization], told: Iterable[Told], link: Callable[[str], str], figure: str = "") -> str:
+    """Return the page of a normalization.
+
+    Args:
+        cls: the normalization.
+        told: the verdicts of the book.
+        link: gives the address of a claim's page, from docs/.
+        figure: its figure with the caption, or nothing.
+    """
     title, _, equation = cls.summary().partition(": ")
     parts = [f"# {title}\n", f"```text\n{equation}\n```\n"]
     body = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[2]
@@ -130,6 +147,8 @@ def page(cls: type[Normalization], told: Iterable[Told], link: Callable[[str], s
     parts.append(f"```yaml\nmodel: {{norm: {cls.key()}}}\n```\n")
     if rows := [row[:4] for row in option_rows(cls) if row[0] != "`name`"]:
         parts.append(table(("option of `model.norm`", "takes", "default", "meaning"), rows))
+    if figure:
+        parts.append(f"## At each learning rate\n\n{figure}")
     parts.append(f"## When it wins, and when not\n{verdicts(cls.key(), told, link)}")
     return "\n".join(parts)
 

@@ -18,7 +18,7 @@ from matplotlib.ticker import (
 
 from normbench.analysis.variants import number
 from normbench.plots.chart import Axis, Place, Strip
-from normbench.plots.labels import LINE, turned
+from normbench.plots.labels import LINE, parts, turned, width
 from normbench.plots.style import GREY, PALE, Look, clean, thousands
 
 if TYPE_CHECKING:
@@ -89,14 +89,20 @@ def _set(ax: Axes, which: str, axis: Axis, look: Look) -> None:
     elif axis.log:
         low, high = axis.inner
         plain_log(own, low or axis.linear, high, (0.0,) * bool(axis.linear))
+        if which == "x":
+            _leave_out(own, look)
         if axis.whole:
             ticks = [t for t in own.get_major_locator()() if t >= 1]
             _fixed(own, ticks, [f"{t:,.0f}" for t in ticks])
     elif which == "x":
         most = max(2, min(5, int(look.width / 0.6)))
-        own.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=axis.whole))
         if axis.whole:
             own.set_major_formatter(FuncFormatter(thousands))
+        while True:
+            own.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=axis.whole))
+            if most == 1 or _have_room(own, look):
+                break
+            most -= 1
     else:
         low, high = axis.inner
         ticks = [
@@ -109,8 +115,27 @@ def _set(ax: Axes, which: str, axis: Axis, look: Look) -> None:
             own.set_major_formatter(FuncFormatter(thousands))
 
 
+def _have_room(own: Any, look: Look) -> bool:
+    """Return whether the labels of a linear horizontal axis do not touch."""
+    low, high = own.get_view_interval()
+    ticks = [t for t in own.get_major_locator()() if low <= t <= high]
+    if len(ticks) < 2:
+        return True
+    texts = own.get_major_formatter().format_ticks(ticks)
+    apart = look.width * (ticks[1] - ticks[0]) / (high - low)
+    return bool(max(width(text, look.points(look.font - 0.5)) for text in texts) < apart)
+
+
+def _leave_out(own: Any, look: Look) -> None:
+    """Leave out every second tick of a horizontal axis until their labels have room beside each other."""
+    ticks = list(own.get_major_locator()())
+    while len(ticks) > 2 and sum(width(number(t), look.font) + 0.08 for t in ticks) > look.width:
+        ticks = ticks[::2]
+        _fixed(own, ticks, [number(t) for t in ticks])
+
+
 def _names(ax: Axes, which: str, axis: Axis, look: Look) -> None:
-    names = [clean(name) for name in axis.names]
+    names = in_lines(axis, look.points(look.font - 0.5))
     shown = list(range(len(names)))
     if axis.kind == "thinned":
         shown = _with_room(names, look) if which == "x" else shown[:: -(-len(names) // _lines(look))]
@@ -122,6 +147,13 @@ def _names(ax: Axes, which: str, axis: Axis, look: Look) -> None:
     if axis.separated:
         for edge in np.arange(0.5, len(names) - 1):
             ax.axvline(edge, color="#D5D5D5", lw=0.6, zorder=0.7)
+
+
+def in_lines(axis: Axis, font: float) -> list[str]:
+    """Return the names of an axis, broken into lines where the axis says so."""
+    if not axis.inches:
+        return [clean(name) for name in axis.names]
+    return ["\n".join(parts(name, axis.inches, font)) for name in axis.names]
 
 
 def _lines(look: Look) -> int:
@@ -165,6 +197,8 @@ def _strip(ax: Axes, strip: Strip, look: Look) -> None:
     middle = math.sqrt(strip.low * strip.high) if look.y.log else (strip.low + strip.high) / 2
     if strip.side == "tick":
         ticks = [float(t) for t in ax.get_yticks() if not strip.low <= t <= strip.high]
+        line = look.points(look.font - 0.5) / 72 - 0.01  # inches that the text of the strip takes
+        ticks = [t for t in ticks if abs(_place(ax, t) - _place(ax, middle)) * look.height >= line]
         texts = [f"{t:,.0f}" if abs(t) >= 1000 else number(t) for t in ticks]
         _fixed(ax.yaxis, [*ticks, middle], [*texts, strip.text])
     elif strip.side:
@@ -174,12 +208,17 @@ def _strip(ax: Axes, strip: Strip, look: Look) -> None:
             middle,
             strip.text,
             transform=ax.get_yaxis_transform(),
-            size=7,
+            size=look.points(7),
             color=GREY,
             va="center",
             ha=side,
             zorder=over + 0.1,
         )
+
+
+def _place(ax: Axes, y: float) -> float:
+    """Return where a value is on the vertical axis: 0 at the bottom, 1 at the top."""
+    return float(ax.transLimits.transform(ax.transScale.transform((1.0, y)))[1])
 
 
 def _fixed(own: Any, ticks: Sequence[float], texts: Sequence[str], minor: Sequence[float] = ()) -> None:

@@ -6,6 +6,7 @@ from collections import namedtuple
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from normbench.analysis.variants import Levels
@@ -28,6 +29,7 @@ FRAME: Sequence[str] = (
 )  # columns of all charts
 
 _BLOCK_GAP = 0.12  # inches between two blocks, beside the usual gap
+_AXIS_GAP = 0.42  # inches below a horizontal axis with its name that is not the one of the next row
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Axis:
     linear: float = 0.0  # a logarithmic axis is linear from 0 to here
     values: tuple[float, ...] = ()  # what was measured, for `values` and `step`
     names: tuple[str, ...] = ()
+    inches: float = 0.0  # names that are longer than this are broken into lines; 0: none is
     separated: bool = False  # thin lines between the names
     whole: bool = False  # ticks at whole numbers alone
     level: float | None = None  # a dashed line across the panel
@@ -72,6 +75,10 @@ class Axis:
         if self.strip is None:
             return low, high
         return (self.strip.high, high) if self.strip.low <= low else (low, self.strip.low)
+
+    def like(self, other: Axis) -> bool:
+        """Return whether the other axis is the same, apart from its name."""
+        return replace(self, label="") == replace(other, label="")
 
 
 @dataclass(frozen=True)
@@ -123,19 +130,53 @@ class Grid:
         return cls(places, heads, strips, starts, gaps, bool(heads) and not strips)
 
     def of_columns(self, cols: int) -> Grid:
-        """Return the panels of a free grid in reading order, with this many in a row."""
-        blocks = [[p for p in self.places if p.block == b] for b in range(len(self.starts))]
-        rows = -(-max(map(len, blocks)) // cols)
-        places, heads = [], {}
-        for b, block in enumerate(blocks):
-            for i, place in enumerate(sorted(block, key=lambda place: (place.row, place.col))):
-                row, col = b * rows + i // cols, i % cols
-                places.append(replace(place, row=row, col=col))
-                heads[row, col] = self.heads[place.row, place.col]
-        starts = tuple(b * rows for b in range(len(blocks)))
+        """Return the same panels with this many in a row, on more rows.
+
+        Panels that each have a name go on in reading order. Where columns have names, this many of them stay
+        beside each other and the next ones follow below, each under its name; rows keep their names.
+        """
+        places: list[Place] = []
+        heads: dict[tuple[int, int], str] = {}
+        strips: dict[int, str] = {}
+        starts: list[int] = []
+        gaps: dict[int, float] = {}
+        lowest: dict[int, Axis] = {}  # the horizontal axis of the lowest panel of each column
+        row = 0
+        for first, end in pairwise((*self.starts, self.rows)):
+            starts.append(row)
+            named = set()
+            for line in self._lines(first, end, cols):
+                source = line[0][1].row
+                gaps[row] = self.gaps.get(first, 0.0) if row == starts[-1] else 0.0
+                gaps[row] += _AXIS_GAP * any(c in lowest and not lowest[c].like(one.x) for c, one in line)
+                if source in self.strips:
+                    strips[row] = self.strips[source]
+                for col, place in line:
+                    head = (source if self.free else 0, place.col)
+                    if head in self.heads and (self.free or place.col not in named):
+                        heads[row, col] = self.heads[head]
+                    named.add(place.col)
+                    places.append(replace(place, row=row, col=col))
+                    lowest[col] = place.x
+                row += 1
         return replace(
-            self, places=tuple(places), heads=heads, starts=starts, gaps=dict.fromkeys(starts[1:], _BLOCK_GAP)
+            self, places=tuple(places), heads=heads, strips=strips, starts=tuple(starts), gaps=gaps
         )
+
+    def _lines(self, first: int, end: int, cols: int) -> Iterator[list[tuple[int, Place]]]:
+        """Yield the new rows of the block of these rows: the new column and the old place of each panel."""
+        block = sorted(
+            (place for place in self.places if first <= place.row < end),
+            key=lambda place: (place.row, place.col),
+        )
+        if self.free:
+            for start in range(0, len(block), cols):
+                yield list(enumerate(block[start : start + cols]))
+            return
+        for start in range(0, self.cols, cols):
+            group = [place for place in block if start <= place.col < start + cols]
+            for _, line in groupby(group, key=lambda place: place.row):
+                yield [(place.col - start, place) for place in line]
 
 
 @dataclass(frozen=True)
@@ -170,6 +211,11 @@ class Chart:
     color_name: str = ""  # what the colors tell apart; empty: no legend of colors
     signs: frozenset[str] = frozenset()  # names of the marks that the legend explains
     scale: ColorScale | None = None
+    letters: float = 0.0  # points of the smallest letters, before the page grows or shrinks
+
+    def points(self, size: float) -> float:
+        """Return the size of letters that are usually of this size."""
+        return max(size, self.letters)
 
     def part(self, place: Place) -> pd.DataFrame:
         """Return the rows of one panel."""

@@ -34,12 +34,13 @@ def color_bar(figure: Figure, sheet: Sheet, mesh: Any, scale: ColorScale) -> Non
     bar.outline.set_visible(False)  # type: ignore[operator]
     if ax.get_yscale() == "log":
         plain_log(ax.yaxis, *ax.get_ylim())
-    ax.tick_params(labelsize=7.5)
+    ax.tick_params(labelsize=sheet.points(7.5))
     ax.grid(False)
+    size = sheet.points(8.0)
     if tall > 1.2:
-        bar.set_label("\n".join(balanced(scale.label.split(" (")[0], tall, 8.0)), fontsize=8)
+        bar.set_label("\n".join(balanced(scale.label.split(" (")[0], tall, size)), fontsize=size)
     else:
-        ax.set_title(scale.short, fontsize=7)
+        ax.set_title(scale.short, fontsize=sheet.points(7.0))
 
 
 def level_bar(figure: Figure, sheet: Sheet, labels: Sequence[str], colors: Sequence[Any], name: str) -> None:
@@ -59,20 +60,26 @@ def level_bar(figure: Figure, sheet: Sheet, labels: Sequence[str], colors: Seque
     step = max(1, math.ceil(LINE * n / tall))
     ax.set_yticks(range(0, n, step), [clean(text) for text in labels[::step]])
     ax.yaxis.tick_right()
-    ax.tick_params(labelsize=7.5, length=2)
+    ax.tick_params(labelsize=sheet.points(7.5), length=2)
     ax.spines[:].set_visible(False)
     ax.grid(False)
-    side: dict[str, Any] = {"rotation": 270, "va": "center", "ha": "left", "fontsize": 8}
-    ax.text(1.0 + (0.1 + _widest(labels)) / BAR, 0.5, clean(name), transform=ax.transAxes, **side)
+    side: dict[str, Any] = {"rotation": 270, "va": "center", "ha": "left", "fontsize": sheet.points(8.0)}
+    ax.text(
+        1.0 + (0.1 + _widest(labels, sheet.points(7.5))) / BAR,
+        0.5,
+        clean(name),
+        transform=ax.transAxes,
+        **side,
+    )
 
 
-def level_room(labels: Sequence[str]) -> float:
-    """Return the room to the right of the panels that such a bar needs."""
-    return 0.24 + 0.1 + BAR + 0.1 + _widest(labels) + 0.2
+def level_room(labels: Sequence[str], size: float = 7.5) -> float:
+    """Return the room to the right of the panels that such a bar needs, with letters of this size."""
+    return 0.24 + 0.1 + BAR + 0.1 + _widest(labels, size) + 0.2
 
 
-def _widest(labels: Sequence[str]) -> float:
-    return max(width(clean(text), 7.5) for text in labels)
+def _widest(labels: Sequence[str], size: float) -> float:
+    return max(width(clean(text), size) for text in labels)
 
 
 def _axes(figure: Figure, sheet: Sheet, most: float, label: str) -> tuple[Axes, float]:

@@ -58,6 +58,10 @@ class FigureKind(Named, ABC):
         """Return options of `Sheet`: sizes in inches that differ from the usual ones."""
         return {}
 
+    def narrow(self, chart: Chart) -> Chart:
+        """Return the chart for a page that is too narrow for long words in its panels."""
+        return chart
+
     def signs(self, chart: Chart) -> Handles:
         """Return the legend entries of the marks, in their order."""
         from normbench.plots.marks import sign_handles

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FONT = 9.0  # of the names in a panel, in points; the other letters of a page are in proportion
+LEAST = 6.0  # points of the smallest letters; journals ask for no less
 _WIDTHS = (1.0, 60.0)  # inches
 _FONTS = (4.0, 60.0)  # points
 
@@ -60,6 +61,11 @@ class Paper:
     def scale(self) -> float:
         """Return how much larger than usual letters, lines and marks are."""
         return (self.font_size or FONT) / FONT
+
+    @property
+    def least(self) -> float:
+        """Return the size of the smallest letters on the page before it is grown."""
+        return min(LEAST / self.scale, FONT)
 
     def applied(self, chart: Chart) -> Chart:
         """Return the chart with the words that the page is to have."""

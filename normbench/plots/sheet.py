@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from normbench.plots.fonts import note
-from normbench.plots.labels import balanced, parts, turned, unbroken, width, wrap
+from normbench.plots.labels import LINE, balanced, parts, turned, unbroken, width, wrap
+from normbench.plots.legends import Handles, place_legends
 from normbench.plots.style import GREY, INK, clean
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
     from normbench.plots.chart import Grid
 
-Handles = Sequence[tuple[Any, str]]
-LEGEND = 8.5  # size of its letters
+LEGEND = 8.5  # size of a legend's letters
+STEEP = 0.2  # inches between two names; with less, they are turned by 90 degrees
 EM = 0.58  # mean width of a character of DejaVu Sans, in font sizes
 
 
@@ -37,8 +38,9 @@ class Sheet:
         panel: float | None = None,
         page: float | None = None,
         scale: float = 1.0,
+        letters: float = 0.0,
     ) -> None:
-        """Make the axes of the panels.
+        """Say how large the panels are; `add_axes` makes them.
 
         Args:
             grid: which panels there are, their names and blocks; a block shares its vertical axis.
@@ -52,6 +54,7 @@ class Sheet:
             panel: its width; None: as many inches as the page has, between `narrowest` and `widest`.
             page: its width; None: as wide as the panels make it.
             scale: of the letters in legends; all sizes here are those at a scale of 1.
+            letters: points of the smallest ones.
         """
         from matplotlib.figure import Figure
 
@@ -59,17 +62,38 @@ class Sheet:
         self.rows, self.cols, self.left, self.hgap = rows, cols, left, hgap
         self.width = panel or min(widest, max(narrowest if cols <= 8 else 0.75 * narrowest, 10.4 / cols))
         self.least = 0.75 * narrowest  # of a panel, for which its labels still fit
-        self.page, self.scale = page, scale
+        self.page, self.scale, self.letters = page, scale, letters
+        self.low = height or max(1.15, 0.72 * self.least)  # height of the lowest panel
         self.height = height or max(1.15, min(3.1, 0.72 * self.width))
         self.small = cols > 3
-        self.font = 8.0 if self.small else 9.0
+        self.font = self.points(8.0 if self.small else 9.0)
         self.figure: Figure = Figure(figsize=(8, 6))
         self.heads, self.strips, self.starts, self.gaps = grid.heads, grid.strips, grid.starts, grid.gaps
         self.right, self.beside = right + beside, beside
         self.bottom = 0.62
         self.turned = 0.0
         self.axes: list[list[Axes | None]] = [[None] * cols for _ in range(rows)]
-        for place in sorted(grid.places, key=lambda place: (place.row, place.col)):
+        self.places = sorted(grid.places, key=lambda place: (place.row, place.col))
+        self.x_axes = {(place.row, place.col): place.x for place in grid.places}
+        self.named = len({axis.label for axis in self.x_axes.values()}) > 1  # each below its own panel
+        self.longer: dict[int, float] = {}  # inches below a row beside the usual ones
+
+    def points(self, size: float) -> float:
+        """Return the size of letters that are usually of this size."""
+        return max(size, self.letters)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Return width and height of the page, in inches, if the panels are as small as can be."""
+        return self.at_least(self.least), self.rows * self.low + 0.16 * (self.rows - 1)
+
+    def at_least(self, panel: float) -> float:
+        """Return the inches that a page with panels of this width has at least, whatever its labels are."""
+        return self.left + self.cols * panel + (self.cols - 1) * self.hgap + self.right
+
+    def add_axes(self) -> None:
+        """Make the axes of the panels."""
+        for place in self.places:
             self.axes[place.row][place.col] = self.figure.add_axes(
                 (0, 0, 1, 1), label=f"panel {place.row} {place.col}"
             )
@@ -84,10 +108,25 @@ class Sheet:
     def turn_long_labels(self, labels: Sequence[str]) -> None:
         """Turn the horizontal axis's labels if they would run into each other."""
         widest = max(len(text) for text in labels) * self.font * EM / 72
-        if widest + 0.1 > self.width / len(labels):
+        room = self.width / len(labels)
+        if room < STEEP < widest + 0.1:
+            self.turned = 90.0
+            self.bottom = max(self.bottom, 0.46 + widest)
+            self.least = max(self.least, LINE * len(labels))
+        elif widest + 0.1 > room:
             self.turned = 30.0
             self.bottom = max(self.bottom, 0.42 + 0.55 * widest)
             self.left = max(self.left, min(widest * 0.85, 1.6) if widest > self.width / len(labels) else 0)
+
+    def name_axes(self) -> None:
+        """Name each horizontal axis below its own panel; one without a name has no ticks."""
+        size = self.points(self.font - 0.5)
+        for (r, c), axis in self.x_axes.items():
+            lines = wrap(axis.label, self.width + 2 * min(self.left, self.right), size)
+            self.at(r, c).set_xlabel("\n".join(lines), fontsize=size, labelpad=2)
+            self.at(r, c).tick_params(bottom=bool(axis.label))
+            self.longer[r] = max(self.longer.get(r, 0.0), (len(lines) - 1) * size * 1.25 / 72)
+        self.bottom += self.longer[self.rows - 1]
 
     def leave_room(self, labels: Sequence[str]) -> None:
         """Leave room for the horizontal axis's labels if they are turned by 90 degrees (see `plots.axes`)."""
@@ -98,6 +137,14 @@ class Sheet:
     def panels(self) -> list[tuple[int, int, Axes]]:
         """Return the panels that are drawn, with their row and column."""
         return [(r, c, ax) for r, row in enumerate(self.axes) for c, ax in enumerate(row) if ax is not None]
+
+    def has_ticks(self, r: int, c: int) -> bool:
+        """Return whether the values of a panel's horizontal axis are named: no such axis is below."""
+        axis = self.x_axes[r, c]
+        below = next(
+            (self.x_axes[row, c] for row in range(r + 1, self.rows) if (row, c) in self.x_axes), None
+        )
+        return bool(axis.label) if self.named else below is None or not axis.like(below)
 
     def is_bottom(self, r: int, c: int) -> bool:
         """Return whether no panel lies right below."""
@@ -157,11 +204,15 @@ class Sheet:
             total = self.page
         left = self.left + max(0.0, (total - self.left - strip - self.right - panel_width) / 2)
         header = self._header(total, title, caption, warnings)
-        legend_height, placed = self._legends(total, legends)
+        size = self.points(LEGEND)
+        legend_height, placed = place_legends(figure, legends, total, size, self.scale)
         under = wrap(x_label, self._room(total), 9.5)
+        half = max((0.53 * width(line, 9.5) for line in under), default=0.0)
+        middle = min(max(left + panel_width / 2, 0.1 + half), total - 0.1 - half)
         self.bottom += 0.165 * (len(under) - 1)
-        foot = wrap(footer, self._room(total), 7.0) if footer else []
-        below = 0.06 + len(foot) * 7.0 * 1.25 / 72 if foot else 0.0
+        fine = self.points(7.0)
+        foot = wrap(footer, self._room(total), fine) if footer else []
+        below = 0.06 + len(foot) * fine * 1.25 / 72 if foot else 0.0
         bottom = self.bottom + below
         height = header + legend_height + head + downs[-1] + self.height + bottom
         figure.set_size_inches(total, height)
@@ -188,11 +239,14 @@ class Sheet:
             x0 = left + c * (self.width + self.hgap)
             ax.set_position((x0 / total, bottoms[r] / height, self.width / total, self.height / height))
             ax.tick_params(
-                labelsize=self.font - 0.5, labelbottom=self.is_bottom(r, c), labelleft=self.is_left(r, c)
+                labelsize=self.points(self.font - 0.5),
+                labelbottom=self.has_ticks(r, c),
+                labelleft=self.is_left(r, c),
             )
-            if self.turned and self.is_bottom(r, c):
+            if self.turned and self.has_ticks(r, c):
                 for tick in ax.get_xticklabels():
                     tick.set(rotation=self.turned, ha="right", rotation_mode="anchor")
+                    tick.set_verticalalignment("center" if self.turned == 90.0 else "top")
             if (r, c) in heads:
                 ax.set_title(heads[r, c], fontsize=self.font, pad=4, color=INK)
         for r, (text, size, aside) in strips.items():
@@ -206,7 +260,7 @@ class Sheet:
                 ha="center" if aside else "left",
             )
         figure.text(
-            (left + panel_width / 2) / total,
+            middle / total,
             (0.13 + below) / height,
             "\n".join(under),
             ha="center",
@@ -217,7 +271,7 @@ class Sheet:
             0.16 / total,
             0.07 / height,
             "\n".join(foot),
-            fontsize=7,
+            fontsize=fine,
             color=GREY,
             va="bottom",
             linespacing=1.25,
@@ -262,7 +316,8 @@ class Sheet:
     def _gap(self, r: int) -> float:
         """Return the space above a row without its heads: more if the labels of an axis are in it."""
         ticks = any(ax is not None and self.is_bottom(r - 1, c) for c, ax in enumerate(self.axes[r - 1]))
-        return 0.16 + self.gaps.get(r, 0.0) + (max(0.16, self.bottom - 0.46) if ticks else 0.0)
+        room = max(0.16, self.bottom - 0.46) if ticks else 0.0
+        return 0.16 + self.gaps.get(r, 0.0) + room + self.longer.get(r - 1, 0.0)
 
     def _strips(self) -> tuple[dict[int, tuple[str, float, bool]], float]:
         """Return each row's name in lines, its size and whether it is turned, and the width of all of them.
@@ -275,7 +330,9 @@ class Sheet:
         turned = {r: parts(text, tall, size) for r, text in texts.items()}
         if all(len(t) <= 2 and unbroken(texts[r], tall, size) for r, t in turned.items()):
             return {r: ("\n".join(t), size, True) for r, t in turned.items()}, 0.4
-        for size, inches in ((s, w) for s in (self.font, 7.0, 6.0) for w in (1.2, 1.6, 2.0, 2.6, 3.2)):
+        sizes = (self.font, self.points(7.0), self.points(6.0))
+        widths = (*((0.8, 1.0) if self.scale < 1.0 else ()), 1.2, 1.6, 2.0, 2.6, 3.2)
+        for size, inches in ((s, w) for s in sizes for w in widths):
             upright = {r: parts(text, inches, size) for r, text in texts.items()}
             most = max(map(len, upright.values()))
             if most * size * 1.22 / 72 <= tall + 0.1 and all(
@@ -295,74 +352,24 @@ class Sheet:
             room = downs[stop - 1] - downs[start] + self.height
             room += 2 * beyond - 0.1 if len(starts) == 1 else -0.05
             text = clean(blocks[start])
-            size = next((s for s in (9.5, 9.0, 8.5) if width(text, s) <= room), 9.0)
+            size = next((s for s in (9.5, 9.0, self.points(8.5)) if width(text, s) <= room), 9.0)
             names[start] = ("\n".join(balanced(text, room, size)), size)
         return names
 
     def _header(self, total: float, title: str, caption: str, warnings: str) -> float:
         """Break the texts above the legends into lines; the caption gets a size at which it is one line."""
         room = self._room(total)
-        small = next((s for s in (8.5, 8.0, 7.5) if width(clean(caption), s) <= room), 7.0)
+        sizes = [self.points(size) for size in (8.5, 8.0, 7.5, 7.0)]
+        small = next((s for s in sizes if width(clean(caption), s) <= room), sizes[-1])
         self._texts = []
         tall = 0.14 + 0.05
         for text, size, color, weight in (
             (title, 12.0, INK, "bold"),
             (caption, small, GREY, "normal"),
-            (warnings, 8.5, GREY, "normal"),
+            (warnings, self.points(8.5), GREY, "normal"),
         ):
             if text:
                 wrapped = wrap(text, room, size, weight)
                 self._texts.append(("\n".join(wrapped), size, color, weight, len(wrapped)))
                 tall += len(wrapped) * size * 1.25 / 72 + 0.05
         return tall
-
-    def _legends(
-        self, total: float, legends: Sequence[tuple[str, Handles]]
-    ) -> tuple[float, list[tuple[Any, float]]]:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-        dots = self.scale * self.figure.dpi
-        self.figure.set_size_inches(self.scale * total, 6)
-        canvas = FigureCanvasAgg(self.figure)
-        placed: list[tuple[Any, float]] = []
-        for name, entries in legends:
-            if not entries:
-                continue
-            handles = [h for h, _ in entries]
-            room = total - 0.9  # beside the handle
-            labels = ["\n".join(wrap(text, room, LEGEND)) for _, text in entries]
-            labels = [text if not text.startswith("_") else " " + text for text in labels]
-            for columns in range(min(len(labels), 12), 0, -1):
-                order = _by_rows(len(labels), columns)
-                legend = self.figure.legend(
-                    [handles[i] for i in order],
-                    [labels[i] for i in order],
-                    ncols=columns,
-                    title="\n".join(wrap(name, total - 0.3, LEGEND)) or None,
-                    loc="upper left",
-                    alignment="left",
-                    fontsize=self.scale * LEGEND,
-                    title_fontsize=self.scale * LEGEND,
-                    borderaxespad=0.0,
-                    columnspacing=1.4,
-                    handlelength=4.6 if any(map(_dashed, handles)) else 2.4,
-                    labelspacing=0.3,
-                )
-                box = legend.get_window_extent(canvas.get_renderer())
-                if box.width / dots < total - 0.2 or columns == 1:
-                    placed.append((legend, box.height / dots + 0.02))
-                    break
-                legend.remove()
-        return sum(t for _, t in placed) + (0.06 if placed else 0.0), placed
-
-
-def _dashed(handle: Any) -> bool:
-    """Return whether a sample of a line must be long, because a mark hides the dashes of a short one."""
-    from matplotlib.lines import Line2D
-
-    return isinstance(handle, Line2D) and handle.is_dashed() and bool(handle.get_marker())
-
-
-def _by_rows(n: int, columns: int) -> list[int]:
-    """Return the order in which a legend, which fills its columns, reads row by row."""
-    return [i for first in range(columns) for i in range(first, n, columns)]

@@ -102,10 +102,15 @@ class Look:
     x: Axis
     y: Axis
     scale: ColorScale | None = None  # of a map
+    letters: float = 0.0  # points of the smallest letters
 
     def of(self, color: Any) -> Style:
         """Return the style of a code of the frame's column `color`."""
         return self.styles[int(color)]
+
+    def points(self, size: float) -> float:
+        """Return the size of letters that are usually of this size."""
+        return max(size, self.letters)
 
 
 def on_scale(colors: Levels) -> bool:

@@ -4,6 +4,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
+from matplotlib.path import Path
+from matplotlib.transforms import Affine2D, BboxTransformTo
 
 from normbench import plots
 
@@ -130,3 +132,46 @@ def segments(ax, color=None, width=None):
                 if color in (None, to_hex(own)) and width in (None, collection.get_linewidths()[0]):
                     found.append(np.asarray(points, float))
     return found
+
+
+def letters(figure):
+    """Return every text that is drawn: of the page, the legends, the axes and within the panels."""
+    found = list(figure.texts)
+    for legend in figure.legends:
+        found += [*legend.get_texts(), legend.get_title()]
+    for ax in figure.axes:
+        found += [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            shown = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            found += [label for tick in shown for label in (tick.label1, tick.label2)]
+    return [text for text in found if text.get_visible() and text.get_text().strip()]
+
+
+def assert_printable(figure, least=6.0):
+    """All letters are on the page, as large as journals ask for, and no two texts run into each other."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    found = [(text.get_text(), text, outline(text, renderer)) for text in letters(figure)]
+    page, dot = figure.bbox, figure.dpi / 72
+    for i, (words, text, path) in enumerate(found):
+        box = path.get_extents()
+        assert text.get_fontsize() > least - 0.01, f"{words!r} has {text.get_fontsize():.2f} points"
+        assert box.x0 >= -dot, f"{words!r} leaves the page at the left"
+        assert box.x1 <= page.x1 + dot, f"{words!r} leaves the page at the right"
+        assert box.y0 >= -dot, f"{words!r} leaves the page below"
+        assert box.y1 <= page.y1 + dot, f"{words!r} leaves the page above"
+        for others, _, other in found[i + 1 :]:
+            if overlap(box, other.get_extents()):
+                assert not path.intersects_path(other, filled=True), f"{words!r} runs into {others!r}"
+
+
+def outline(text, renderer):
+    """Return the rectangle of a text, a pixel smaller on each side, turned as the text is."""
+    angle = text.get_rotation() if text.get_rotation_mode() == "anchor" else 0.0
+    text.set_rotation(text.get_rotation() - angle)
+    box = text.get_window_extent(renderer).padded(-1)
+    text.set_rotation(text.get_rotation() + angle)
+    anchor = text.get_transform().transform(text.get_position())
+    turn = Affine2D().rotate_deg_around(*anchor, angle)
+    return Path.unit_rectangle().transformed(BboxTransformTo(box) + turn)

@@ -164,4 +164,4 @@ def _name_lr(ax: Axes, row: Any, color: Any, look: Look) -> None:
     place = ax.transLimits.transform(ax.transScale.transform((row.mean, 0)))[0]
     x, side = (0.97, "right") if place < 0.5 else (0.03, "left")  # NaN: at the left
     where: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "ha": side, "va": "center"}
-    ax.text(x, row.color, text, size=look.font - 1, color=color, **where)
+    ax.text(x, row.color, text, size=look.points(look.font - 1), color=color, **where)

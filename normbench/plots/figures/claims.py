@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -71,7 +72,9 @@ class Claims(FigureKind):
             for r in rows:
                 named = _axis_name(first) if r == rows[-1] else ""
                 x = Axis(named, limits=(low, high), log=log)
-                y = Axis("", "rows", (-1.0, 1.0), names=(verdicts[r].group or verdicts[r].id,))
+                y = Axis(
+                    "", "rows", (-1.0, 1.0), names=(verdicts[r].group or verdicts[r].id,), inches=NAME_INCHES
+                )
                 places.append(Place(r, 0, r, 0, x, y))
         strips = {r: f"{one.verdict}, n = {one.n}" for r, one in enumerate(verdicts)}
         gaps = {rows[0]: 0.42 for rows in claims[1:]}
@@ -92,14 +95,29 @@ class Claims(FigureKind):
 
     def layout(self, chart: Chart) -> dict[str, float]:
         """Return the sizes: low rows, as high as their names need."""
-        lines = (_in_lines(place.y.names[0]).count("\n") + 1 for place in chart.grid.places)
+        from normbench.plots.axes import in_lines
+
+        lines = (in_lines(place.y, chart.points(8.5))[0].count("\n") + 1 for place in chart.grid.places)
         return {"height": 0.08 + 0.15 * max(2, *lines), "widest": 5.4, "hgap": 1.2}
+
+    def narrow(self, chart: Chart) -> Chart:
+        """Return the chart with the reasons at the foot, each with a number that its verdicts have, too."""
+        reasons = chart.frame["reason"].tolist()
+        numbers = {reason: i for i, reason in enumerate(dict.fromkeys(filter(None, reasons)), start=1)}
+        strips = {r: f"{text} [{numbers[reasons[r]]}]" if reasons[r] else text
+                  for r, text in chart.grid.strips.items()}  # fmt: skip
+        notes = [f"[{i}]: {reason}" for reason, i in numbers.items()]
+        return replace(
+            chart,
+            frame=chart.frame.assign(reason=""),
+            grid=replace(chart.grid, strips=strips),
+            footer="; ".join(filter(None, [*notes, chart.footer])),
+        )
 
     def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
         """Draw one verdict."""
         (row,) = marks_of(part)
         low, high = look.x.inner
-        ax.set_yticks([0], [_in_lines(look.y.names[0])])
         ax.tick_params(left=False)
         ax.axvline(1.0 if look.x.log else 0.0, color=GREY, lw=0.7, zorder=1)
         expected = row.expected_low, row.expected_high
@@ -109,7 +127,7 @@ class Claims(FigureKind):
                 ax.axvline(x, color="#5B8A5B", lw=0.9, zorder=1.1)
         style = LOOKS[row.mark]
         if row.reason:
-            _reason(ax, row, look.font - 1)
+            _reason(ax, row, look)
         ends = [row.low, row.high]
         if not np.isnan(ends).any():
             ax.plot(np.clip(ends, low, high), [0, 0], color=style["color"], lw=1.6, zorder=3)
@@ -135,17 +153,12 @@ class Claims(FigureKind):
         return handles
 
 
-def _in_lines(name: str) -> str:
-    from normbench.plots.labels import parts
-
-    return "\n".join(parts(name, NAME_INCHES, 8.5))
-
-
-def _reason(ax: Axes, row: Any, size: float) -> None:
+def _reason(ax: Axes, row: Any, look: Look) -> None:
     """Write why a verdict is inconclusive: in the middle, or above its marks."""
     from normbench.plots.labels import wrap
 
-    text = "\n".join(wrap(row.reason, 5.2, size))
+    size = look.points(look.font - 1)
+    text = "\n".join(wrap(row.reason, min(5.2, look.width - 0.1), size))
     y, va = (0.5, "center") if math.isnan(row.mean) and math.isnan(row.low) else (0.96, "top")
     ax.text(0.02, y, text, transform=ax.transAxes, va=va, size=size, color=INK, bbox=PAPER, zorder=2)
 

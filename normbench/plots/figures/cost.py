@@ -85,7 +85,7 @@ class Cost(FigureKind):
         for color, end in ends.items():
             text = f"{sums.get(color, end):.3g}"
             beside: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
-            ax.annotate(text, (end, color), (4, 0), size=7, color=INK, **beside)
+            ax.annotate(text, (end, color), (4, 0), size=look.points(7), color=INK, **beside)
 
     def signs(self, chart: Chart) -> Handles:
         """Return what the parts of a bar mean."""

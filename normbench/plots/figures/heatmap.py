@@ -77,7 +77,11 @@ class Heatmap(FigureKind):
         rows, cols = len(chart.color), chart.grid.cols
         width = min(6.0, max(1.72, 10.4 / cols))
         least = 0.35 * width if cols < 3 else 0
-        return {"height": max(min(3.6, max(0.75, 0.26 * rows + 0.1, least)), 0.15 * rows), "right": 0.95}
+        frame = chart.frame
+        mixed = frame.loc[~frame[ENDS].eq(frame["n"], axis=0).any(axis=1), "n"]
+        upward = 0.7 * (2 * len(str(mixed.max())) + 1) * chart.letters / 72 if len(mixed) else 0.0
+        height = max(min(3.6, max(0.75, 0.26 * rows + 0.1, least)), 0.15 * rows, upward * rows)
+        return {"height": height, "right": 0.95}
 
     def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
         """Draw the cells and their signs: none where every seed trains, a share where seeds differ."""
@@ -99,7 +103,10 @@ class Heatmap(FigureKind):
             color = INK if cell.mean > middle or not np.isfinite(cell.mean) else "white"
             text = f"{cell.trains}/{cell.n}{'!' * bool(cell.crashed)}"
             fit = min(7.5, inches * 72 / (0.72 * len(text)))
-            ax.text(cell.x, cell.y, text, size=fit, ha="center", va="center", color=color)
+            where: dict[str, Any] = {"ha": "center", "va": "center", "color": color}
+            if fit < look.letters:  # in a narrow column: upward
+                where["rotation"] = 90
+            ax.text(cell.x, cell.y, text, size=look.points(fit), **where)
 
     def signs(self, chart: Chart) -> Handles:
         """Return what the signs mean."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from normbench.plots.style import Look
 
 COLUMNS = [*GROUP, "block", "mark", "x", "mean", "low", "high", "n", "stuck", "text"]
+MOST_NEVER = "more than half never"  # reach the target
 BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # words hide the grid
 Row = dict[str, Any]
 
@@ -114,10 +115,21 @@ class Summary(FigureKind):
         """Return the sizes: low panels with room at their right for the numbers."""
         from normbench.plots.labels import width
 
-        numbers = chart.frame.loc[chart.frame["mark"] != "word", "text"]
-        room = 0.16 + max((width(text, 8.0) for text in numbers), default=0.4)
+        size = chart.points(8.0)
+        word = chart.frame["mark"] == "word"
+        numbers, words = (
+            max((width(text, size) for text in texts), default=0.4)
+            for texts in (chart.frame.loc[~word, "text"], chart.frame.loc[word, "text"])
+        )
+        room = 0.16 + numbers
+        narrowest = min(2.4, max(1.1, (words - numbers) / 0.75))  # words may reach into the room of numbers
         height = max(0.45, 0.21 * len(chart.color) + 0.1)
-        return {"height": height, "widest": 2.4, "narrowest": 1.1, "hgap": room + 0.12, "beside": room}
+        return {"height": height, "widest": 2.4, "narrowest": narrowest, "hgap": room + 0.12, "beside": room}
+
+    def narrow(self, chart: Chart) -> Chart:
+        """Return the chart with the longest words in short: how many seeds reach the target says it."""
+        text = chart.frame["text"].str.replace(f"{MOST_NEVER} \\((.+)\\)", r"\1", regex=True)
+        return replace(chart, frame=chart.frame.assign(text=text))
 
     def draw_on(self, ax: Axes, part: pd.DataFrame, look: Look) -> None:
         """Draw ranges as bars, values with their intervals, numbers beside the panel and words in it."""
@@ -134,7 +146,7 @@ class Summary(FigureKind):
                     "va": "center",
                     "bbox": BEHIND,
                 }
-                ax.text(0.02, y, row.text, size=look.font - 1, color=GREY, zorder=4, **where)
+                ax.text(0.02, y, row.text, size=look.points(look.font - 1), color=GREY, zorder=4, **where)
                 continue
             if np.isfinite(row.low):
                 ends = np.clip([row.low, row.high], low, high)
@@ -152,7 +164,7 @@ class Summary(FigureKind):
                 clip_on=False,
             )
             ax.text(1.02, y, row.text, transform=ax.get_yaxis_transform(), va="center",
-                    size=look.font - 1, color=INK)  # fmt: skip
+                    size=look.points(look.font - 1), color=INK)  # fmt: skip
 
     def signs(self, chart: Chart) -> Handles:
         """Return what the marks mean."""
@@ -262,7 +274,7 @@ def _steps(tables: Tables, runs: pd.DataFrame, wish: float | None, block: int) -
         if not reached:
             rows.append({**cell, "mark": "word", "text": "never" if len(steps) else "crashed"})
         elif not np.isfinite(one.estimate):
-            rows.append({**cell, "mark": "word", "text": f"more than half never{some}"})
+            rows.append({**cell, "mark": "word", "text": f"{MOST_NEVER}{some}"})
         else:
             ends = {"mean": one.estimate, "low": one.low, "high": one.high}
             rows.append({**cell, "mark": "value", **ends, "text": f"{one.estimate:,.0f}{some}"})
