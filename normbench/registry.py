@@ -230,7 +230,12 @@ class Registry(Generic[T]):
     def add(self, cls: type[T]) -> type[T]:
         """Register a class under its name (also as a decorator); a name that is taken is an error."""
         if not (isinstance(cls, type) and issubclass(cls, self.base)):
-            raise NormbenchError(f"{cls!r} is no {self.kind}; derive it from {self.base.__name__}")
+            name = getattr(cls, "__name__", repr(cls))
+            plain = "; or leave the line above it out: a file with one plain nn.Module needs none"
+            raise NormbenchError(
+                f"{name} is no {self.kind}; derive it from {self.base.__name__}"
+                f"{plain if hasattr(cls, 'forward') else ''}"
+            )
         field = cls.model_fields["name"]
         if get_origin(field.annotation) is not Literal or not isinstance(field.default, str):
             raise NormbenchError(

@@ -155,6 +155,35 @@ def test_loading_twice_is_once_and_a_changed_file_is_refused(tmp_path):
         plugins.load_plugins([path])
 
 
+PLAIN = """\
+import torch
+from torch import nn
+
+
+class MedianNorm(nn.Module):
+    def __init__(self, features, eps=1e-5):
+        super().__init__()
+        self.eps = eps
+        self.gain = nn.Parameter(torch.ones(features))
+
+    def forward(self, x):
+        centered = x - x.median(1, keepdim=True).values
+        return centered / (centered.abs().mean(1, keepdim=True) + self.eps) * self.gain
+"""
+
+
+def test_a_file_with_one_plain_module_needs_no_decorator(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(config(sweep={"model.norm": ["none", {"name": "median_norm", "eps": 0.1}]}))
+    finished = api.run(path, results=tmp_path / "r", device="cpu", plugins=[written(tmp_path, PLAIN)])
+    assert (finished.trained, finished.crashed) == (4, 0)
+    assert NORMS["median_norm"](eps=0.1).module(3).eps == 0.1
+    (kept,) = (finished.folder / "plugins").rglob("my_norm.py")
+    assert kept.read_text() == PLAIN
+    with plugins.unchanged():  # as another process: the copy is loaded in the same way
+        assert api.run(path, results=tmp_path / "r", device="cpu").trained == 0
+
+
 FAULTS = {
     "no such file": (None, r"my_norm.py cannot be read \(No such file"),
     "syntax": ("x = 1\ny = = 2\n", r"my_norm.py:2:5: not Python: invalid syntax"),
@@ -167,6 +196,18 @@ FAULTS = {
     ),
     "no name": (NORM.replace('Literal["clip"] = "clip"', "str"), r"my_norm.py:\d+: ClipNorm has no name"),
     "no docstring": (re.sub(r'    """.*?"""\n', "", NORM), r"my_norm.py:\d+: ClipNorm has no docstring"),
+    "which module": (
+        PLAIN + "\n\nclass Other(MedianNorm):\n    pass\n",
+        r"my_norm.py: it registers nothing, and of its classes \(MedianNorm, Other\) each could be meant",
+    ),
+    "no features": (
+        PLAIN.replace("features, eps=1e-5", "features, eps"),
+        r"my_norm.py: MedianNorm.__init__ must take the number of features, and further arguments with defa",
+    ),
+    "decorated": (
+        "from normbench.norms import NORMS\n" + PLAIN.replace("class", "@NORMS.add\nclass"),
+        r"my_norm.py:\d+: MedianNorm is no normalization; .*a file with one plain nn.Module needs none",
+    ),
     "another kind": (NORM.replace("(Normalization)", ""), r"my_norm.py:\d+: .* is no normalization; derive"),
 }
 

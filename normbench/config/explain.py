@@ -293,7 +293,13 @@ def no_kind(node: Node, names: Sequence[str]) -> str:
         name = node.get("name")
         if name is None:
             return f"its name is missing; add 'name: ...', {one_of(names)}"
-        return unknown_word(name.plain, names)
+        return _unknown_kind(name.plain, names)
     if isinstance(node.value, str):
-        return unknown_word(node.value, names)
+        return _unknown_kind(node.value, names)
     return f"found {shown(node.plain)}; allowed: a name or a mapping with a name; {one_of(names)}"
+
+
+def _unknown_kind(value: Any, names: Sequence[str]) -> str:
+    """Return the text for a name that no registry has; one that is like no other may be the user's own."""
+    own = "; your own: --plugin FILE" if isinstance(value, str) and not did_you_mean(value, names) else ""
+    return unknown_word(value, names) + own

@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+from torch import nn
 
 from normbench.errors import NormbenchError
 from normbench.plugins import importing
@@ -262,11 +265,45 @@ def _execute(plugin: Plugin) -> None:
     module = importlib.util.module_from_spec(spec)
     module.__file__ = path
     sys.modules[name] = module
+    before = _number_of_entries()
     try:
         exec(compile(source.data, path, "exec", dont_inherit=True), module.__dict__)
+        if _number_of_entries() == before:
+            _register_plain(module)
     except BaseException:
         del sys.modules[name]
         raise
+
+
+def _number_of_entries() -> int:
+    return sum(len(one.entries) for one in extensibles())
+
+
+def _register_plain(module: ModuleType) -> None:
+    """Register the only `nn.Module` class of a file that registers nothing, as `own` does in Python.
+
+    Raises:
+        NormbenchError: there are several, or its arguments are those of nothing that can be trained.
+    """
+    from normbench.plugins.own import name_of  # it imports this module
+    from normbench.plugins.texts import last_lines
+
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
+    ]
+    if len(found) > 1:
+        raise NormbenchError(
+            f"it registers nothing, and of its classes ({', '.join(one.__name__ for one in found)}) each "
+            "could be meant; give one of them a class with a name and options (docs/your_own_layer.md)"
+        )
+    for cls in found:
+        try:
+            text = last_lines(cls, name_of(cls), "")
+        except NormbenchError as error:
+            raise NormbenchError(str(error).removeprefix("own: ")) from None
+        exec(compile(text, str(module.__file__), "exec", dont_inherit=True), module.__dict__)
 
 
 @contextmanager
@@ -284,7 +321,9 @@ def _registering(plugin: Plugin, key: Path | str, where: str) -> Iterator[None]:
             or _of_package(plugin, one.kind, name, entry)
         ]
         if not new:
-            raise NormbenchError("it registers nothing; put `@NORMS.add`, say, above the class")
+            raise NormbenchError(
+                "it registers nothing, and has no nn.Module class; see docs/your_own_layer.md"
+            )
     except (Exception, SystemExit) as error:
         put_back()
         place = _place(error, plugin, where)
