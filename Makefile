@@ -101,7 +101,7 @@ benchmark-peers: $(VENV)/.installed-peers  ## against torch loops, DataLoader, L
 	$(BIN)/python benchmarks/against_peers.py mlp
 	$(BIN)/python benchmarks/against_peers.py others
 
-benchmarks: $(VENV)/.installed  ## all other tables of docs/benchmarks.md, about 55 minutes
+benchmarks: $(VENV)/.installed  ## all other tables of docs/benchmarks.md, about 50 minutes
 	for table in share executors busy recurrent stack_size narrowing growth around probes; do $(BIN)/python benchmarks/$$table.py || exit 1; done
 
 clean:  ## remove the virtual environment and the tools' caches; results stay

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from normbench._version import __version__
-from normbench.engine.state import LEAST, StackState
+from normbench.engine.state import StackState
 
 FORMAT = b"normbench checkpoint 1"
 # The versions of normbench that train with the same bits, this one included: each continues the checkpoints
@@ -115,9 +115,8 @@ def _check_origin(stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 def _is_consistent(state: StackState, runs: int) -> bool:
     """Return whether the parts of a state fit together and to a stack of this many runs."""
-    sums = {"train_loss": state.train_loss, "correct": state.train_correct, "tail_loss": state.tail_loss}
+    sums = {"loss": state.train_loss, "correct": state.train_correct, "tail": state.tail_loss}
     tensors: list[Mapping[str, Tensor]] = [state.params, state.buffers, *state.optimizer.values(), sums]
     known = set(state.lanes) <= set(range(runs)) and len(set(state.lanes)) == len(state.lanes) > 0
-    wide = state.width >= max(LEAST, len(state.lanes))  # there may be idle lanes
-    whole = wide and all(len(tensor) == state.width for group in tensors for tensor in group.values())
+    whole = all(len(tensor) == len(state.padded) for group in tensors for tensor in group.values())
     return known and whole and len(state.seconds) == runs and state.step >= 1

@@ -55,10 +55,6 @@ class Evaluator:
             parts["train"] = self.training_images
         return {name: part for name, part in parts.items() if part is not None and len(part)}
 
-    def images(self, last: bool) -> int:
-        """Return the number of images in all `parts`."""
-        return sum(len(part) for part in self.parts(last).values())
-
     def measure(self, state: StackState, seeds: list[int], last: bool) -> dict[str, Scores]:
         """Return the scores on each of the `parts`.
 

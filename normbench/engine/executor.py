@@ -119,13 +119,6 @@ class Executor(ABC):
     def batch_of(self, lanes: slice, batch: Batch) -> Batch:
         """Return the batch of these lanes, in the memory format that suits the executor."""
 
-    def trace_flops(self, device: torch.device) -> float:
-        """Return how many FLOPs take as long as recording the programs of a narrower stack.
-
-        They are given for each layer with weights. 0: idle lanes are dropped at once.
-        """
-        return 0.0
-
     # What a stack asks for
 
     def step(self, state: StackState, batch: Batch, hyper: Tensors) -> tuple[Tensor, Tensor]:

@@ -21,9 +21,8 @@ from normbench.engine.evaluation import Evaluator, Scores
 from normbench.engine.events import Evaluation, Event, Layers, RunEnd
 from normbench.engine.executor import Executor
 from normbench.engine.looped import Looped
-from normbench.engine.narrowing import WorkLeft
 from normbench.engine.probing import Probing
-from normbench.engine.state import LEAST, StackState, Tensors, holds, initial_model, initial_state
+from normbench.engine.state import StackState, Tensors, holds, initial_model, initial_state
 from normbench.engine.vectorized import Vectorized
 from normbench.errors import NormbenchError
 from normbench.nn.holding import trained
@@ -257,17 +256,9 @@ class StackTrainer:
             return
         self.advance(len(leaving) * (self.settings.train.steps - state.step))
         if kept:
-            state.keep(kept, self._width(len(kept)))
+            state.keep(kept)
         else:
             state.lanes = []
-
-    def _width(self, runs: int) -> int:
-        """Return how many lanes the stack has once only so many runs are left."""
-        price, idle = self.executor.trace_flops(self.device), self.state.width - max(LEAST, runs)
-        if not (price and idle) or self.probing.of_stack:  # the time of a stack is divided among its runs
-            return runs
-        left = WorkLeft.of(self.settings, self.dataset, self.state.step, self.evaluator, self.probing)
-        return runs if idle * left.flops >= price * left.layers else self.state.width
 
     # What a step needs
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -29,20 +28,16 @@ class Probing:
 
     Attributes:
         seconds: time spent on measuring, to be subtracted from the training time.
-        of_stack: whether one of the probes measures the whole stack, and not its runs.
     """
 
     def __init__(
         self, executor: Executor, probes: Sequence[Probe], last: int, evaluations: Sequence[int]
     ) -> None:
         self.executor, self.seconds = executor, 0.0
-        self.of_stack = any(probe.of_stack for probe in probes)
         self._due: dict[int, list[Probe]] = {}
-        self._schedules: list[tuple[Probe, list[int]]] = []
         for probe in probes:
             probe.prepare(executor.model)
-            self._schedules.append((probe, probe.schedule(last, evaluations)))
-            for step in self._schedules[-1][1]:
+            for step in probe.schedule(last, evaluations):
                 self._due.setdefault(step, []).append(probe)
         self._measured: list[tuple[int, dict[Key, Tensor | float]]] = []
 
@@ -78,14 +73,6 @@ class Probing:
         self._measured.append((step, values))
         wait(state.train_loss.device)
         self.seconds += time.perf_counter() - began
-
-    def steps_from(self, step: int) -> float:
-        """Return what the measurements that are due from `step` on cost, in training steps."""
-        net, executor = self.executor.model, self.executor.name
-        return sum(
-            probe.cost_in(net, executor) * (len(due) - bisect_left(due, step))
-            for probe, due in self._schedules
-        )
 
     def layers(self, runs: Sequence[str], ends: Mapping[int, int]) -> Iterator[Layers]:
         """Yield what was measured since the last call.

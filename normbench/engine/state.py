@@ -18,18 +18,15 @@ if TYPE_CHECKING:
     from normbench.planning.runs import RunSpec
 
 Tensors = dict[str, Tensor]
-LEAST = 2  # lanes of a stack
 
 
 @dataclass
 class StackState:
     """Everything that changes while a stack trains. The first axis of every tensor is the run axis.
 
-    A lane is a place on the run axis. Each run that is still in the stack has one of the first. The lanes
-    behind these are idle: copies of the first run, which no record shows. There is at least one beside a
-    single run, because torch uses other kernels, with other bits, for a stack of one. Runs that leave make
-    idle lanes where fewer lanes do not pay (`narrowing.py`). So R is at least the number of runs left, and
-    at least 2.
+    A lane is a place on the run axis. Each run that is still in the stack has one. If one run is left, the
+    tensors keep a second, idle lane with a copy of that run, because torch uses other kernels, with other
+    bits, for a stack of one. So R is the number of runs left, and at least 2.
 
     Attributes:
         step: number of updates made so far.
@@ -65,12 +62,12 @@ class StackState:
 
     @property
     def padded(self) -> list[int]:
-        """Return the run in each of the R lanes; an idle lane repeats the first run."""
-        return _padded(self.lanes, self.width)
+        """Return the run in each of the R lanes; an idle lane repeats the only run."""
+        return _padded(self.lanes)
 
     def filled(self, values: Tensor) -> Tensor:
-        """Return values of the R lanes from those of the runs; an idle lane repeats the first value."""
-        return values if len(values) == self.width else values[_padded(range(len(values)), self.width)]
+        """Return values of the R lanes from those of the runs; an idle lane repeats the only value."""
+        return values if len(values) == self.width else values[_padded(range(len(values)))]
 
     def count(self, loss: Tensor, correct: Tensor, *, in_tail: bool) -> None:
         """Count one update and add what it measured, (R,) each, to the sums."""
@@ -87,10 +84,10 @@ class StackState:
         self.train_correct.zero_()
         self.since = 0
 
-    def keep(self, positions: Sequence[int], width: int = LEAST) -> None:
-        """Keep only the runs at these positions, at least one, in `width` lanes or as many as they need."""
+    def keep(self, positions: Sequence[int]) -> None:
+        """Keep only the runs at these positions, at least one. The others take no more time or memory."""
         self.lanes = [self.lanes[position] for position in positions]
-        chosen = torch.tensor(_padded(positions, width), device=self.train_loss.device)
+        chosen = torch.tensor(_padded(positions), device=self.train_loss.device)
 
         def select(tensors: Tensors) -> Tensors:
             return {name: tensor.index_select(0, chosen) for name, tensor in tensors.items()}
@@ -124,9 +121,9 @@ def holds(state: StackState, model: nn.Module) -> bool:
     )
 
 
-def _padded(lanes: Sequence[int], width: int = LEAST) -> list[int]:
-    """Return the lanes, and the first one again for each that is missing from `width`."""
-    return [*lanes, *list(lanes[:1]) * (width - len(lanes))]
+def _padded(lanes: Sequence[int]) -> list[int]:
+    """Return the lanes, and a single one twice."""
+    return list(lanes) * 2 if len(lanes) == 1 else list(lanes)
 
 
 def initial_model(run: RunSpec, input_shape: tuple[int, ...], classes: int, batch: Tensor) -> nn.Module:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch.func import vmap
 
 from normbench.engine.batches import Batch
 from normbench.engine.executor import Executor
 from normbench.engine.state import StackState
 
-# What a core computes while the programs of a stack are recorded, for each layer with weights
-# (benchmarks/narrowing.py).
-TRACE_FLOPS = 2e9
 LANES = 16  # most lanes of an untraced measurement, because a probe may need many copies of each run
 
 
@@ -32,13 +28,6 @@ class Vectorized(Executor):
         lanes = state.width
         parts = -(-lanes // LANES)
         return [slice(lanes * index // parts, lanes * (index + 1) // parts) for index in range(parts)]
-
-    def trace_flops(self, device: torch.device) -> float:
-        """Return FLOPs on a CPU, where a run has the same bits in any number of lanes.
-
-        Other devices may round differently. There, idle lanes are dropped at once, as in all versions.
-        """
-        return TRACE_FLOPS if device.type == "cpu" else 0.0
 
     def mapped(self, function: Callable[..., Any], stacked: Sequence[bool]) -> Callable[..., Any]:
         """Map the function by `vmap`."""

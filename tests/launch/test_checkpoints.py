@@ -1,7 +1,6 @@
 """A stack resumed from a checkpoint ends as if never stopped; an unusable checkpoint is reported."""
 
 import errno
-import math
 import os
 import re
 
@@ -10,7 +9,7 @@ import torch
 from helpers.launch import CNN, MLP, SPLIT, Heard, after, records, sessions, train
 
 from normbench._version import __version__
-from normbench.engine import loop, vectorized
+from normbench.engine import loop
 from normbench.engine.checkpoint import SAME_BITS, UnfitError, dump_state, load_state, seal
 from normbench.engine.state import StackState
 from normbench.errors import RecordsError
@@ -42,22 +41,6 @@ def test_a_sweep_stopped_again_and_again_gives_the_same_records_and_makes_no_ste
     assert sum(bool(one["resumed"]) for one in sessions(tmp_path / "stopped")) >= 2
     assert not (tmp_path / "stopped" / "tiny" / "checkpoints").exists()
     assert not (tmp_path / "stopped" / "tiny" / "parts").exists()
-
-
-@pytest.mark.parametrize("probes", ["", "probes: [{name: gradients, every: 20}]\n"])
-def test_files_are_the_same_whether_lanes_of_diverged_runs_go_or_stay_idle(
-    tmp_path, whole, probes, monkeypatch
-):
-    layers = []
-    for price, times in ((0.0, None), (math.inf, None), (math.inf, 3)):
-        monkeypatch.setattr(vectorized, "TRACE_FLOPS", price)
-        folder = tmp_path / f"{price}_{times}"
-        stop = {} if times is None else {"should_stop": after(times)}
-        assert train(folder, MLP + probes, **stop).interrupted == bool(stop)
-        assert not stop or not train(folder, MLP + probes).interrupted
-        assert records(folder) == records(whole)
-        layers.append((folder / "tiny" / "layers.csv").read_bytes() if probes else b"")
-    assert layers == layers[:1] * 3
 
 
 @pytest.mark.parametrize("harm", ["truncated", "flipped", "empty", "pickle", "no rows", "not stopped there"])
@@ -106,6 +89,23 @@ def test_a_state_comes_back_as_it_was_and_only_for_its_own_stack():
     ):
         with pytest.raises(UnfitError, match=what):
             load_state(data, runs, executor, CPU)
+
+
+@pytest.mark.parametrize("harm", ["a run too many", "idle lanes", "no second lane", "a sum", "a weight"])
+def test_a_checkpoint_whose_lanes_do_not_fit_is_refused(harm):
+    state, ids = state_of(), ["a", "b", "c"]
+    if harm == "a run too many":
+        ids, state.lanes, state.seconds = [*ids, "d"], [0, 1, 2, 3], [0.5] * 4
+    elif harm == "idle lanes":
+        state.lanes = [0, 2]
+    elif harm == "no second lane":  # beside a single run
+        state, ids = state_of(1), ["a"]
+    elif harm == "a sum":
+        state.tail_loss = state.tail_loss[:-1]
+    else:
+        state.params["w"] = state.params["w"][:-1]
+    with pytest.raises(UnfitError, match="do not belong together"):
+        load_state(seal(dump_state(state, ids, "looped"), {}), ids, "looped", CPU)
 
 
 def test_a_checkpoint_is_continued_by_all_versions_that_train_with_the_same_bits(monkeypatch):
