@@ -37,7 +37,7 @@ def some_runs(model=None, optimizer=None, steps=STEPS):
     return runs_of(
         seeds=2,
         data={"batch_size": 21, "test_size": 39},
-        model={"width": 15, "dropout": DROPOUT, **(model or {})},
+        model={"depth": 1, "width": 15, "dropout": DROPOUT, **(model or {})},
         optimizer=optimizer or {},
         train={"steps": steps, "eval_every": 30, "eval_size": 17},
         sweep={"optimizer.lr": [0.01, 0.02, 0.05, 0.1]},
@@ -120,7 +120,7 @@ def test_runs_that_end_change_no_record_of_others_however_the_training_is_stoppe
 
 @thorough
 def test_two_threads_change_no_record(monkeypatch):
-    runs = some_runs(model={"width": 250, "depth": 1}, steps=30)  # large enough to be divided among threads
+    runs = some_runs(model={"width": 250}, steps=30)  # large enough to be divided among threads
     one, _ = dropped_at_once(runs, "vectorized")
     torch.set_num_threads(2)
     assert all_lanes_to_the_end(runs, "vectorized", monkeypatch) == one
