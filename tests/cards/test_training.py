@@ -7,6 +7,7 @@ from helpers.cli import call, good
 from helpers.scorecard import BUDGET, SETUP, plugin_file, use_tiny
 
 from normbench import plugins
+from normbench.cards import training
 from normbench.cards.card import make_card
 from normbench.cards.training import Request, prepare, train
 from normbench.errors import NormbenchError
@@ -105,3 +106,17 @@ def test_a_budget_that_is_no_time():
 
 def test_the_tiny_setup_is_like_the_others():
     assert set(SETUP.base) == {"data", "model", "optimizer", "train"}
+
+
+@pytest.mark.usefixtures("tiny")
+def test_it_can_be_interrupted_while_it_plans(tmp_path, monkeypatch):
+    def planning(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.api, "run", planning)
+    found = call("scorecard", "layernorm", "--against", "none", "--budget", "6s", "--results", tmp_path)
+    assert found.exit_code == 130
+    assert (
+        "section 1 of 2: Learning rates, speed and accuracy, by depth: depth 2, 3 seeds; plan" in found.stderr
+    )
+    assert "interrupted\ncontinue with:  " in found.stderr
