@@ -218,7 +218,7 @@ def _section(prepared: Prepared, section: Section, tables: Tables) -> list[tuple
 
 
 def _with_limit(verdict: Verdict, reading: Reading) -> Verdict:
-    """Return the verdict of a comparison; p is 0, as Student-t's limit, if it counts and all seeds differ alike.
+    """Return a comparison's verdict. If it counts, and all seeds differ alike, p is 0, Student-t's limit.
 
     The sign test, which judges equal differences of sampled numbers, has no place where seeds play no part.
     """
@@ -342,7 +342,7 @@ def _row(
 
 
 def _spread(verdict: Verdict) -> float:
-    """Return the largest number of a seed over the smallest; NaN if they have none. A ratio reads logarithms."""
+    """Return the largest number of a seed over the smallest, from logarithms; NaN if there is none."""
     if verdict.comparison is None:
         return NAN
     cells = [cell.values() for one in verdict.comparison.readings for cell in one.cells.values()]

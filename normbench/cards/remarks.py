@@ -1,4 +1,4 @@
-"""What a reader must know about the numbers of one section: which rates it took, and whether times are steady."""
+"""What a reader must know about a section: which rates it took, and whether its times are steady."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _unsteady(card: Card, section: str) -> list[str]:
         return []
     norm, spread = max(spreads.items(), key=lambda one: one[1])
     return [
-        f"The seconds of a step vary by up to {spread:.1f}x between seeds ({norm}), so the machine was busy and "
-        "these times are not to be trusted. The same command keeps them; to measure again on a quiet machine, "
+        f"The seconds of a step vary by up to {spread:.1f}x between seeds ({norm}): the machine was busy, "
+        "so do not trust these times. The same command keeps them. To measure again on a quiet machine, "
         f"delete the folder {card.prepared.folder / section} first."
     ]
