@@ -35,6 +35,10 @@ def test_more_budget_goes_on_and_nothing_is_trained_twice(tmp_path):
     assert list(large.prepared.chosen.sizes) == ["rates", "cost", "batches", "initialization"]
     assert card(SMALL).trained == 0  # and a smaller budget loses nothing
     assert card(BUDGET).trained == 0
+    (one,) = [c for c in make_card(small.prepared).comparisons if c.row.name == "saved_bytes"]
+    assert one.difference.low == pytest.approx(one.difference.high)  # counted: the same in all seeds
+    assert one.difference.low > 1.01
+    assert (one.word, one.p_family, one.holds) == ("worse", 0.0, True)
 
 
 @pytest.mark.usefixtures("tiny")
