@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from normbench.launch.reporter import Reporter
+from normbench.counts import counted
+from normbench.launch.reporter import FROM_SHARE, Reporter
 
 REDRAW = 0.5  # seconds between two updates of the line
 
@@ -52,7 +53,7 @@ class NotebookReporter(Reporter):
     def start(self, run_steps: int, runs: int) -> None:
         """Begin a line."""
         self._total, self._done = run_steps, 0
-        self._began, self._text = self._clock(), f"{runs:,} runs"
+        self._began, self._text = self._clock(), counted(runs, "run")
         self._shown = 0.0
         self._progress()
 
@@ -82,7 +83,7 @@ class NotebookReporter(Reporter):
     def _progress(self, last: bool = False) -> None:
         spent = self._clock() - self._began
         share = min(1.0, self._done / self._total) if self._total > 0 else 1.0
-        left = f", about {spent / share - spent:,.0f} s left" if 0 < share < 1 else ""
+        left = f", about {spent / share - spent:,.0f} s left" if FROM_SHARE <= share < 1 else ""
         self._show(f"{100 * share:.0f} % after {spent:,.0f} s{left}; {self._text}", last)
 
     def _show(self, text: str, last: bool = False) -> None:

@@ -15,6 +15,7 @@ ORDER = (  # from the ground up
         "paths",
         "names",
         "cores",
+        "counts",
         "durations",
         "markup",
         "memo",

@@ -12,6 +12,7 @@ from normbench.analysis.judge import Correction, Verdict, claims_of, judge_all
 from normbench.analysis.sequential import Known, changed, standings, told
 from normbench.analysis.tables import Tables, load_tables, seeds_of
 from normbench.analysis.variants import refining
+from normbench.counts import counted
 from normbench.errors import RecordsError
 from normbench.markup import html_table
 from normbench.records.claim_notes import late_claims
@@ -51,7 +52,11 @@ class Verified:
     def _repr_html_(self) -> str:
         """Return the table of the verdicts for a notebook."""
         rows = [[row[key] for key in _SHOWN] for row in map(verdict_row, self.verdicts)]
-        title = f"{self.name}: {len(rows)} verdicts" if rows else f"{self.name}: its config has no claims"
+        title = (
+            f"{self.name}: {counted(len(rows), 'verdict')}"
+            if rows
+            else f"{self.name}: its config has no claims"
+        )
         return html_table(title, _SHOWN, rows, self.missing)
 
 

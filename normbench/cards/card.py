@@ -10,11 +10,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from normbench.analysis.judge import Verdict, holm, uncorrected
 from normbench.analysis.tables import Tables, load_tables
+from normbench.cards.remarks import rates_of
 from normbench.cards.sections import SECTIONS, Better, By, Reading, Section
 from normbench.cards.training import Prepared
 from normbench.measures.claim import Claim
@@ -55,6 +56,7 @@ class Entry:
             row is not ranked, or the normalization has no number.
         change: from the section's standard setting.
         why: why it has no number.
+        spread: of a ratio, the largest number of a seed over the smallest.
     """
 
     norm: str
@@ -63,6 +65,7 @@ class Entry:
     worst: int | None = None
     change: Number | None = None
     why: str = ""
+    spread: float = NAN
 
 
 @dataclass(frozen=True)
@@ -129,12 +132,14 @@ class Card:
         rows: in the order of the page.
         comparisons: of the card's normalization with each other one, row by row; ranked rows alone.
         steps: of a run, by section.
+        rates: of its runs, by section; empty if the section has one rate.
     """
 
     prepared: Prepared
     rows: tuple[Row, ...]
     comparisons: tuple[Comparison, ...]
     steps: Mapping[str, str]
+    rates: Mapping[str, tuple[float, ...]]
 
     @property
     def norm(self) -> str:
@@ -176,12 +181,12 @@ def make_card(prepared: Prepared) -> Card:
     """
     rows: list[Row] = []
     pairs: list[tuple[Row, str, Verdict]] = []
-    steps = {}
+    steps, rates = {}, {}
     for name in SECTIONS:
         if name not in prepared.chosen.sizes or not (prepared.folder / name / "runs.csv").is_file():
             continue
         tables = load_tables(prepared.folder / name)
-        steps[name] = tables.steps
+        steps[name], rates[name] = tables.steps, rates_of(tables)
         for row, found in _section(prepared, SECTIONS[name], tables):
             rows.append(row)
             pairs += [(row, other, verdict) for other, verdict in found.items()]
@@ -190,7 +195,7 @@ def make_card(prepared: Prepared) -> Card:
         Comparison(row, prepared.norms[0], other, _word(verdict, row), Number.of(verdict), after.p_family)
         for (row, other, verdict), after in zip(pairs, corrected, strict=True)
     )
-    return Card(prepared, tuple(rows), comparisons, steps)
+    return Card(prepared, tuple(rows), comparisons, steps, rates)
 
 
 def _section(prepared: Prepared, section: Section, tables: Tables) -> list[tuple[Row, dict[str, Verdict]]]:
@@ -204,12 +209,24 @@ def _section(prepared: Prepared, section: Section, tables: Tables) -> list[tuple
     for value, reading in cases:
         key = (value, reading.name)
         others = {
-            norm: verdicts[place]
+            norm: _with_limit(verdicts[place], reading)
             for norm in norms[1:]
             if (place := _Place("pair", key, (norms[0], norm))) in verdicts
         }
         rows.append((_row(prepared, section, reading, value, verdicts), others))
     return rows
+
+
+def _with_limit(verdict: Verdict, reading: Reading) -> Verdict:
+    """Return a comparison's verdict. If it counts, and all seeds differ alike, p is 0, Student-t's limit.
+
+    The sign test, which judges equal differences of sampled numbers, has no place where seeds play no part.
+    """
+    alike = verdict.verdict != "inconclusive" and math.isclose(verdict.ci_low, verdict.ci_high, rel_tol=1e-9)
+    bound = 1.0 if reading.by == "ratio" else 0.0
+    if reading.counted and alike and not math.isclose(verdict.estimate, bound, rel_tol=1e-9, abs_tol=1e-12):
+        return replace(verdict, p=0.0)
+    return verdict
 
 
 def _cases(prepared: Prepared, section: Section) -> list[tuple[Any, Reading]]:
@@ -318,9 +335,19 @@ def _row(
                 len(ranked) - beats[norm] if norm in beats else None,
                 None if change is None else Number.of(change),
                 why,
+                _spread(verdicts[_Place("value", key, (norm,))]) if reading.by == "ratio" else NAN,
             )
         )
     return Row(**{**vars(row), "entries": tuple(entries)})
+
+
+def _spread(verdict: Verdict) -> float:
+    """Return the largest number of a seed over the smallest, from logarithms; NaN if there is none."""
+    if verdict.comparison is None:
+        return NAN
+    cells = [cell.values() for one in verdict.comparison.readings for cell in one.cells.values()]
+    known = [span.estimate for spans in cells for span in spans if span is not None]
+    return math.exp(max(known) - min(known)) if known and all(map(math.isfinite, known)) else NAN
 
 
 def _reason(verdict: Verdict) -> str:

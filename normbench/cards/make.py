@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from normbench.cards import pages, words
 from normbench.cards.card import Card, Number, make_card
 from normbench.cards.sections import SECTIONS
+from normbench.cards.text import as_text
 from normbench.cards.training import Request, Trained, prepare, train
 from normbench.durations import seconds_of
 from normbench.errors import NormbenchError
@@ -136,6 +137,10 @@ class Scorecard:
             f"Scorecard({self.norm!r} on {self.trained.prepared.request.data} against "
             f"{', '.join(self.against)}: {', '.join(counts)} of {len(self.card.rows)} rows{stopped})"
         )
+
+    def __str__(self) -> str:
+        """Return the table and the lists that the command prints."""
+        return as_text(self.card)
 
     def _repr_html_(self) -> str:
         """Return the rows with values, intervals and ranks as a table for a notebook."""

@@ -15,8 +15,10 @@ from normbench._version import __version__
 from normbench.analysis.verify import plain
 from normbench.cards import words
 from normbench.cards.card import Card, Comparison, Entry, Number, Row
+from normbench.cards.remarks import remarks
 from normbench.cards.sections import SECTIONS
 from normbench.cards.training import Prepared
+from normbench.counts import counted
 from normbench.durations import seconds_of
 from normbench.markup import latex, markdown
 from normbench.records.files import write_file
@@ -133,7 +135,12 @@ def as_json(card: Card) -> dict[str, Any]:
         "budget_seconds": request.budget,
         "planned_seconds": chosen.seconds,
         "sections": {
-            name: {"seeds": size.seeds, "values": list(size.values), "steps": card.steps.get(name)}
+            name: {
+                "seeds": size.seeds,
+                "values": list(size.values),
+                "steps": card.steps.get(name),
+                "remarks": remarks(card, name) if name in card.steps else [],
+            }
             for name, size in chosen.sizes.items()
         },
         "left_out": [rung.adds for rung in chosen.left_out],
@@ -213,6 +220,7 @@ def as_markdown(card: Card) -> str:
         lines += ["Nowhere that these seeds could show.", ""] if not found else [""]
     for name, rows in itertools.groupby(card.rows, lambda row: row.section):
         lines += [f"## {SECTIONS[name].title}", "", f"{SECTIONS[name].question} ({_length(card, name)})", ""]
+        lines += [markdown(" ".join(remarks(card, name))), ""]
         lines += [f"| | {' | '.join(map(markdown, norms))} |", "|---|" + "---|" * len(norms)]
         for row in rows:
             head = f"{row.setting}: {words.title(row)}" if row.setting else words.title(row)
@@ -224,7 +232,7 @@ def as_markdown(card: Card) -> str:
 
 
 def _length(card: Card, section: str) -> str:
-    return f"{card.prepared.chosen.sizes[section].seeds} seeds, {card.steps[section]}"
+    return f"{counted(card.prepared.chosen.sizes[section].seeds, 'seed')}, {card.steps[section]}"
 
 
 def as_latex(card: Card) -> str:
@@ -262,7 +270,12 @@ def _latex_cell(entry: Entry, row: Row) -> str:
 def as_html(card: Card) -> str:
     """Return the card as one page that loads nothing."""
     sections = [
-        (SECTIONS[name], _length(card, name), [(row, _pictures(row, card.norm)) for row in rows])
+        (
+            SECTIONS[name],
+            _length(card, name),
+            remarks(card, name),
+            [(row, _pictures(row, card.norm)) for row in rows],
+        )
         for name, rows in itertools.groupby(card.rows, lambda row: row.section)
     ]
     template = environment(Path(__file__).parent / "templates").get_template("card.html")

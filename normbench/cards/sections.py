@@ -74,6 +74,7 @@ class Reading:
         to_target: whether the setup's target completes the measure.
         changes: whether its change from the section's standard setting is shown.
         note: what a reader must know.
+        counted: whether it is counted exactly, so that seeds have equal numbers and chance has no part in it.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Reading:
     to_target: bool = False
     changes: bool = False
     note: str = ""
+    counted: bool = False
 
     def measured(self, setup: Setup) -> dict[str, Any]:
         """Return the measure as a claim has it."""
@@ -271,6 +273,7 @@ SECTIONS: Mapping[str, Section] = {
                     "lower",
                     "ratio",
                     "bytes",
+                    counted=True,
                 ),
             ),
             extra={"train.steps": 2, "train.eval_every": 2},

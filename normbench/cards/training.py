@@ -14,6 +14,7 @@ from normbench import api
 from normbench.cards.budget import Chosen, fit
 from normbench.cards.sections import SECTIONS, SETUPS, Config, Section, Setup, Size, config_of, rungs
 from normbench.config import parse_config
+from normbench.counts import counted
 from normbench.errors import NormbenchError, PlanError, did_you_mean, one_of
 from normbench.launch.kept import load_kept_in
 from normbench.launch.reporter import Reporter
@@ -151,12 +152,14 @@ def train(
     reporter = reporter or Reporter()
     request, done = prepared.request, Trained(prepared)
     prepared.folder.mkdir(parents=True, exist_ok=True)
-    for name, size in prepared.chosen.sizes.items():
+    sizes = prepared.chosen.sizes
+    for place, (name, size) in enumerate(sizes.items(), start=1):
         section = SECTIONS[name]
         config = _config(section, prepared.setup, prepared.norms, size, prepared.refused[name])
         path = prepared.folder / f"{name}.yaml"
         write_file(path, _text(config).encode())
-        reporter.message(f"{section.title}: {_size_text(section, size)}")
+        where = f"section {place} of {len(sizes)}"
+        reporter.message(f"{where}: {section.title}: {_size_text(section, size)}; planning it")
         found = api.run(
             path,
             results=prepared.folder,
@@ -231,4 +234,4 @@ def _refused(
 
 def _size_text(section: Section, size: Size) -> str:
     values = ", ".join(map(section.shown, size.values))
-    return f"{values}, {size.seeds} seeds" if values else f"{size.seeds} seeds"
+    return ", ".join(filter(None, [values, counted(size.seeds, "seed")]))

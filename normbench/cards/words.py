@@ -75,14 +75,22 @@ def difference(one: Comparison) -> str:
         own, other = (shown(entry.value.estimate, row.unit) for entry in (one.own, row.of(one.other)))
         text = f"{own} against {other} of {one.other}"
     elif row.by == "ratio":
-        ends = [f"{shown(end, '')}x" for end in (found.low, found.high)]
-        text = f"{shown(found.estimate, '')}x [{', '.join(ends)}] that of {one.other}"
+        text = f"{_ratio(found.estimate)} [{_ratio(found.low)}, {_ratio(found.high)}] that of {one.other}"
     elif row.unit in ("share", "points"):
         text = f"{_signed(found.estimate)} {_signed_interval(found)} points against {one.other}"
     else:
         ends = [_plus(end) for end in (found.low, found.high)]
         text = f"{_plus(found.estimate)} [{', '.join(ends)}] {row.unit} against {one.other}"
     return f"{text}, n = {found.n}"
+
+
+def _ratio(value: float) -> str:
+    """Return `1.76x`; near 1 with as many decimals as show that it is not 1: `1.005x`."""
+    text = shown(value, "")
+    if text == "1":
+        longer = (f"{value:.{places}f}" for places in range(3, 10))
+        text = next((one for one in longer if float(one) != 1), text)
+    return f"{text}x"
 
 
 def _signed(value: float) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from normbench.cli.output import duration
-from normbench.launch.reporter import Reporter
+from normbench.counts import counted
+from normbench.launch.reporter import FROM_SHARE, Reporter
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -71,7 +72,7 @@ class LineReporter(Reporter):
         self.total, self.done = run_steps, 0
         self.begun, self.pause = self.clock(), FIRST_LINE
         self.next_line = self.begun + self.pause
-        self._line(f"training {runs:,} runs, {run_steps:,} steps in all")
+        self._line(f"training {counted(runs, 'run')}, {counted(run_steps, 'step')} in all")
 
     def stack(self, text: str) -> None:
         """Keep the name of the stack for the next line."""
@@ -86,10 +87,10 @@ class LineReporter(Reporter):
         self.pause = min(self.pause * GROWTH, LAST_LINE)
         self.next_line = now + self.pause
         spent = now - self.begun
-        left = spent * (self.total - self.done) / max(self.done, 1)
+        share = self.done / self.total
+        left = spent / share - spent if share >= FROM_SHARE else None
         self._line(
-            f"{100 * self.done / self.total:.0f} % after {duration(spent)}, about {duration(left)} left"
-            + (f"; {self.text}" if self.text else "")
+            f"{100 * share:.0f} % after {times_text(spent, left)}" + (f"; {self.text}" if self.text else "")
         )
 
     def skip(self, run_steps: int) -> None:
@@ -145,7 +146,9 @@ class BarReporter(Reporter):
 
             def render(self, task: Task) -> Text:
                 """Return the time spent, and the time left while there is some."""
-                return Text(times_text(task.finished_time or task.elapsed or 0.0, task.time_remaining))
+                early = task.percentage < 100 * FROM_SHARE
+                left = None if early else task.time_remaining
+                return Text(times_text(task.finished_time or task.elapsed or 0.0, left))
 
         self.bar = Progress(
             TextColumn("{task.percentage:>3.0f} %"),
@@ -155,7 +158,7 @@ class BarReporter(Reporter):
             console=Console(file=self.stream),
             speed_estimate_period=120,
         )
-        self.task = self.bar.add_task(f"{runs:,} runs", total=run_steps)
+        self.task = self.bar.add_task(counted(runs, "run"), total=run_steps)
         self.waiting, self.shown = 0, time.monotonic()
         self.bar.start()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+FROM_SHARE = 0.05  # of the training that must be done before the time left is worth showing
+
 
 class Reporter:
     """Hears about the progress of a session. The unit of progress is one step of one run."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench.config import dump_config
+from normbench.counts import counted
 from normbench.data import load
 from normbench.engine.exact import exact, exactness
 from normbench.engine.heap import keep_freed_memory
@@ -73,7 +74,7 @@ class Finished:
     judged: Any = None
 
     def __repr__(self) -> str:
-        parts = [f"{self.trained:,} runs trained in {self.seconds:.1f} s"]
+        parts = [f"{counted(self.trained, 'run')} trained in {self.seconds:.1f} s"]
         numbers = {"there already": self.skipped, "crashed": self.crashed, "trained again": self.replayed}
         parts += [f"{number:,} {what}" for what, number in numbers.items() if number]
         parts += ["interrupted"] if self.interrupted else []

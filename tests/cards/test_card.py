@@ -1,6 +1,8 @@
 """The numbers of a card: those of the records, with ranks that respect their uncertainty."""
 
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 from helpers.scorecard import TIMES
 from scipy.stats import t
 
+from normbench.cards.remarks import remarks
 from normbench.cards.sections import SECTIONS
 
 
@@ -111,3 +114,35 @@ def test_the_change_is_from_the_standard_setting(cards):
     values = {row.setting: row.of("none").value.estimate for row in rows}
     expected = values["batch size 1"] - values["batch size 32"]
     assert changes["batch size 1"].estimate == pytest.approx(expected)
+
+
+def test_equal_counts_have_the_p_value_1(cards):
+    found = [c for c in cards["identity"].comparisons if c.row.name == "saved_bytes"]
+    assert [(one.word, one.p_family, one.holds) for one in found] == [("open", 1.0, False)]
+
+
+def test_equal_differences_of_what_is_sampled_keep_the_sign_test(cards):
+    """Accuracies of few images can agree by chance, so their p-value is not the limit."""
+    (one,) = [c for c in cards["tiny"].comparisons if c.row.name == "share"]
+    assert one.p_family > 0
+
+
+def test_remarks_name_the_rates_and_times_that_are_not_steady(cards):
+    card = cards["identity"]
+    assert remarks(card, "batches")[0] == "Its best rate is the best of four rates: 0.01, 0.1, 1 and 10."
+    assert re.match(
+        r"Its best rate is the best of \d+ rates from 0.001 to \d+\. A search", remarks(card, "rates")[0]
+    )
+    assert remarks(card, "cost")[0] == "It takes one learning rate: 0.1."
+    rows = [row for row in card.rows if row.name == "step_seconds"]
+    runs = runs_of(card, "cost")
+    layers = pd.read_csv(card.prepared.folder / "cost" / "layers.csv").merge(runs, on="run_id")
+    seconds = layers[layers["quantity"] == "cost.step_seconds"].groupby(["model.norm", "seed"])["value"].min()
+    for entry in rows[0].entries:
+        assert entry.spread == pytest.approx(seconds[entry.norm].max() / seconds[entry.norm].min(), rel=1e-6)
+    for spread, said in ((1.9, 0), (2.5, 1)):
+        entries = tuple(replace(entry, spread=spread) for entry in rows[0].entries)
+        found = remarks(replace(card, rows=(replace(rows[0], entries=entries),)), "cost")
+        assert len(found) == 1 + said
+    assert "vary by up to 2.5x between seeds" in found[1]
+    assert f"delete the folder {card.prepared.folder / 'cost'} first" in found[1]

@@ -92,9 +92,13 @@ def test_the_frames_have_the_numbers_of_the_json(made):
 
 
 def test_it_shows_itself_shortly_and_as_a_table(made):
-    card = made[0]
+    card, _, command, _ = made
     assert repr(card).startswith("Scorecard('my_norm' on digits against none: better in ")
     assert len(repr(card)) < 110
+    table = str(card)
+    assert table in command.stdout
+    assert "Scorecard of my_norm on digits (in brackets: the rank)" in table
+    assert "Where my_norm is worse:" in table
     page = card._repr_html_()
     assert "<b>Scorecard of my_norm on digits</b>" in page
     assert page.count("<tr>") == 1 + len(card.card.rows)

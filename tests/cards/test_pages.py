@@ -10,6 +10,7 @@ from helpers.page import parse
 from normbench.cards import words
 from normbench.cards.card import Comparison, Entry, Number, Row
 from normbench.cards.pages import as_html, as_json, as_latex, as_markdown, budget_for, write_pages
+from normbench.cards.text import as_text
 from normbench.markup import latex
 
 
@@ -57,6 +58,16 @@ def test_markdown_and_latex_have_the_same_numbers(card):
     assert all(line.count("&") == 3 for line in lines if line.endswith(r"\\") and "multicolumn" not in line)
 
 
+def test_each_section_says_which_rates_it_took(card):
+    page, markdown = as_html(card), as_markdown(card)
+    text = as_text(card)
+    said = "Its best rate is the best of four rates: 0.01, 0.1, 1 and 10."
+    for shown in (page, markdown, text):
+        assert said in shown
+    assert "Learning rates, speed and accuracy, by depth: Its best rate is the best of " in text
+    assert as_json(card)["sections"]["batches"]["remarks"] == [said]
+
+
 def test_json_is_plain_and_complete(card, tmp_path):
     text = json.dumps(as_json(card), allow_nan=False)
     found = json.loads(text)
@@ -101,6 +112,8 @@ def test_comparisons_as_text():
         return words.difference(Comparison(one, "own", "none", "better", Number(*numbers, 6)))
 
     assert text("ratio", "", 1.76, 1.5, 2) == "1.76x [1.5x, 2x] that of none, n = 6"
+    assert text("ratio", "", 1.0049, 1.0001, 1) == "1.005x [1.0001x, 1x] that of none, n = 6"
+    assert text("ratio", "", 0.9996, 0.99, 1 + 1e-13) == "0.9996x [0.99x, 1x] that of none, n = 6"
     assert text("ratio", "", float("inf"), float("inf"), float("inf")) == "3.83 against 0 of none, n = 6"
     assert text("difference", "share", -0.031, -0.05, 0.0) == "-3.1 [-5.0, 0.0] points against none, n = 6"
     assert text("difference", "nats", 0.5, 0.25, 1) == "+0.5 [+0.25, +1] nats against none, n = 6"

@@ -7,6 +7,7 @@ from helpers.cli import call, good
 from helpers.scorecard import BUDGET, SETUP, plugin_file, use_tiny
 
 from normbench import plugins
+from normbench.cards import training
 from normbench.cards.card import make_card
 from normbench.cards.training import Request, prepare, train
 from normbench.errors import NormbenchError
@@ -34,6 +35,10 @@ def test_more_budget_goes_on_and_nothing_is_trained_twice(tmp_path):
     assert list(large.prepared.chosen.sizes) == ["rates", "cost", "batches", "initialization"]
     assert card(SMALL).trained == 0  # and a smaller budget loses nothing
     assert card(BUDGET).trained == 0
+    (one,) = [c for c in make_card(small.prepared).comparisons if c.row.name == "saved_bytes"]
+    assert one.difference.low == pytest.approx(one.difference.high)  # counted: the same in all seeds
+    assert one.difference.low > 1.01
+    assert (one.word, one.p_family, one.holds) == ("worse", 0.0, True)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -105,3 +110,17 @@ def test_a_budget_that_is_no_time():
 
 def test_the_tiny_setup_is_like_the_others():
     assert set(SETUP.base) == {"data", "model", "optimizer", "train"}
+
+
+@pytest.mark.usefixtures("tiny")
+def test_it_can_be_interrupted_while_it_plans(tmp_path, monkeypatch):
+    def planning(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.api, "run", planning)
+    found = call("scorecard", "layernorm", "--against", "none", "--budget", "6s", "--results", tmp_path)
+    assert found.exit_code == 130
+    assert (
+        "section 1 of 2: Learning rates, speed and accuracy, by depth: depth 2, 3 seeds; plan" in found.stderr
+    )
+    assert "interrupted\ncontinue with:  " in found.stderr

@@ -41,7 +41,9 @@ def test_lines_come_now_and_then_with_percent_and_time_left():
     reporter.finish()
     lines = stream.getvalue().splitlines()
     assert lines[0] == "training 10 runs, 3,600 steps in all"
-    assert lines[1] == "0 % after 10 s, about 59 min left; mlp, batchnorm: 10 runs"
+    assert lines[1] == "0 % after 10 s; mlp, batchnorm: 10 runs"  # too early for the time left
+    assert lines[8] == "7 % after 3 min 58 s, about 56 min left; mlp, batchnorm: 10 runs"
+    assert not any("left" in line for line in lines[:8])
     assert lines[-1] == "100 % of the training in 1 h 00 min"
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert times[0] == 10

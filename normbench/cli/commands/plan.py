@@ -26,6 +26,7 @@ from normbench.cli.options import (
     ShardOption,
 )
 from normbench.cli.output import amount, duration, print_json, print_table, say_reading, scalar, span
+from normbench.counts import counted
 from normbench.errors import NormbenchError
 from normbench.names import RATE
 
@@ -319,7 +320,7 @@ def _print_claims(claims: Sequence[Decidable]) -> None:
     if rows:
         families = len({claim.family for claim in claims})
         total = sum(claim.verdicts for claim in claims)
-        title = f"Claims: {total} verdicts" + (f" in {families} families" if families > 1 else "")
+        title = f"Claims: {counted(total, 'verdict')}" + (f" in {families} families" if families > 1 else "")
         heads = ["claim", "verdicts", "by", "can decide from", "seeds here", "power with these (Holm)"]
         print_table(title, heads, rows)
 

@@ -26,6 +26,7 @@ from normbench.cli.options import (
     ShardOption,
 )
 from normbench.cli.output import duration, print_json, print_rich, say, say_reading, width
+from normbench.counts import counted
 from normbench.durations import seconds_of
 from normbench.errors import ExitCode, NormbenchError, RecordsError
 
@@ -273,7 +274,7 @@ def _check_apart(plans: list[Plan]) -> None:
 
 
 def _say_trained(finished: Finished) -> None:
-    parts = [f"trained {finished.trained:,} runs in {duration(finished.seconds)}"]
+    parts = [f"trained {counted(finished.trained, 'run')} in {duration(finished.seconds)}"]
     if finished.replayed:
         parts.append(f"{finished.replayed:,} finished ones were trained again for layers.csv")
     if finished.skipped:

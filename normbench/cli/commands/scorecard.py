@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from normbench.cli.options import DataDir, Device, DeviceOption, Json, Plugins
-from normbench.cli.output import duration, print_json, print_table, say
+from normbench.cli.output import duration, print_json, say, width
+from normbench.counts import counted
 from normbench.durations import seconds_of
 from normbench.errors import ExitCode, NormbenchError
 
 if TYPE_CHECKING:
-    from normbench.cards.card import Card
     from normbench.cards.training import Trained
 
 
@@ -60,65 +60,48 @@ def scorecard(
         raise NormbenchError(f"--budget: {error}") from None
     say(f"normbench: planning the card of {norm}")  # before torch is imported, which takes seconds
     from normbench.cards.make import scorecard as make_scorecard
+    from normbench.cards.text import as_text
     from normbench.cli.commands.run import say_stopping
     from normbench.cli.progress import reporter_for
     from normbench.launch.stop import StopFlag
     from normbench.records.environment import program
 
-    with StopFlag(say_stopping) as stop:
-        found = make_scorecard(
-            norm,
-            [name.strip() for name in against.split(",") if name.strip()],
-            budget=seconds,
-            data=data,
-            results=results,
-            data_dir=data_dir,
-            device=device.value,
-            launcher="auto",
-            plugins=plugin or (),
-            reporter=reporter_for(),
-            should_stop=stop,
-        )
+    again = f"continue with:  {shlex.join([*program(sys.argv), *sys.argv[1:]])}"
+    try:
+        with StopFlag(say_stopping) as stop:
+            found = make_scorecard(
+                norm,
+                [name.strip() for name in against.split(",") if name.strip()],
+                budget=seconds,
+                data=data,
+                results=results,
+                data_dir=data_dir,
+                device=device.value,
+                launcher="auto",
+                plugins=plugin or (),
+                reporter=reporter_for(),
+                should_stop=stop,
+            )
+    except KeyboardInterrupt:  # while a section is planned, or the second one
+        say(f"interrupted\n{again}")
+        raise typer.Exit(int(ExitCode.INTERRUPTED)) from None
     _say_trained(found.trained)
     if found.trained.interrupted:
-        command = shlex.join([*program(sys.argv), *sys.argv[1:]])
-        say(f"interrupted; everything measured so far is in {found.folder}\ncontinue with:  {command}")
+        say(f"interrupted; everything measured so far is in {found.folder}\n{again}")
         raise typer.Exit(int(ExitCode.INTERRUPTED))
     if as_json:
         print_json(found.json)
     else:
-        _print(found.card)
+        typer.echo(as_text(found.card, width()))
         typer.echo("\n".join(map(str, found.files)))
     if found.trained.crashed:
         raise typer.Exit(int(ExitCode.CRASHED))
 
 
 def _say_trained(done: Trained) -> None:
-    text = f"trained {done.trained:,} runs in {duration(done.seconds)}"
+    text = f"trained {counted(done.trained, 'run')} in {duration(done.seconds)}"
     if done.skipped:
         text += f"; {done.skipped:,} were there already"
     if done.crashed:
         text += f"; {done.crashed:,} crashed (why: the folders crashes/ of the sections)"
     say(text)
-
-
-def _print(card: Card) -> None:
-    """Print the rows with their ranks, and where the normalization is worse and better."""
-    from normbench.cards import words
-    from normbench.cards.pages import budget_text, heading, lists
-
-    rows = [
-        [f"{row.setting}: {words.title(row)}" if row.setting else words.title(row)]
-        + [_cell(words.shown(e.value.estimate, row.unit), words.rank(e)) for e in row.entries]
-        for row in card.rows
-    ]
-    print_table(f"{heading(card)} (in brackets: the rank)", ["", *card.prepared.norms], rows)
-    for head, found in lists(card):
-        typer.echo(f"{head}:" + ("" if found else " nowhere that these seeds could show"))
-        for row, texts in found:
-            typer.echo(f"  {row}: " + "; ".join(text for text, _ in texts))
-    typer.echo(budget_text(card))
-
-
-def _cell(value: str, rank: str) -> str:
-    return f"{value} ({rank})" if value and rank else value or "-"

@@ -12,6 +12,7 @@ import typer
 from normbench.cli.options import Book, Json, Plugins
 from normbench.cli.output import print_json, print_table, say
 from normbench.cli.plugins import load_named
+from normbench.counts import counted
 from normbench.errors import ExitCode, NormbenchError
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _print(one: Verified, written: bool) -> None:
     ]
     heads = ["claim", "verdict", "estimate\n[95 % interval]", "n", "reason"]
     where = f"written to {one.folder / 'claims.csv'}" if written else "not written"
-    print_table(f"{one.name}: {len(rows)} verdicts, {where}", heads, rows)
+    print_table(f"{one.name}: {counted(len(rows), 'verdict')}, {where}", heads, rows)
 
 
 def _print_book(done: list[Verified]) -> None:
@@ -129,7 +130,7 @@ def _print_book(done: list[Verified]) -> None:
         for name, one in primaries
     ]
     heads = ["experiment", "claim", "by itself", "in its family\n(Holm)", "in the book\n(Benjamini-Hochberg)"]
-    print_table(f"{len(rows)} primary verdicts, corrected together at 5 %", heads, rows)
+    print_table(f"{counted(len(rows), 'primary verdict')}, corrected together at 5 %", heads, rows)
 
 
 def _p(value: float) -> str:
