@@ -203,7 +203,7 @@ def run(
     from normbench.launch.kept import load_kept_with
     from normbench.notebook import reporter_here
 
-    if multiprocessing.parent_process() is not None:
+    if multiprocessing.current_process().name != "MainProcess":
         from normbench.launch.processes import end_if_worker
 
         end_if_worker()

@@ -195,8 +195,14 @@ def test_a_ghost_batch_of_one_is_the_cause_that_is_named(tmp_path, model):
     "before",
     [
         "import normbench.planning, normbench.planning.plan, normbench.api",
-        "import normbench, sys, types; normbench.plan; normbench.plan = types.ModuleType('normbench.plan')",
-        "import normbench; normbench.__path__.append('.'); import normbench.plan, normbench.run",
+        pytest.param(
+            "import normbench, sys, types; normbench.plan; normbench.plan = types.ModuleType('x')",
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            "import normbench; normbench.__path__.append('.'); import normbench.plan, normbench.run",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_plan_is_always_the_function(tmp_path, before):

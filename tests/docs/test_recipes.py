@@ -19,6 +19,7 @@ PAGE = (DOCS / "recipes.md").read_text(encoding="utf-8")
 LAYER = (DOCS / "your_own_layer.md").read_text(encoding="utf-8")
 NAMES = [recipe.name for recipe in recipes()]
 QUESTIONS = re.findall(r"^\| [^|]*\? \| `(\w+)` \|", PAGE, re.M)
+QUICK = "largest_rate"  # the others: `make thorough`
 OF_PHOTOGRAPHS = "own_images"  # needs a folder of them
 WITHOUT_CLAIM = ("first_look", OF_PHOTOGRAPHS)
 # The lengths that the recipes set, and short ones; each config is trained as it stands otherwise.
@@ -40,7 +41,14 @@ def plugin(tmp_path, monkeypatch):
         yield lambda name: ("--plugin", "my_norm.py") if name == "own_layer" else ()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != OF_PHOTOGRAPHS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        one if one == QUICK else pytest.param(one, marks=pytest.mark.thorough)
+        for one in NAMES
+        if one != OF_PHOTOGRAPHS
+    ],
+)
 def test_a_recipe_plans_trains_and_is_judged(name, plugin):
     good("init", name)
     path, more = f"{name}.yaml", plugin(name)

@@ -189,7 +189,12 @@ BOMBS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BOMBS)
+SLOW = ("the largest sweep",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=pytest.mark.thorough) if one in SLOW else one for one in BOMBS]
+)
 def test_no_text_takes_more_than_its_share_of_time_and_memory(tmp_path, name):
     note("a config that takes much time or memory to read")
     path = tmp_path / "any.yaml"

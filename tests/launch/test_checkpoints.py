@@ -26,7 +26,10 @@ def whole(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("config", "executor"), [(MLP, "vectorized"), (MLP, "looped"), (CNN, "looped")])
+@pytest.mark.parametrize(
+    ("config", "executor"),
+    [(MLP, "vectorized"), pytest.param(MLP, "looped", marks=pytest.mark.thorough), (CNN, "looped")],
+)
 def test_a_sweep_stopped_again_and_again_gives_the_same_records_and_makes_no_step_twice(
     tmp_path, config, executor
 ):

@@ -10,7 +10,7 @@ from normbench.launch.checkpoints import Schedule
 from normbench.records import folder_status
 
 
-@pytest.mark.parametrize("years", [-30, 30])
+@pytest.mark.parametrize("years", [-30, pytest.param(30, marks=pytest.mark.thorough)])
 def test_a_sweep_goes_on_across_a_jump_of_the_wall_clock(tmp_path, monkeypatch, years):
     train(tmp_path / "whole")
     jumps = itertools.count()

@@ -81,6 +81,7 @@ def test_it_can_be_stopped_and_extended_again(tmp_path, one_go):
     assert {one.from_results for one in read_ancestry(last.folder)} == {"tiny_60_steps"}
 
 
+@pytest.mark.thorough
 def test_workers_tell_the_states_too(tmp_path, one_go):
     run(tmp_path, CONFIG, keep_states=True, launcher="processes", workers=1)
     same(run(tmp_path, extend=LONGER, launcher="processes", workers=1).folder, one_go)

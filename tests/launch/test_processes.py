@@ -64,7 +64,7 @@ class Killer(Reporter):
 def test_workers_give_the_records_of_one_process_even_if_they_are_killed(
     config: Path, tmp_path: Path, at: int
 ) -> None:
-    longer = ["train.steps=600"]
+    longer = ["train.steps=400"]
     alone = api.run(config, longer, results=tmp_path / "one", threads=1)
     killer = Killer(at)
     both = api.run(
@@ -113,7 +113,7 @@ def test_workers_live_through_all_rounds_of_a_search(config: Path, tmp_path: Pat
 
 
 def test_stopping_ends_all_workers_and_running_again_completes(config: Path, tmp_path: Path) -> None:
-    longer = ["train.steps=1500"]
+    longer = ["train.steps=800"]
 
     def begun() -> bool:
         return any(path.stat().st_size > 2000 for path in tmp_path.glob("small/parts/*.metrics.csv"))

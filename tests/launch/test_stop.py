@@ -142,7 +142,7 @@ def test_the_first_line_comes_before_torch_and_ctrl_c_is_answered_from_then_on(t
 
 
 @posix
-@pytest.mark.parametrize("workers", [None, "2"])
+@pytest.mark.parametrize("workers", [None, pytest.param("2", marks=pytest.mark.thorough)])
 def test_a_closed_terminal_ends_like_ctrl_c(tmp_path, workers):
     """The shell sends SIGHUP to the whole group, and nothing can be written to the terminal any more."""
     path = config_file(tmp_path, CONFIG.replace("steps: 20, eval_every: 10", "steps: 9000, eval_every: 40"))

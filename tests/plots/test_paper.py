@@ -79,7 +79,14 @@ def test_a_figure_fits_on_the_paper(tables, name):
     assert ax.xaxis.get_major_ticks()[0].label1.get_fontsize() > 11.5
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in SIMILAR])
+@pytest.mark.parametrize(
+    "name",
+    [
+        one if one in NARROW else pytest.param(one, marks=pytest.mark.thorough)
+        for one in FIGURES
+        if one not in SIMILAR
+    ],
+)
 def test_all_that_is_on_a_page_grows(tables, name):
     """Twice the letters on twice the inches: every letter, line and mark is twice as large."""
     _, plain = next(draw(tables, [name]))

@@ -30,7 +30,9 @@ def in_a_process(*args):
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("launcher", [(), ("--launcher", "processes", "--workers", "1")])
+@pytest.mark.parametrize(
+    "launcher", [(), pytest.param(("--launcher", "processes", "--workers", "1"), marks=pytest.mark.thorough)]
+)
 def test_a_file_imports_what_lies_beside_it_also_within_functions(launcher, tmp_path):
     path = write(tmp_path, own=LAZY, my_helpers=HELPERS)
     done = in_a_process(
@@ -156,7 +158,7 @@ def test_folders_without_init_and_helpers_of_helpers_are_found(tmp_path):
     assert {row["status"] for row in rows(tmp_path / "tiny")} == {"finished"}
 
 
-@pytest.mark.parametrize("launcher", ["local", "processes"])
+@pytest.mark.parametrize("launcher", ["local", pytest.param("processes", marks=pytest.mark.thorough)])
 def test_two_files_of_one_name_in_two_folders(launcher, tmp_path):
     """Guards against workers that tell plug-ins apart by the name of the file."""
     one = write(tmp_path / "a", norm=NORM)

@@ -262,6 +262,7 @@ def test_they_are_sent_without_their_files(book, data_root):
     assert settings.model.build(info.input_shape, info.classes)(torch.ones(5, 1, 1, 4)).shape == (5, 3)
 
 
+@pytest.mark.thorough
 def test_workers_get_them_as_well(tmp_path):
     main = f"""
 def sets():

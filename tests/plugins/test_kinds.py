@@ -194,6 +194,7 @@ def test_options_that_are_lists_or_mappings_are_keys(tmp_path):
     assert len({one, same, other, cls(table={"a": [1, 2]})}) == 3
 
 
+@pytest.mark.thorough
 def test_a_sweep_over_lists_and_mappings_is_planned_trained_and_drawn(tmp_path):
     path = write(tmp_path, lists=LISTS)
     data = yaml.safe_load(BUILT_IN)
