@@ -20,11 +20,11 @@ quickstart: $(VENV)/.installed  ## install, train the quickstart's sweep on embe
 test: $(VENV)/.installed-test  ## install with what the tests need, and run them
 	$(BIN)/python -m pytest -n auto
 
-thorough: $(VENV)/.installed-test  ## the tests that are slow by nature, about 3 minutes
+thorough: $(VENV)/.installed-test  ## the tests that are slow by nature, about 7 minutes
 	$(BIN)/python -m pytest -n auto -m thorough
 
 fuzz: $(VENV)/.installed-test  ## the property tests with 1,500 inputs for each kind, about 10 minutes
-	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz -m "thorough or not thorough"
 
 pairs: $(VENV)/.installed-test  ## train every pair of architecture and normalization, about 4 minutes
 	$(BIN)/python -m pytest tests/engine/test_architectures.py -m "pairs or not pairs"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import matplotlib
 import pandas as pd
+import pytest
 from helpers.cells import execute
 from helpers.scorecard import use_tiny
 
@@ -16,6 +17,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re
 BLOCKS = [block.replace('budget="2m"', 'budget="6s"') for block in BLOCKS]
 
 
+@pytest.mark.thorough
 def test_the_blocks_work_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NORMBENCH_DATA", str(tmp_path / "data"))

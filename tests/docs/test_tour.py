@@ -27,6 +27,7 @@ def script():
         yield module
 
 
+@pytest.mark.thorough
 def test_the_files_and_commands_work_in_their_order(script, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Drawing takes most of the time, and has tests of its own.

@@ -222,6 +222,7 @@ def test_claims_without_a_result_are_listed_once_and_unknown_ones_refused(page):
         page.without_result(source, [], ["C2"])
 
 
+@pytest.mark.thorough
 def test_the_page_renders_with_the_verdicts_that_its_sentences_tell(page, planned):
     """Every verdict that the template names is one that the book will have."""
     source = TEMPLATE.read_text(encoding="utf-8")

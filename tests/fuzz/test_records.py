@@ -90,6 +90,7 @@ def show(tables: Tables) -> None:
     load_layers(tables)
 
 
+@pytest.mark.thorough
 @short
 @given(
     name=st.sampled_from(FILES),

@@ -90,6 +90,7 @@ def test_workers_give_the_records_of_one_process_even_if_they_are_killed(
     assert api.run(config, longer, results=tmp_path / "two", launcher="processes").trained == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its workers through /proc")
 def test_workers_live_through_all_rounds_of_a_search(config: Path, tmp_path: Path) -> None:
     class Watcher(Reporter):

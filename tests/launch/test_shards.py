@@ -370,6 +370,7 @@ def slurm(tmp_path):
     return start
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name == "nt", reason="signals as on POSIX")
 def test_the_job_of_the_page_is_queued_again_and_goes_on(tmp_path, slurm):
     config = PLAIN.replace("steps: 60", "steps: 3000")

@@ -223,6 +223,7 @@ def go_on(old, *args, plugin="own.py"):
     )
 
 
+@pytest.mark.thorough
 def test_results_of_version_0_2_go_on_under_their_own_ids(old):
     before = rows(old / "frozen")
     assert [row["status"] for row in before] == ["finished"] * 6 + ["interrupted"] * 6

@@ -265,6 +265,7 @@ def python(text, folder, *arguments):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.thorough
 def test_workers_train_the_classes_of_a_script(tmp_path):
     main = f"""
 if __name__ == "__main__":
