@@ -202,7 +202,7 @@ def main() -> None:
     options = parser.parse_args()
     options.threads = 1
     if options.short:
-        options.kills, options.rounds, options.checkpoint_every = 1, 0, 1.0
+        options.kills, options.rounds, options.checkpoint_every = 1, 0, 0.25
     missed = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
