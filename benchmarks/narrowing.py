@@ -30,7 +30,7 @@ from normbench.planning.plan import make_plan
 from normbench.planning.runs import Stack
 from normbench.planning.stacks import stack_key
 
-# Configs, and which of their stacks are trained: every so many.
+# Configs, and the step between the stacks that are trained: 19 means each 19th.
 CONFIGS = (("bn_larger_lr_mnist", 19), ("claims/c17_products_mnist", 5), ("quickstart", 1))
 
 

@@ -29,7 +29,7 @@ from normbench.errors import DataError
 from normbench.seeding import generator
 
 FOLDER = "given"  # of the files, below the data root
-TEST_SHARE = 5  # of a single data set, one in so many items is a test item
+TEST_SHARE = 5  # of a single data set, one item in 5 is a test item
 LOOKS = 256  # items of each part that are read twice
 _SPLIT = "test items of a single data set"  # place of the random numbers that choose them
 _CHANNELS = (1, 3, 4)
@@ -237,7 +237,7 @@ def _read(dataset: Any, where: str) -> tuple[Tensor, Tensor]:
             raise DataError(
                 f"{where}: item {number} has other values when it is read again, so its transform is random; "
                 "each item is read once here: leave the random part out (`data.augment` changes the images "
-                "anew at each step)"
+                "at each step)"
             )
     return _stored(x), y
 

@@ -255,7 +255,7 @@ class Division:
         """Return whether a region must return a result.
 
         That is so if something outside needs it. It is also better if a larger operation of the region does:
-        a result that is not returned may be computed anew for each element.
+        a result that is not returned may be computed again for each element.
         """
         size, users = self._each(node), list(node.users)
         while users:
