@@ -22,6 +22,7 @@ from dataclasses import replace
 from normbench.analysis.sequential import Known, Standing, judged, look_at, standings
 from normbench.analysis.tables import load_tables
 from normbench.config.members import members
+from normbench.launch.idle import workers_stay
 from normbench.launch.reporter import Reporter
 from normbench.launch.session import Finished, Session, SessionOptions
 from normbench.planning.limits import Limits, start_of
@@ -73,6 +74,10 @@ class Decider:
         Raises:
             NormbenchError: config, data or results folder cannot be used.
         """
+        with workers_stay():  # each round is a session
+            return self._run()
+
+    def _run(self) -> Finished:
         recorded = read_looks(self.folder)
         goes_on = self._train(self._covered(self._standings() if recorded else []))
         while goes_on:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from normbench.analysis.judge import Verdict, holm, uncorrected
 from normbench.analysis.tables import Tables, load_tables
 from normbench.cards.remarks import rates_of
-from normbench.cards.sections import SECTIONS, Better, By, Reading, Section
+from normbench.cards.sections import Better, By, Reading, Section
 from normbench.cards.training import Prepared
 from normbench.measures.claim import Claim
 from normbench.names import VARIANT
@@ -182,12 +182,12 @@ def make_card(prepared: Prepared) -> Card:
     rows: list[Row] = []
     pairs: list[tuple[Row, str, Verdict]] = []
     steps, rates = {}, {}
-    for name in SECTIONS:
+    for name, section in prepared.sections.items():
         if name not in prepared.chosen.sizes or not (prepared.folder / name / "runs.csv").is_file():
             continue
         tables = load_tables(prepared.folder / name)
         steps[name], rates[name] = tables.steps, rates_of(tables)
-        for row, found in _section(prepared, SECTIONS[name], tables):
+        for row, found in _section(prepared, section, tables):
             rows.append(row)
             pairs += [(row, other, verdict) for other, verdict in found.items()]
     corrected = holm([verdict for _, _, verdict in pairs])

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from normbench.cards import pages, words
 from normbench.cards.card import Card, Number, make_card
-from normbench.cards.sections import SECTIONS
 from normbench.cards.text import as_text
 from normbench.cards.training import Request, Trained, prepare, train
 from normbench.durations import seconds_of
@@ -22,11 +21,13 @@ from normbench.launch.reporter import Reporter
 from normbench.markup import html_table
 from normbench.norms import NORMS
 from normbench.notebook import reporter_here
-from normbench.plugins import load_own, load_plugins, name_of
+from normbench.plugins import load_own, load_plugins, name_of, named
 from normbench.plugins.own import Given
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from normbench.api import ConfigLike
 
 _ROW = ("section", "setting", "name", "title")  # what names a row of the card
 
@@ -134,7 +135,7 @@ class Scorecard:
         counts = [f"{word} in {len(self.card.where(word))}" for word in ("better", "worse")]
         stopped = ", stopped before the end" if self.trained.interrupted else ""
         return (
-            f"Scorecard({self.norm!r} on {self.trained.prepared.request.data} against "
+            f"Scorecard({self.norm!r} on {self.trained.prepared.setup.name} against "
             f"{', '.join(self.against)}: {', '.join(counts)} of {len(self.card.rows)} rows{stopped})"
         )
 
@@ -146,7 +147,7 @@ class Scorecard:
         """Return the rows with values, intervals and ranks as a table for a notebook."""
         rows, before = [], ("", "")
         for row in self.card.rows:
-            place = SECTIONS[row.section].title, row.setting
+            place = self.trained.prepared.sections[row.section].title, row.setting
             head = ["" if place[: i + 1] == before[: i + 1] else place[i] for i in range(2)]
             entries = ["\n".join(filter(None, words.lines(entry, row))) for entry in row.entries]
             rows.append([*head, words.title(row), *entries])
@@ -171,7 +172,8 @@ def scorecard(
     against: str | Callable[..., Any] | Sequence[str | Callable[..., Any]] = Request.against,
     *,
     budget: str | float = "10m",
-    data: str = "digits",
+    data: ConfigLike = "digits",
+    target: float | None = None,
     results: str | Path = "results",
     data_dir: str | Path | None = None,
     device: str = "auto",
@@ -192,7 +194,10 @@ def scorecard(
             `Normalization`.
         against: names or classes of the normalizations to compare it with.
         budget: training time by the estimate of `plan`: a text such as `90s`, `10m` or `1h`, or seconds.
-        data: `digits`, `mnist` or `cifar10`.
+        data: `digits`, `mnist` or `cifar10`, or a config as for `run` (a path, a dict, ...) with your own
+            data, model, optimizer and steps; its name stands for `<data>`.
+        target: test accuracy for steps and seconds to a target, above 0 and below 1. By default that of the
+            built-in set-up; with a config, these rows are left out.
         results: folder that holds the results folders.
         data_dir: folder of the data sets.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -215,11 +220,13 @@ def scorecard(
     others = list(against) if isinstance(against, (list, tuple)) else [against]
     classes = [Given(one, "normalization") for one in (norm, *others) if not isinstance(one, str)]
     load_plugins(plugins)
-    load_own([*own, *classes], data_dir)
+    data, given = named(data)
+    load_own([*own, *classes, *given], data_dir)
     request = Request(
         norm=_norm_name(norm),
         against=[_norm_name(one) for one in others],
         data=data,
+        target=target,
         budget=_seconds(budget),
         results=results,
         data_dir=data_dir,

@@ -16,7 +16,7 @@ from normbench.analysis.verify import plain
 from normbench.cards import words
 from normbench.cards.card import Card, Comparison, Entry, Number, Row
 from normbench.cards.remarks import remarks
-from normbench.cards.sections import SECTIONS
+from normbench.cards.sections import lacking
 from normbench.cards.training import Prepared
 from normbench.counts import counted
 from normbench.durations import seconds_of
@@ -61,19 +61,25 @@ def write_pages(card: Card) -> tuple[Path, ...]:
 
 def heading(card: Card) -> str:
     """Return the title of a card."""
-    return f"Scorecard of {card.norm} on {card.prepared.request.data}"
+    return f"Scorecard of {card.norm} on {card.prepared.setup.name}"
 
 
 def settings(card: Card) -> str:
     """Return what all sections share, in one sentence."""
-    base = card.prepared.setup.base
-    model, data, train = base["model"], base["data"], base["train"]
-    return (
-        f"{card.prepared.request.data}, {model['name']} of width {model['width']} and depth {model['depth']} "
-        f"with {model['activation']}, {base['optimizer']['name']}, batches of {data['batch_size']}, "
-        f"{train['steps']:,} steps, unless a row says otherwise; target: test accuracy "
-        f"{100 * card.prepared.setup.target:g} %"
-    )
+    setup = card.prepared.setup
+    model, data, train = setup.base["model"], setup.base["data"], setup.base["train"]
+    sizes = [f"{key} {model[key]}" for key in ("width", "depth") if key in model]
+    activation = model.get("activation", "")
+    named = activation["name"] if isinstance(activation, dict) else activation
+    parts = [
+        setup.name if setup.name == data["name"] else f"{setup.name} ({data['name']})",
+        model["name"] + (f" of {' and '.join(sizes)}" if sizes else "") + (f" with {named}" if named else ""),
+        setup.base["optimizer"]["name"],
+        f"batches of {data['batch_size']}",
+        f"{train['steps']:,} steps, unless a row says otherwise",
+    ]
+    target = "" if setup.target is None else f"; target: test accuracy {100 * setup.target:g} %"
+    return ", ".join(parts) + target
 
 
 def plan_sentences(prepared: Prepared) -> list[str]:
@@ -84,6 +90,7 @@ def plan_sentences(prepared: Prepared) -> list[str]:
     return [
         f"{prepared.folder}: {planned}",
         *[f"left out for want of budget: {left_out}"] * bool(left_out),
+        *[f"left out: {text}" for text in lacking(prepared.setup)],
     ]
 
 
@@ -118,10 +125,15 @@ def notes(card: Card) -> list[str]:
     own = [
         reading.note
         for name in card.prepared.chosen.sizes
-        for reading in SECTIONS[name].readings
+        for reading in card.prepared.sections[name].readings
         if reading.note
     ]
     return [*NOTES, *own]
+
+
+def left_out(card: Card) -> list[str]:
+    """Return what did not fit into the budget, and what the set-up cannot have."""
+    return [*(rung.adds for rung in card.prepared.chosen.left_out), *lacking(card.prepared.setup)]
 
 
 def as_json(card: Card) -> dict[str, Any]:
@@ -130,7 +142,7 @@ def as_json(card: Card) -> dict[str, Any]:
     return {
         "norm": card.norm,
         "against": list(card.prepared.norms[1:]),
-        "data": request.data,
+        "data": card.prepared.setup.name,
         "version": __version__,
         "budget_seconds": request.budget,
         "planned_seconds": chosen.seconds,
@@ -143,7 +155,7 @@ def as_json(card: Card) -> dict[str, Any]:
             }
             for name, size in chosen.sizes.items()
         },
-        "left_out": [rung.adds for rung in chosen.left_out],
+        "left_out": left_out(card),
         "rows": [_row_json(row) for row in card.rows],
         "comparisons": [_comparison_json(one) for one in card.comparisons],
         "without_number": [{"row": row.where, "why": why} for row, why in card.lacking],
@@ -219,14 +231,15 @@ def as_markdown(card: Card) -> str:
             lines.append(f"- **{markdown(place)}**: {markdown(said)}")
         lines += ["Nowhere that these seeds could show.", ""] if not found else [""]
     for name, rows in itertools.groupby(card.rows, lambda row: row.section):
-        lines += [f"## {SECTIONS[name].title}", "", f"{SECTIONS[name].question} ({_length(card, name)})", ""]
+        section = card.prepared.sections[name]
+        lines += [f"## {section.title}", "", f"{section.question} ({_length(card, name)})", ""]
         lines += [markdown(" ".join(remarks(card, name))), ""]
         lines += [f"| | {' | '.join(map(markdown, norms))} |", "|---|" + "---|" * len(norms)]
         for row in rows:
             head = f"{row.setting}: {words.title(row)}" if row.setting else words.title(row)
             lines.append(f"| {markdown(head)} | {' | '.join(markdown(_cell(e, row)) for e in row.entries)} |")
         lines.append("")
-    lines += ["## Left out", "", *[f"- {rung.adds}" for rung in card.prepared.chosen.left_out], ""]
+    lines += ["## Left out", "", *[f"- {text}" for text in left_out(card)], ""]
     lines += ["## Notes", "", *[f"- {markdown(note)}" for note in notes(card)], ""]
     return "\n".join(lines)
 
@@ -246,7 +259,7 @@ def as_latex(card: Card) -> str:
         " & ".join(["", *map(latex, norms)]) + r" \\",
     ]
     for key, rows in itertools.groupby(card.rows, lambda row: (row.section, row.setting)):
-        head = key[1] or SECTIONS[key[0]].title
+        head = key[1] or card.prepared.sections[key[0]].title
         lines += ["\\midrule", f"\\multicolumn{{{len(norms) + 1}}}{{l}}{{\\emph{{{latex(head)}}}}} \\\\"]
         for row in rows:
             lines.append(" & ".join([latex(words.title(row)), *(_latex_cell(e, row) for e in row.entries)]))
@@ -271,7 +284,7 @@ def as_html(card: Card) -> str:
     """Return the card as one page that loads nothing."""
     sections = [
         (
-            SECTIONS[name],
+            card.prepared.sections[name],
             _length(card, name),
             remarks(card, name),
             [(row, _pictures(row, card.norm)) for row in rows],
@@ -287,6 +300,7 @@ def as_html(card: Card) -> str:
         lists=lists(card),
         sections=sections,
         notes=notes(card),
+        left_out=left_out(card),
         together=TOGETHER,
         words=words,
         version=__version__,

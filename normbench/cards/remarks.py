@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from normbench.analysis.variants import number, refining
-from normbench.cards.sections import SECTIONS
 from normbench.names import RATE
 
 if TYPE_CHECKING:
@@ -32,7 +31,8 @@ def _rates_text(card: Card, section: str) -> str:
     rates = card.rates[section] or (card.prepared.setup.base["optimizer"]["lr"],)
     if len(rates) == 1:
         return f"It takes one learning rate: {number(rates[0])}."
-    searched = " A search refines the largest stable rate." if SECTIONS[section].rates == "edge" else ""
+    edge = card.prepared.sections[section].rates == "edge"
+    searched = " A search refines the largest stable rate." if edge else ""
     return f"Its best rate is the best of {_listed(rates)}.{searched}"
 
 
@@ -47,7 +47,7 @@ def _unsteady(card: Card, section: str) -> list[str]:
     """Return that times vary so much that the machine was busy, and how to measure them again."""
     rows = [row for row in card.rows if row.section == section and row.unit == "s"]
     spreads = {e.norm: e.spread for row in rows for e in row.entries if e.spread > STEADY}
-    if not SECTIONS[section].alone or not spreads:
+    if not card.prepared.sections[section].alone or not spreads:
         return []
     norm, spread = max(spreads.items(), key=lambda one: one[1])
     return [

@@ -6,58 +6,16 @@ To add a section: write an entry of `SECTIONS`, and say in `RUNGS` when it comes
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from normbench.analysis.variants import number
+from normbench.cards.setups import DEPTH, GAIN, Setup
 from normbench.names import RATE, VARIANT
 
 Better = Literal["higher", "lower"]
 By = Literal["ratio", "difference"]
 Config = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What all experiments on one data set share.
-
-    Attributes:
-        base: sections of the config: data, model, optimizer, train.
-        target: test accuracy for the measures of steps and seconds to a target.
-        depths: in the order in which a larger budget adds them; the first is that of the other sections.
-    """
-
-    base: Mapping[str, Any]
-    target: float
-    depths: tuple[int, ...]
-
-
-def _setup(data: Config, model: Config, steps: int, eval_every: int, target: float, *depths: int) -> Setup:
-    base = {
-        "data": data,
-        "model": {**model, "depth": depths[0], "init": {"gain": 1}},
-        "optimizer": {"name": "sgd", "lr": 0.1},
-        "train": {"steps": steps, "eval_every": eval_every},
-    }
-    return Setup(base, target, depths)
-
-
-SETUPS: Mapping[str, Setup] = {
-    "digits": _setup(
-        {"name": "digits", "batch_size": 64, "val_size": 300},
-        {"name": "mlp", "width": 64, "activation": "relu"},
-        *(200, 10, 0.9, 3, 10, 30),
-    ),
-    "mnist": _setup(
-        {"name": "mnist", "batch_size": 64, "val_size": 1000, "test_size": 2000},
-        {"name": "mlp", "width": 100, "activation": "relu"},
-        *(300, 20, 0.9, 3, 10, 30),
-    ),
-    "cifar10": _setup(
-        {"name": "cifar10", "batch_size": 32, "val_size": 500, "test_size": 1000},
-        {"name": "cnn", "width": 8, "activation": "relu"},
-        *(300, 50, 0.3, 4, 10, 20),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -104,7 +62,8 @@ class Section:
         readings: the numbers that are read of it.
         key: that it sweeps beside normalizations and rates; empty if none.
         words: how a value of the key is shown: `batch size {}`.
-        rates: of `optimizer.lr`; None: one rate, that of the setup.
+        needs_key: whether it is left out where the setup has nothing at the key. Else it is trained without.
+        rates: a search for the largest one, some rates of the setup, or the one that the setup has.
         extra: settings that differ from the setup, by dotted key.
         probes: that measure.
         alone: whether its stacks are trained one after the other, because times are measured.
@@ -116,23 +75,19 @@ class Section:
     readings: tuple[Reading, ...]
     key: str = ""
     words: str = "{}"
-    rates: Any = None
+    needs_key: bool = True
+    rates: Literal["edge", "some", "one"] = "one"
     extra: Mapping[str, Any] = field(default_factory=dict)
     probes: tuple[str, ...] = ()
     alone: bool = False
 
     def standard(self, setup: Setup) -> Any:
         """Return the setting with which the others are compared: that of the setup; None without a key."""
-        if not self.key:
-            return None
-        found: Any = setup.base
-        for part in self.key.split("."):
-            found = found[part]
-        return found
+        return setup.get(self.key) if self.key else None
 
     def shown(self, value: Any) -> str:
         """Return a value of the key as the card calls it; empty without a key."""
-        return self.words.format(value) if self.key else ""
+        return self.words.format(number(value)) if self.key else ""
 
 
 @dataclass(frozen=True)
@@ -157,8 +112,8 @@ _AT_BEST = {"name": "final_accuracy"}
 _ACCURACY = Reading(
     "accuracy", "final test accuracy at the best rate", _AT_BEST, "higher", unit="share", changes=True
 )
+_GAINS, _WIDE = (0.25, 1, 4), (0.1, 0.25, 1, 4, 10)  # factors of the usual initial weights
 _COST = {"name": "probe", "probe": "cost", "layer": "net", "aggregate": "min", "at": "equal_rates"}
-_COARSE = [0.01, 0.1, 1, 10]
 
 SECTIONS: Mapping[str, Section] = {
     one.name: one
@@ -231,8 +186,9 @@ SECTIONS: Mapping[str, Section] = {
                     "the two, so that it is often slightly below 0.",
                 ),
             ),
-            key="model.depth",
+            key=DEPTH,
             words="depth {}",
+            needs_key=False,
             rates="edge",
         ),
         Section(
@@ -242,16 +198,16 @@ SECTIONS: Mapping[str, Section] = {
             (_ACCURACY,),
             key="data.batch_size",
             words="batch size {}",
-            rates=_COARSE,
+            rates="some",
         ),
         Section(
             "initialization",
             "Sensitivity to the initial weights",
             "How well does it train from initial weights that are too small or too large?",
             (_ACCURACY,),
-            key="model.init.gain",
+            key=GAIN,
             words="initial weights x {}",
-            rates=_COARSE,
+            rates="some",
         ),
         Section(
             "cost",
@@ -284,39 +240,79 @@ SECTIONS: Mapping[str, Section] = {
 }
 
 
+def sections_of(setup: Setup) -> dict[str, Section]:
+    """Return the sections that a set-up can have, by name."""
+    found = {}
+    for name, section in SECTIONS.items():
+        if section.key and setup.get(section.key) is None:
+            if section.needs_key:
+                continue
+            section = replace(section, key="")
+        readings = tuple(one for one in section.readings if setup.target is not None or not one.to_target)
+        found[name] = replace(section, readings=readings)
+    return found
+
+
+def lacking(setup: Setup) -> list[str]:
+    """Return what a set-up cannot have of a card, each with its reason."""
+    found = [
+        f"{section.title}: {setup.name} has no {section.key}"
+        for section in SECTIONS.values()
+        if section.key and setup.get(section.key) is None
+    ]
+    if setup.target is None:
+        found.append("steps and seconds to a target: no target accuracy is given (--target)")
+    return found
+
+
 def rungs(setup: Setup) -> list[Rung]:
     """Return the ladder: each rung only adds to its section, so that no run is trained twice."""
-    shallow, deep, deepest = setup.depths
-    batch = SECTIONS["batches"].standard(setup)
-    few, more = (1, 8, batch), (1, 2, 8, batch)
-    gains, wide = (0.25, 1, 4), (0.1, 0.25, 1, 4, 10)
+    depths, here = setup.depths, sections_of(setup)
+    batch, gain = setup.get(SECTIONS["batches"].key), setup.get(GAIN) or 1
+    few, more = _unlike(1, 8, batch), _unlike(1, 2, 8, batch)
+    gains, wide = (tuple(gain * factor for factor in factors) for factors in (_GAINS, _WIDE))
+    at = f" at depth {depths[0]}" if depths else ""
 
-    def rates(seeds: int, *depths: int, precision: float = 1.5) -> Size:
-        return Size(seeds, depths, precision)
+    def rates(seeds: int, count: int, precision: float = 1.5) -> Size:
+        return Size(seeds, depths[:count], precision)
 
-    return [
-        Rung("rates", rates(3, shallow), f"learning rates at depth {shallow}, 3 seeds"),
+    def deeper(seeds: int, first: int, last: int) -> list[Rung]:
+        return [
+            Rung("rates", rates(seeds, place), f"depth {depths[place - 1]}, {seeds} seeds")
+            for place in range(first, last + 1)
+        ]
+
+    every = len(depths)
+    ladder = [
+        Rung("rates", rates(3, 1), f"learning rates{at}, 3 seeds"),
         Rung("cost", Size(6), "the cost of a step, 6 seeds"),
         Rung("batches", Size(3, few), "batch sizes 1 and 8, 3 seeds"),
-        Rung("initialization", Size(3, gains), "initial weights x 0.25 and x 4, 3 seeds"),
-        Rung("rates", rates(3, shallow, deep), f"depth {deep}, 3 seeds"),
-        Rung("rates", rates(6, shallow, deep), "6 seeds of the learning rates (the fewest for steps)"),
+        Rung("initialization", Size(3, gains), f"initial weights x {gains[0]:g} and x {gains[2]:g}, 3 seeds"),
+        *deeper(3, 2, min(2, every)),
+        Rung("rates", rates(6, 2), "6 seeds of the learning rates (the fewest for steps)"),
         Rung("batches", Size(6, few), "6 seeds of the batch sizes"),
         Rung("initialization", Size(6, gains), "6 seeds of the initial weights"),
-        Rung("rates", rates(6, shallow, deep, deepest), f"depth {deepest}, 6 seeds"),
+        *deeper(6, 3, every),
         Rung("batches", Size(6, more), "batch size 2"),
-        Rung("initialization", Size(6, wide), "initial weights x 0.1 and x 10"),
-        Rung("rates", rates(10, shallow, deep, deepest), "10 seeds of the learning rates"),
-        Rung(
-            "rates",
-            rates(10, shallow, deep, deepest, precision=1.1),
-            "a finer search for the largest rate (factor 1.1)",
-        ),
+        Rung("initialization", Size(6, wide), f"initial weights x {wide[0]:g} and x {wide[4]:g}"),
+        Rung("rates", rates(10, every), "10 seeds of the learning rates"),
+        Rung("rates", rates(10, every, 1.1), "a finer search for the largest rate (factor 1.1)"),
         Rung("batches", Size(10, more), "10 seeds of the batch sizes"),
         Rung("initialization", Size(10, wide), "10 seeds of the initial weights"),
         Rung("cost", Size(10), "10 seeds of the cost"),
-        Rung("rates", rates(20, shallow, deep, deepest, precision=1.1), "20 seeds of the learning rates"),
+        Rung("rates", rates(20, every, 1.1), "20 seeds of the learning rates"),
     ]
+    sizes: dict[str, Size] = {}
+    found = []
+    for rung in ladder:
+        if rung.section in here and sizes.get(rung.section) != rung.size:  # some add nothing to one depth
+            sizes[rung.section] = rung.size
+            found.append(rung)
+    return found
+
+
+def _unlike(*sizes: int) -> tuple[int, ...]:
+    return tuple(sorted(set(sizes)))
 
 
 def config_of(
@@ -343,9 +339,10 @@ def config_of(
     if section.key:
         sweep[section.key] = list(size.values)
     if section.rates == "edge":
-        sweep[RATE] = {"edge": {"from": 0.001, "to": 100, "precision": size.precision}}
-    elif section.rates is not None:
-        sweep[RATE] = list(section.rates)
+        low, high = setup.searched
+        sweep[RATE] = {"edge": {"from": low, "to": high, "precision": size.precision}}
+    elif section.rates == "some":
+        sweep[RATE] = list(setup.rates)
     if without:
         sweep["exclude"] = [
             {VARIANT: norm, **({section.key: value} if section.key else {})} for norm, value in without

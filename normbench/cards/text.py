@@ -8,7 +8,6 @@ from normbench.cards import words
 from normbench.cards.card import Card
 from normbench.cards.pages import budget_text, heading, lists
 from normbench.cards.remarks import remarks
-from normbench.cards.sections import SECTIONS
 
 WIDE = 160  # columns
 
@@ -36,7 +35,7 @@ def as_text(card: Card, width: int = WIDE) -> str:
     Console(file=stream, width=width, color_system=None).print(table)
     lines = [line.rstrip() for line in stream.getvalue().rstrip().splitlines()]
     for name in card.steps:
-        lines += [f"{SECTIONS[name].title}: {text}" for text in remarks(card, name)]
+        lines += [f"{card.prepared.sections[name].title}: {text}" for text in remarks(card, name)]
     for head, found in lists(card):
         lines.append(f"{head}:" + ("" if found else " nowhere that these seeds could show"))
         lines += [f"  {row}: " + "; ".join(text for text, _ in texts) for row, texts in found]

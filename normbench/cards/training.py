@@ -12,10 +12,12 @@ import yaml
 
 from normbench import api
 from normbench.cards.budget import Chosen, fit
-from normbench.cards.sections import SECTIONS, SETUPS, Config, Section, Setup, Size, config_of, rungs
+from normbench.cards.sections import SECTIONS, Config, Section, Size, config_of, rungs, sections_of
+from normbench.cards.setups import Setup, setup_of
 from normbench.config import parse_config
 from normbench.counts import counted
 from normbench.errors import NormbenchError, PlanError, did_you_mean, one_of
+from normbench.launch.idle import workers_stay
 from normbench.launch.kept import load_kept_in
 from normbench.launch.reporter import Reporter
 from normbench.norms import NORMS
@@ -37,7 +39,8 @@ class Request:
     Attributes:
         norm: the normalization that the card is about.
         against: those that it is compared with.
-        data: name of a setup.
+        data: name of a set-up, or a config.
+        target: test accuracy for steps and seconds to a target, in place of the set-up's.
         budget: seconds of training, by the estimate of `plan`.
         results: folder of results.
         data_dir: folder of the data sets.
@@ -48,7 +51,8 @@ class Request:
 
     norm: str
     against: Sequence[str] = ("batchnorm", "layernorm", "none")
-    data: str = "digits"
+    data: api.ConfigLike = "digits"
+    target: float | None = None
     budget: float = 600.0
     results: str | Path = "results"
     data_dir: str | Path | None = None
@@ -65,7 +69,8 @@ class Prepared:
         request: what is asked for.
         folder: of the card; each section has its own folder and config in it.
         norms: the normalization of the card, then the others.
-        setup: of the data set.
+        setup: what the sections share.
+        sections: that the set-up can have, by name.
         chosen: the sections with their sizes, and what is left out.
         refused: of each section, what cannot be trained.
     """
@@ -74,6 +79,7 @@ class Prepared:
     folder: Path
     norms: tuple[str, ...]
     setup: Setup
+    sections: Mapping[str, Section]
     chosen: Chosen
     refused: Mapping[str, Refused]
 
@@ -96,13 +102,11 @@ def prepare(request: Request, say: Callable[[str], None] = lambda text: None) ->
     Raises:
         NormbenchError: a name is unknown, or the budget is too small for the first section.
     """
-    if request.data not in SETUPS:
-        hint = did_you_mean(request.data, SETUPS)
-        raise NormbenchError(f"--data: '{request.data}' is unknown here; {hint}{one_of(SETUPS)}")
     load_plugins(request.plugins)
-    results, setup = expanded(request.results, "results"), SETUPS[request.data]
-    norm = _named(request.norm, results, request.data, say)
-    folder = _folder(results, norm, request.data)
+    results, setup = expanded(request.results, "results"), setup_of(request.data, request.target)
+    sections, ladder = sections_of(setup), rungs(setup)
+    norm = _named(request.norm, results, setup, say)
+    folder = _folder(results, norm, setup)
     others = dict.fromkeys(_full("--against", name) for name in request.against)
     norms = tuple(dict.fromkeys([norm, *others]))
     if len(norms) < 2:
@@ -110,28 +114,27 @@ def prepare(request: Request, say: Callable[[str], None] = lambda text: None) ->
     data_dir = None if request.data_dir is None else Path(request.data_dir)
     device = choose_device(request.device)
     refused: dict[str, dict[tuple[str, Any], str]] = {}
-    for name, section in SECTIONS.items():
-        values = dict.fromkeys(
-            value for rung in rungs(setup) if rung.section == name for value in rung.size.values
-        )
+    for name, section in sections.items():
+        values = dict.fromkeys(value for rung in ladder if rung.section == name for value in rung.size.values)
         refused[name] = _refused(section, setup, norms, Size(1, tuple(values)), data_dir)
-    if all((norm, depth) in refused["rates"] for depth in setup.depths):
-        reason = refused["rates"][norm, setup.depths[0]]
-        raise PlanError(f"'{norm}' has no card on {request.data}, where it cannot be trained: {reason}")
+    depths = setup.depths or (None,)
+    if all((norm, depth) in refused["rates"] for depth in depths):
+        reason = refused["rates"][norm, depths[0]]
+        raise PlanError(f"'{norm}' has no card on {setup.name}, where it cannot be trained: {reason}")
 
     def cost(name: str, size: Size) -> float:
-        text = _text(_config(SECTIONS[name], setup, norms, size, refused[name]))
+        text = _text(_config(sections[name], setup, norms, size, refused[name]))
         plan = make_plan(parse_config(text, name), data_dir, device)
         return sum(stack.seconds for stack in estimate(plan).stacks)
 
-    chosen = fit(rungs(setup), request.budget, cost, START_SECONDS)
+    chosen = fit(ladder, request.budget, cost, START_SECONDS)
     if not chosen.sizes:
         least = chosen.next_seconds or 0.0
         raise NormbenchError(
             f"--budget: {request.budget:g} s is too little for the smallest card, which takes about "
             f"{least:.0f} s; give it more, such as --budget {max(round(least * 1.2), 1)}s"
         )
-    return Prepared(request, folder, norms, setup, chosen, refused)
+    return Prepared(request, folder, norms, setup, sections, chosen, refused)
 
 
 def train(
@@ -149,12 +152,17 @@ def train(
     Raises:
         NormbenchError: data or a results folder cannot be used.
     """
-    reporter = reporter or Reporter()
-    request, done = prepared.request, Trained(prepared)
     prepared.folder.mkdir(parents=True, exist_ok=True)
-    sizes = prepared.chosen.sizes
+    with workers_stay():
+        return _train_sections(prepared, reporter or Reporter(), should_stop)
+
+
+def _train_sections(
+    prepared: Prepared, reporter: Reporter, should_stop: Callable[[], bool] | None
+) -> Trained:
+    request, sizes, done = prepared.request, prepared.chosen.sizes, Trained(prepared)
     for place, (name, size) in enumerate(sizes.items(), start=1):
-        section = SECTIONS[name]
+        section = prepared.sections[name]
         config = _config(section, prepared.setup, prepared.norms, size, prepared.refused[name])
         path = prepared.folder / f"{name}.yaml"
         write_file(path, _text(config).encode())
@@ -184,14 +192,14 @@ def train(
     return done
 
 
-def _folder(results: Path, norm: str, data: str) -> Path:
-    return results / f"scorecard_{norm}_{data}"
+def _folder(results: Path, norm: str, setup: Setup) -> Path:
+    return results / f"scorecard_{norm}_{setup.name}"
 
 
-def _named(name: str, results: Path, data: str, say: Callable[[str], None]) -> str:
+def _named(name: str, results: Path, setup: Setup, say: Callable[[str], None]) -> str:
     """Return the full name of the card's normalization; load it as an earlier card keeps it, if need be."""
     if full_name(NORMS.entries, name) not in NORMS.entries:
-        for sentence in load_kept_in([_folder(results, name, data) / section for section in SECTIONS]):
+        for sentence in load_kept_in([_folder(results, name, setup) / one for one in SECTIONS]):
             say(sentence)
     return _full("NORM", name)
 

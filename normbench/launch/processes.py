@@ -24,6 +24,7 @@ import torch
 from normbench.engine.exact import exact
 from normbench.errors import NormbenchError
 from normbench.launch.faults import Fault
+from normbench.launch.idle import leave, waiting
 from normbench.launch.messages import Assignment, Checkpoint, Ending, Failed, Refused
 from normbench.launch.recorder import Recorder, stack_name
 from normbench.launch.stop import signals_blocked, stop_signals
@@ -47,7 +48,10 @@ def end_if_worker() -> None:
 
 
 class Processes:
-    """The launcher with several processes. They live from the first round of a session to its end."""
+    """The launcher with several processes. They live from the first round of a session to its end.
+
+    In a block of `workers_stay` they outlive the session.
+    """
 
     def __init__(self, workers: int, threads: int) -> None:
         """Prepare to start processes; `train` starts them.
@@ -70,7 +74,7 @@ class Processes:
         killed: Counter[str] = Counter()
         pool = self._pool
         while len(pool) < min(self.workers, len(left)):
-            pool.append(Worker(self.threads))
+            pool.append(waiting(self.threads) or Worker(self.threads))
         stopping = False
         while True:
             if not stopping and should_stop():
@@ -113,9 +117,9 @@ class Processes:
                 left.extendleft(reversed(recorder.handle(stack, message)))
 
     def close(self) -> None:
-        """End the processes, also those in the middle of a stack."""
+        """End the processes, also those in the middle of a stack. In `workers_stay`, idle ones wait."""
         while self._pool:
-            self._pool.pop().close()
+            leave(self._pool.pop())
 
 
 def _failed(end: str) -> Failed:
@@ -134,13 +138,25 @@ class Worker:
 
     def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
+        self.threads, self.plugins = threads, loaded()
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, threads, loaded()), daemon=True, name=NAME)
+        arguments = (theirs, threads, self.plugins)
+        self.process = context.Process(target=_work, args=arguments, daemon=True, name=NAME)
         with signals_blocked(stop_signals()):
             self.process.start()
         theirs.close()  # otherwise the end of the process would not close the pipe
         self.stack: Stack | None = None
         self.ready = False
+        self.stopped = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether it waits for a stack."""
+        return self.ready and self.stack is None and not self.stopped
+
+    def is_like_new(self, threads: int) -> bool:
+        """Return whether a new worker with these threads would be no other."""
+        return self.threads == threads and self.plugins == loaded() and self.process.is_alive()
 
     def train(self, assignment: Assignment) -> None:
         """Give the worker its next stack."""
@@ -149,6 +165,7 @@ class Worker:
 
     def stop(self) -> None:
         """Ask the worker to end its stack after the present chunk of steps."""
+        self.stopped = True
         self._send(None)
 
     def _send(self, given: Assignment | None) -> None:

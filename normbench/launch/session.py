@@ -22,6 +22,7 @@ from normbench.launch.recorder import Recorder
 from normbench.launch.replay import check_options, refuse_other_metrics, stacks_to_replay
 from normbench.launch.reporter import Reporter
 from normbench.names import RESULTS
+from normbench.planning.estimate import estimate
 from normbench.planning.plan import Plan
 from normbench.planning.runs import RunSpec, Stack
 from normbench.planning.shards import Shard
@@ -240,6 +241,8 @@ class Session:
         try:
             with exact(self.plan.device):
                 self._exactness = exactness(self.plan.device)
+                if self.launcher.workers > 1:
+                    stacks = estimate(self.plan).longest_first(stacks)
                 self.launcher.train(self.recorder, stacks, self._should_stop)
         finally:
             self.recorder.close_all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -155,6 +155,10 @@ class Estimate:
             flops / (1e9 * self.gflops) + starts,
             stack_bytes(stack, self.plan.data_dir),
         )
+
+    def longest_first(self, stacks: Sequence[Stack]) -> list[Stack]:
+        """Return stacks of the plan in the order in which workers that take one at a time end soonest."""
+        return sorted(stacks, key=lambda stack: -self._stack(stack, recorded=True).seconds)
 
     @property
     def flops(self) -> float:

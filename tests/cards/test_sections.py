@@ -5,7 +5,8 @@ import itertools
 import pytest
 import yaml
 
-from normbench.cards.sections import SECTIONS, SETUPS, Rung, config_of, rungs
+from normbench.cards.sections import SECTIONS, Rung, config_of, rungs
+from normbench.cards.setups import SETUPS
 from normbench.config import parse_config
 from normbench.measures.claim import Claim
 from normbench.planning.plan import make_plan

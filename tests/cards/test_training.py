@@ -89,6 +89,7 @@ def test_what_cannot_be_trained_is_said(tmp_path):
     ("changes", "said"),
     [
         ({"data": "digit"}, "--data: 'digit' is unknown here; did you mean 'digits'?"),
+        ({"target": 90.0}, "--target: found 90; allowed: a test accuracy between 0 and 1"),
         ({"norm": "batchnrm"}, "NORM: the normalization 'batchnrm' is unknown; did you mean 'batchnorm'?"),
         ({"against": ["nope"]}, "--against: the normalization 'nope' is unknown"),
         ({"against": ["BN"]}, "--against: names nothing but 'batchnorm'"),

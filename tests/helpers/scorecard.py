@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from normbench.cards import sections, training
+from normbench.cards import setups
 
 PLUGIN = '''
 from typing import Literal
@@ -51,7 +51,8 @@ class Shrink(nn.Module):
     def forward(self, x):
         return 1e-6 * x
 '''
-SETUP = sections.Setup(
+SETUP = setups.Setup(
+    "digits",
     {
         "data": {"name": "digits", "train_size": 400, "test_size": 120, "val_size": 100, "batch_size": 32},
         "model": {"name": "mlp", "width": 16, "activation": "relu", "depth": 2, "init": {"gain": 1}},
@@ -67,7 +68,7 @@ TIMES = ("step_seconds", "seconds")  # rows that differ from one training to the
 
 def use_tiny(patch):
     """Let cards on digits use the tiny setup."""
-    patch.setattr(training, "SETUPS", {"digits": SETUP})
+    patch.setattr(setups, "SETUPS", {"digits": SETUP})
 
 
 def plugin_file(folder):

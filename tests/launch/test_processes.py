@@ -15,6 +15,7 @@ import normbench
 from normbench import api
 from normbench.errors import NormbenchError
 from normbench.launch import processes
+from normbench.launch.idle import workers_stay
 from normbench.launch.messages import Assignment
 from normbench.launch.reporter import Reporter
 
@@ -111,6 +112,44 @@ def test_workers_live_through_all_rounds_of_a_search(config: Path, tmp_path: Pat
     assert watcher.rounds > 1
     assert len(watcher.seen) == 2
     assert not pids_of_workers()
+
+
+class Seen(Reporter):
+    """Notes the workers of each session."""
+
+    def __init__(self) -> None:
+        self.workers = set[int]()
+
+    def advance(self, run_steps: int) -> None:
+        self.workers |= pids_of_workers()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its workers through /proc")
+def test_workers_stay_for_the_next_session_of_a_block(config: Path, tmp_path: Path) -> None:
+    def workers_of(name: str, threads: int) -> set[int]:
+        seen = Seen()
+        api.run(
+            config,
+            [f"name={name}", "train.steps=40"],
+            results=tmp_path,
+            launcher="processes",
+            workers=2,
+            threads=threads,
+            reporter=seen,
+        )
+        return seen.workers
+
+    with workers_stay():
+        first = workers_of("first", threads=1)
+        assert workers_of("second", threads=1) == first == pids_of_workers()
+        others = workers_of("third", threads=2)  # no worker of the first kind is left
+        assert len(first) == len(others) == 2
+        assert not first & others
+        assert pids_of_workers() == others
+    assert not pids_of_workers()
+    assert (tmp_path / "first" / "metrics.csv").read_bytes() == (
+        tmp_path / "second" / "metrics.csv"
+    ).read_bytes()
 
 
 def test_stopping_ends_all_workers_and_running_again_completes(config: Path, tmp_path: Path) -> None:

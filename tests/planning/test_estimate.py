@@ -59,3 +59,12 @@ train: {{steps: 1020, eval_every: 1020}}
     (stack,) = estimate(found).stacks
     assert measured / 2 < stack.seconds < measured * 2
     assert estimate(found).seconds > stack.seconds
+
+
+def test_workers_get_the_longest_stacks_first():
+    plan = planned(TEXT.replace("model.norm: [none, batchnorm]", "model.depth: [1, 8, 3]"))
+    found = estimate(plan).longest_first(plan.stacks)
+    depths = [stack.runs[0].settings.model.depth for stack in found]
+    assert depths == sorted(depths, reverse=True)
+    assert set(depths) == {8, 3, 1}
+    assert {stack.stack_id for stack in found} == {stack.stack_id for stack in plan.stacks}

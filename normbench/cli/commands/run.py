@@ -163,6 +163,7 @@ def run(
     from normbench import api
     from normbench.cli.progress import reporter_for
     from normbench.data import listed_once
+    from normbench.launch.idle import workers_stay
     from normbench.launch.kept import load_kept_with
     from normbench.launch.stop import StopFlag
     from normbench.planning.limits import limits_of, refuse_limits, refuse_shard, with_all_seeds
@@ -195,59 +196,62 @@ def run(
     answers = []
     unwritten: list[str] = []
     code = ExitCode.DONE
-    for place, config in enumerate(configs):
-        with StopFlag(say_stopping) as stop:
-            finished = api.run(
-                config,
-                overrides or (),
-                results=results,
-                data_dir=data_dir,
-                device=device.value,
-                executor=executor.value,
-                threads=threads,
-                launcher=launcher.value,
-                workers=workers,
-                address=address,
-                cpus_per_stack=cpus_per_stack,
-                gpus_per_stack=gpus_per_stack,
-                checkpoint_every=checkpoint_every,
-                keep_old=keep_old,
-                retry=tuple(one.value for one in retry or ()),
-                fail_fast=fail_fast,
-                decide=decide,
-                budget=None if place in undecided else seconds,
-                max_seeds=None if place in undecided else max_seeds,
-                shard=shard,
-                reporter=reporter_for(),
-                should_stop=stop,
-                plugins=plugin or (),
-                keep_states=keep_states,
-                extend=extend,
-            )
-        _say_trained(finished)
-        if finished.interrupted or (stop() and place + 1 < len(configs)):
-            command = shlex.join([*program(sys.argv), *sys.argv[1:]])
-            say(f"interrupted; everything measured so far is in {finished.folder}\ncontinue with:  {command}")
-            answers.append(_answer(finished, []))
-            code = ExitCode.INTERRUPTED
-            break
-        if finished.crashed:
-            code = ExitCode.CRASHED
-        if finished.failed_fast:
-            say(
-                f"ended at the first crash (--fail-fast); everything measured is in {finished.folder}\n"
-                "the same command goes on with the other runs"
-            )
-            answers.append(_answer(finished, []))
-            break
-        if shard is not None:
-            say(f"join the shards when all have trained, with:  normbench merge {finished.folder.parents[1]}")
-            answers.append(_answer(finished, []))
-            continue
-        shown = _show(finished, as_json, unwritten, figures_wanted=not no_figures)
-        if limits_of(finished.plan.experiment, decide) is not None:
-            shown["verdicts"] = _decided(finished, as_json)
-        answers.append(shown)
+    with workers_stay():  # from one config to the next
+        for place, config in enumerate(configs):
+            with StopFlag(say_stopping) as stop:
+                finished = api.run(
+                    config,
+                    overrides or (),
+                    results=results,
+                    data_dir=data_dir,
+                    device=device.value,
+                    executor=executor.value,
+                    threads=threads,
+                    launcher=launcher.value,
+                    workers=workers,
+                    address=address,
+                    cpus_per_stack=cpus_per_stack,
+                    gpus_per_stack=gpus_per_stack,
+                    checkpoint_every=checkpoint_every,
+                    keep_old=keep_old,
+                    retry=tuple(one.value for one in retry or ()),
+                    fail_fast=fail_fast,
+                    decide=decide,
+                    budget=None if place in undecided else seconds,
+                    max_seeds=None if place in undecided else max_seeds,
+                    shard=shard,
+                    reporter=reporter_for(),
+                    should_stop=stop,
+                    plugins=plugin or (),
+                    keep_states=keep_states,
+                    extend=extend,
+                )
+            _say_trained(finished)
+            if finished.interrupted or (stop() and place + 1 < len(configs)):
+                command = shlex.join([*program(sys.argv), *sys.argv[1:]])
+                say(f"interrupted; everything measured so far is in {finished.folder}")
+                say(f"continue with:  {command}")
+                answers.append(_answer(finished, []))
+                code = ExitCode.INTERRUPTED
+                break
+            if finished.crashed:
+                code = ExitCode.CRASHED
+            if finished.failed_fast:
+                say(
+                    f"ended at the first crash (--fail-fast); everything measured is in {finished.folder}\n"
+                    "the same command goes on with the other runs"
+                )
+                answers.append(_answer(finished, []))
+                break
+            if shard is not None:
+                root = finished.folder.parents[1]
+                say(f"join the shards when all have trained, with:  normbench merge {root}")
+                answers.append(_answer(finished, []))
+                continue
+            shown = _show(finished, as_json, unwritten, figures_wanted=not no_figures)
+            if limits_of(finished.plan.experiment, decide) is not None:
+                shown["verdicts"] = _decided(finished, as_json)
+            answers.append(shown)
     if as_json:
         print_json(answers)
     if unwritten and code == ExitCode.DONE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -36,8 +36,21 @@ def scorecard(
         ),
     ] = "10m",
     data: Annotated[
-        str, typer.Option(metavar="NAME", help="digits (embedded), mnist or cifar10.")
+        str,
+        typer.Option(
+            metavar="NAME|CONFIG",
+            help="digits (embedded), mnist or cifar10; or a config (.yaml) with your own data, model, "
+            "optimizer and steps. It may sweep model.depth and optimizer.lr.",
+        ),
     ] = "digits",
+    target: Annotated[
+        Optional[float],
+        typer.Option(
+            metavar="SHARE",
+            help="Test accuracy for steps and seconds to a target, such as 0.9. With a config, these rows "
+            "need it.",
+        ),
+    ] = None,
     results: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder that holds the results folders.")
     ] = Path("results"),
@@ -74,6 +87,7 @@ def scorecard(
                 [name.strip() for name in against.split(",") if name.strip()],
                 budget=seconds,
                 data=data,
+                target=target,
                 results=results,
                 data_dir=data_dir,
                 device=device.value,
