@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from normbench.counts import counted
 from normbench.data.base import Progress
 from normbench.data.depth import Depth, stored_depth
 from normbench.data.listing import in_threads, shown
@@ -224,7 +225,9 @@ def _messages(
     lines = []
     if damaged:
         listed = shown([damaged[i] for i in sorted(damaged)])
-        lines.append(f"data.root: {len(damaged)} files cannot be used: {listed}; replace or remove them")
+        lines.append(
+            f"data.root: {counted(len(damaged), 'file')} cannot be used: {listed}; replace or remove them"
+        )
     if other_size:
         listed = shown([other_size[i] for i in sorted(other_size)])
         lines.append(

@@ -6,6 +6,9 @@ with x divided by the value that stands for 1, so that it is in [0, 1] for image
 (population) standard deviation, in float64, are those of the training images in use. The floor is that of
 bytes; floats have none. With `zca`,
 z = (S + eps I)^(-1/2) (x - mean), with the covariance S of all features of an image (LeCun et al. 1998).
+
+All of it is computed by one thread: another number of threads rounds products, sums of floats and
+eigenvectors in another way, and a run must not depend on the launcher that prepares its data.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import torch
 from torch import Tensor
 
 from normbench import seeding
+from normbench.cores import one_thread
 from normbench.data.base import DataOptions, Dataset, RawData, RawInfo, RawPart, Split
 from normbench.errors import DataError
 
@@ -205,6 +209,7 @@ def _split_seed(options: DataOptions) -> int:
     return options.split_seed
 
 
+@one_thread()
 def prepare(
     raw: RawData,
     options: DataOptions,

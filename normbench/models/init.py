@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from normbench.cores import one_thread
 from normbench.nn.holding import holding
 from normbench.nn.layers import Noisy
 from normbench.registry import Options
@@ -52,7 +53,8 @@ class Init(Options):
             return torch.empty(shape).uniform_(-bound, bound, generator=rng)
         if self.scheme == "orthogonal":
             rows = torch.empty(max(outputs, fan_in), min(outputs, fan_in)).normal_(generator=rng)
-            q, r = torch.linalg.qr(rows)
+            with one_thread():
+                q, r = torch.linalg.qr(rows)
             q = q * r.diagonal().sign()  # makes the draw uniform over orthogonal matrices
             return self.gain * (q if outputs >= fan_in else q.T).reshape(shape)
         variance = {

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from normbench.data import Augment, augment_batch, load
+from normbench.data.base import RawData, RawPart
 from normbench.data.digits import Digits
+from normbench.data.prepare import prepare
 
 ALL = {"batch_size": 20, "split_seed": 0}
 
@@ -39,6 +41,25 @@ def test_zca_uses_only_the_training_images_in_use():
     again = digits(standardize="zca", train_size=500, test_size=30)
     assert torch.equal(few.train.x, again.train.x)
     assert not torch.equal(few.test.x, digits(standardize="zca", train_size=700).test.x)
+
+
+@pytest.mark.parametrize("standardize", ["channel", "feature", "zca"])
+def test_inputs_do_not_depend_on_the_number_of_threads(standardize):
+    images = torch.rand(1200, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    train, test = RawPart(images[:900], torch.arange(900) % 10), RawPart(images[900:], torch.arange(300) % 10)
+    raw, options = RawData(train, test, tuple("0123456789"), top=1.0), Digits(standardize=standardize, **ALL)
+    before = torch.get_num_threads()
+    try:
+        made = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            made.append(prepare(raw, options, torch.float64))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for other in made[1:]:
+        assert torch.equal(other.train.x, made[0].train.x)
+        assert torch.equal(other.test.x, made[0].test.x)
 
 
 @pytest.mark.parametrize("standardize", ["none", "channel", "feature", "zca"])
