@@ -74,8 +74,8 @@ types: $(VENV)/.installed-dev  ## mypy
 schema: $(VENV)/.installed  ## write normbench.schema.json, from which editors complete configs
 	$(BIN)/normbench schema > $(VENV)/schema.json && mv $(VENV)/schema.json normbench.schema.json
 
-book: $(VENV)/.installed  ## train what is missing of the book of claims, about 2 hours on two cores; write its page
-	$(BIN)/normbench run configs/claims/*.yaml --results results/claims --no-figures
+book: $(VENV)/.installed  ## train what is missing of the book of claims, 105 minutes on two cores; write its page
+	$(BIN)/normbench run configs/claims/*.yaml --results results/claims --no-figures --launcher processes
 	$(BIN)/normbench report results/claims -o docs/book.html
 
 pages: $(VENV)/.installed  ## write the generated pages of docs/, and the table of claims in README.md
