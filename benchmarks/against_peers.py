@@ -89,6 +89,9 @@ def mlp(rounds: int, steps: int) -> None:
         "loop.py --compile": few,
         "dataloader.py": one,
         "lightning_trainer.py": one,
+        "vmap_torch.py": whole,
+        "vmap_torch.py --compile": whole,
+        "fused.py": whole,
         "jax_scan.py": whole,
     }
     taken: dict[str, list[Took]] = {peer: [] for peer in peers}

@@ -194,7 +194,21 @@ def _failed(error: BaseException, watch: Watch, net: nn.Module) -> str:
                 f"{place_of(type(last.module))}: {name_of(net, last.module)}: {last}; the net cannot go on "
                 f"with that ({first_sentence(error)})"
             )
-    return f"{place_of_failure(error, net)}: {first_sentence(error)} (in plain torch)"
+    return f"{place_of_failure(error, net)}: {first_sentence(error)} (in plain torch){_got(watch, net)}"
+
+
+def _got(watch: Watch, net: nn.Module) -> str:
+    """Return what the module that failed got, and how a layer serves images, if that is likely the slip."""
+    if not watch.inside:
+        return ""
+    module, got = watch.inside[-1]
+    text = f"; {name_of(net, module)} got {described(got)}"
+    if isinstance(got, Tensor) and got.dim() == 4:
+        text += (
+            ": images, features in dimension 1; a parameter for each feature needs the shape "
+            "(features, 1, 1) there, such as `gain.view(-1, *[1] * (x.dim() - 2))`"
+        )
+    return text
 
 
 def check_writes(case: Case) -> None:

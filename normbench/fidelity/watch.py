@@ -217,11 +217,14 @@ class Watch:
         outputs: of the user's modules, in the order in which they returned.
         draws: the modules that drew random numbers, innermost first, with the library that they drew from.
         infinite: the first module whose output is not finite although its inputs are.
+        inside: the user's modules that have not returned, outermost first, with their first inputs; after an
+            error, the last one raised it or called what did.
     """
 
     outputs: list[Output] = field(default_factory=list)
     draws: list[tuple[nn.Module, str]] = field(default_factory=list)
     infinite: nn.Module | None = None
+    inside: list[tuple[nn.Module, Any]] = field(default_factory=list)
 
 
 @contextmanager
@@ -232,11 +235,14 @@ def watching(net: nn.Module) -> Iterator[Watch]:
 
     def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         began[module] = random_states()
+        if is_own(type(module)):
+            watch.inside.append((module, inputs[0] if inputs else None))
 
     def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         now = random_states()
         watch.draws += [(module, what) for what in changed(began.get(module, now), now)]
         if is_own(type(module)):
+            watch.inside.pop()
             watch.outputs.append(Output(module, inputs[0] if inputs else None, output))
         if watch.infinite is None and _finite(inputs) and not _finite((output,)):
             watch.infinite = module

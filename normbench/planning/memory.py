@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from normbench.config import Settings
+from normbench.counts import counted
 from normbench.data.batches import EVAL_ROWS
 from normbench.names import WHOLE_STACK
 from normbench.planning.net_cost import net_cost
@@ -86,7 +87,7 @@ def divide_to_fit(
             divided[len(stack.runs), needed, len(parts)] += 1
     free = f"{max(room, 0.0) / 1e9:.2g} GB"
     return tuple(fitting), [
-        f"{count} {'stack' if count == 1 else 'stacks'} of {runs} runs would take about "
+        f"{counted(count, 'stack')} of {counted(runs, 'run')} would take about "
         f"{needed / 1e9:.2g} GB of memory, but only {free} are free: trained in {parts} parts"
         for (runs, needed, parts), count in divided.items()
     ]

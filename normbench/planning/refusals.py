@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from normbench.config import Experiment, Settings
+from normbench.counts import counted
 from normbench.data.base import DataOptions
 from normbench.errors import NormbenchError, PlanError
 from normbench.memo import Memo
@@ -32,7 +33,7 @@ def refuse_impossible(experiment: Experiment, data_dir: Path | None) -> None:
             line = f"{model.name} (depth {depth}) with {norm}: {reason}"
             reasons[line] = reasons.get(line, 0) + 1
     if reasons:
-        lines = [f"{line} ({count} cells)" for line, count in reasons.items()]
+        lines = [f"{line} ({counted(count, 'cell')})" for line, count in reasons.items()]
         raise PlanError(
             "\n".join(["these combinations cannot be trained; leave them out with `exclude`:", *lines])
         )
@@ -73,7 +74,7 @@ def unserved(experiment: Experiment, data_dir: Path | None) -> list[str]:
                 served.add(probe.name)
             if reason:
                 found[probe.name, reason] = found.get((probe.name, reason), 0) + 1
-    lines = {key: f"probe {key[0]}, {key[1]} ({count} cells)" for key, count in found.items()}
+    lines = {key: f"probe {key[0]}, {key[1]} ({counted(count, 'cell')})" for key, count in found.items()}
     if hopeless := [line for (name, _), line in lines.items() if name not in served]:
         raise PlanError("\n".join(["these probes cannot be measured; take them out:", *hopeless]))
     return [f"not measured: {line}" for line in lines.values()]

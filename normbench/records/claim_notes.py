@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from normbench.counts import counted
 from normbench.errors import RecordsError
 from normbench.records.config_file import parse_config_text, read_config
 from normbench.records.environment import now, read_claims, write_claims
@@ -81,7 +82,7 @@ def late_claims(root: Path, claims: Any) -> list[str]:
             text = f"no run has noted {{}}: written into {root / 'config.yaml'} after training"
         elif note.get("results"):
             since, results = note.get("since"), note["results"]
-            text = f"{{}} came into the config on {since}, when {results} runs had a result"
+            text = f"{{}} came into the config on {since}, when {counted(results, 'run')} had a result"
         else:
             continue
         groups.setdefault(text, []).append(str(claim.get("id")))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from normbench.counts import counted
 from normbench.errors import RecordsError
 from normbench.names import ENDED, RESULTS
 from normbench.records import environment
@@ -110,14 +111,13 @@ class ResultsFolder:
                 if kept:
                     seeds = ", ".join(map(str, sorted({run.seed for run in self._others})))
                     self.warnings.append(
-                        f"{len(kept)} runs of other seeds ({seeds}) stay in {self.root}; figures and claims "
-                        "leave them out while the config does not name them"
+                        f"{self.root} keeps {counted(len(kept), 'run')} of other seeds ({seeds}); figures "
+                        "and claims leave them out while the config does not name them"
                     )
                 if orphans:
                     aside = set_aside(contents, orphans)
-                    self.warnings.append(
-                        f"{len(orphans)} runs that the config no longer has are kept in {aside}"
-                    )
+                    gone = counted(len(orphans), "run")
+                    self.warnings.append(f"{aside} keeps {gone} that the config no longer has")
                 results = sum(contents.choose(run.run_id).status in RESULTS for run in plan.runs)
             self.check()
             self._take_back(plan)
@@ -138,7 +138,8 @@ class ResultsFolder:
         with Contents(self.root) as contents:
             taken = take_back(contents, plan)
         for folder, number in taken.items():
-            self.warnings.append(f"{number} runs that the config has again are taken back from {folder}")
+            again = counted(number, "run")
+            self.warnings.append(f"{again} that the config has again: taken back from {folder}")
 
     def _remove_leftovers(self) -> None:
         """Remove temporary files that a killed process did not rename."""

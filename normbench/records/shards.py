@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from normbench.counts import counted
 from normbench.errors import RecordsError
 from normbench.names import RESULTS
 from normbench.paths import expanded
@@ -170,7 +171,8 @@ class Joining:
                     left = [run_id for run_id in orphans if run_id not in others]
                     refuse(contents, left, plan, config_text, _mend(shard))
                 if gone := [run for run in orphans if contents.choose(run).status in RESULTS]:
-                    self.said.append(f"{shard}: {_runs(len(gone))} left there; the config does not have them")
+                    left_there = f"{counted(len(gone), 'run', 'were')} left there"
+                    self.said.append(f"{shard}: {left_there}; the config does not have them")
                 everything = {*contents.runs.run_ids(), *(r for part in contents.parts for r in part.members)}
                 results[shard] = sum(contents.choose(run_id).status in RESULTS for run_id in everything)
         return results
@@ -205,11 +207,7 @@ class Joining:
 
     def _say_taken(self, run_ids: Sequence[str], source: Path) -> None:
         if run_ids:
-            self.said.append(f"{source}: {_runs(len(run_ids))} taken from there")
-
-
-def _runs(number: int) -> str:
-    return "1 run was" if number == 1 else f"{number:,} runs were"
+            self.said.append(f"{source}: {counted(len(run_ids), 'run', 'were')} taken from there")
 
 
 def _mend(shard: Path) -> str:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from normbench.analysis.summary import summary_rows
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import Levels, label, levels, number, variant_keys
+from normbench.counts import counted
 from normbench.measures import Rows, Sample
 from normbench.measures.decades_of_rates import DecadesOfRates
 from normbench.names import RATE
@@ -150,7 +151,7 @@ def _notes(rows: Sequence[dict[str, Any]]) -> list[str]:
     if any(row["crashes"] for row in rows):
         notes.append("A rate whose run crashed counts as one that does not train.")
     if pending := sum(row["pending"] for row in rows):
-        notes.append(f"{pending:,} runs have no outcome yet.")
+        notes.append(f"{counted(pending, 'run', 'have')} no outcome yet.")
     return notes
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from normbench.counts import counted
 from normbench.errors import NormbenchError
 from normbench.names import ENDED
 from normbench.records import folder_status
@@ -122,7 +123,7 @@ def progress(status: FolderStatus) -> str:
         return ""
     if not status.total:
         return "No run is planned or recorded yet."
-    parts = [f"{ended:,} of {status.total:,} runs have ended"]
+    parts = [f"{ended:,} of {counted(status.total, 'run', 'have')} ended"]
     if status.holder:
         parts.append("a process trains the others")
     if status.seconds_left:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from normbench.analysis.tables import Tables
 from normbench.analysis.variants import levels, short_key, variant_keys
+from normbench.counts import counted
 from normbench.plots.chart import Axis, Chart, Grid, Place
 from normbench.plots.figures.convergence import measured
 from normbench.plots.over_key import accuracy_column
@@ -106,6 +107,7 @@ def run_curves(tables: Tables, shared: Shared, run: Callable[[int], str | None])
         color = styles[code].color if colors.keys else styles[0].color
         canvas.line(own["x"].to_numpy(), own["mean"].to_numpy(), color, run=int(str(position)))
     label = (
-        f"Training loss of {count:,} runs against the step, a line each; the table of runs has their numbers."
+        f"Training loss of {counted(count, 'run')} against the step, a line each; the table of runs has "
+        "their numbers."
     )
     return canvas.svg(label)

@@ -105,7 +105,7 @@ def test_fewer_seeds_than_recorded_are_no_reason_to_refuse(config):
     assert result.exit_code == 0, result.stderr
     (answer,) = json.loads(result.stdout)
     assert (answer["trained"], answer["skipped"]) == (0, 8)
-    assert "8 runs of other seeds (2, 3) stay in results/tiny" in result.stderr
+    assert "results/tiny keeps 8 runs of other seeds (2, 3)" in result.stderr
     assert sorted(read_runs(folder)["seed"]) == sorted([0, 1, 2, 3] * 4)  # results are kept
     assert sorted(load_tables(folder).runs["seed"]) == sorted([0, 1] * 4)  # the config names two
     assert set(load_tables(folder).metrics["run"]) == set(range(8))

@@ -137,3 +137,15 @@ def test_one_line_for_all_cells_with_one_fault(tmp_path):
     head, line = str(caught.value).splitlines()
     assert head == "plug-ins that cannot be trained as they are written:"
     assert line.endswith("(4 cells)")
+
+
+def test_a_layer_for_vectors_hears_what_images_look_like(tmp_path):
+    path = copied("gain_of_images", tmp_path, "torch.ones(1, features, 1, 1)", "torch.ones(features)")
+    with pytest.raises(PlanError) as caught:
+        plan(path, tmp_path, ["model.width=4"])
+    said = str(caught.value)
+    assert "gain_of_images.py:" in said
+    assert (
+        "Layer (hidden.0.norm) got (32, 4, 8, 8) float32: images, features in dimension 1; a parameter"
+        in said
+    )

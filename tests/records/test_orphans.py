@@ -68,5 +68,5 @@ def test_runs_without_a_result_are_no_reason_to_refuse(root, plan):
         train(folder, stacks_of(plan)[0], upto=6)
     with ResultsFolder(root) as folder:
         folder.open_for_run(make_plan(rates=(1.0,)), CONFIG)
-        assert "kept in" in folder.warnings[0]
+        assert "keeps 2 runs that the config no longer has" in folder.warnings[0]
     assert (root / "old/1/metrics.csv").read_text().count("\n") == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from helpers.records_folder import CONFIG, merged, plan_of, run_all, stacks_of, train, tree
 
+from normbench.counts import counted
 from normbench.errors import RecordsError
 from normbench.records import ResultsFolder
 
@@ -26,7 +27,7 @@ def test_all_come_back_as_they_were(root, plan, expected, share):
         folder.open_for_run(plan, CONFIG)
         assert folder.finished_ids() == {run.run_id for run in plan.runs}
         assert folder.warnings == [
-            f"{share} runs that the config has again are taken back from {root / 'old' / '1'}"
+            f"{counted(share, 'run')} that the config has again: taken back from {root / 'old' / '1'}"
         ]
     assert merged(root) == expected
     assert tree(root / "old") == kept

@@ -9,6 +9,7 @@ import typer
 
 from normbench.cli.options import DataDir, Json, Plugins
 from normbench.cli.output import print_json, say
+from normbench.counts import counted
 from normbench.errors import ExitCode
 
 
@@ -48,8 +49,8 @@ def merge(
         say(f"{root}: {', '.join(f'{number:,} {name}' for name, number in counts.items()) or 'no runs'}")
         if left := sum(counts.get(name, 0) for name in ("pending", "interrupted")):
             say(
-                f"{root}: {left:,} runs have no result yet; train the other shards and merge again, or train "
-                "them with: normbench run CONFIG"
+                f"{root}: {counted(left, 'run', 'have')} no result yet; train the other shards and merge "
+                "again, or train them with: normbench run CONFIG"
             )
         shards = [str(shard) for shard in done.shards]
         answers.append({"name": root.name, "folder": str(root), "shards": shards, "statuses": done.statuses})

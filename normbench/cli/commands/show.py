@@ -11,6 +11,7 @@ from normbench.cli.options import Json, Plugins
 from normbench.cli.output import exact, print_json, print_table, say, scalar, width
 from normbench.cli.plugins import load_named
 from normbench.cli.text_plot import text_plot
+from normbench.counts import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ def _print(one: OneRun) -> None:
     steps = "" if row["steps"] is None else f", {row['steps']:,.0f} steps"
     typer.echo(f"{row['status']}{ended}{outcome}{steps}")
     if one.mates:
-        typer.echo(f"stack {row['stack']} of {one.mates:,} runs, executor {row['executor']}")
+        typer.echo(f"stack {row['stack']} of {counted(one.mates, 'run')}, executor {row['executor']}")
     typer.echo()
     swept = [[key, one.settings.get(key)] for key in one.swept]
     fixed = [[key, value] for key, value in one.settings.items() if key not in one.swept]
