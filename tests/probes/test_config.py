@@ -76,7 +76,7 @@ def test_where_some_cells_serve_a_probe_the_others_are_noted():
     plan = make_plan(parse_config(config))
     (note,) = [note for note in plan.notes if "not measured" in note]
     assert "probe variance_shift, mlp with none: no layer" in note
-    assert "(1 cells)" in note
+    assert "(1 cell)" in note
 
 
 def test_steps_beyond_the_last_are_said():
