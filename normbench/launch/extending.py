@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from normbench.config import Experiment, Settings, dump_config, load_config
+from normbench.counts import counted
 from normbench.engine.checkpoint import UnfitError, dump_state, load_state, members
 from normbench.engine.state import StackState
 from normbench.errors import NormbenchError
@@ -134,7 +135,7 @@ def prepare(shorter: Plan, longer: Plan, results: Path, keep_old: bool, reporter
                 ]
         note_ancestry(folder.root, ancestors)
     step = states[0][2].step
-    reporter.message(f"{len(ancestors):,} runs go on from step {step:,} of {root}")
+    reporter.message(f"going on from step {step:,} of {root}: {counted(len(ancestors), 'run')}")
     if rest := len(left) - len(ancestors):
         reporter.message(f"{rest:,} runs have no state there, such as diverged ones, and start at step 0")
 

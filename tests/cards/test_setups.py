@@ -163,6 +163,7 @@ def data_set(count, seed):
     return TensorDataset(torch.randn(count, 6, generator=draws) + 2 * torch.eye(6)[y], y)
 
 
+@pytest.mark.thorough
 def test_own_model_and_data_from_python(tmp_path, monkeypatch):
     monkeypatch.setenv("NORMBENCH_DATA", str(tmp_path / "data"))
     with plugins.unchanged():

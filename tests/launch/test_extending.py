@@ -54,7 +54,7 @@ def test_an_extended_training_has_the_bits_of_one_go(tmp_path, one_go):
     finished = run(tmp_path, extend=LONGER, reporter=heard)
     same(finished.folder, one_go)
     assert finished.folder == tmp_path / NAME
-    assert f"8 runs go on from step 45 of {tmp_path / 'tiny'}" in heard.messages
+    assert f"going on from step 45 of {tmp_path / 'tiny'}: 8 runs" in heard.messages
     assert sum("continues at step 45 of 130" in text for text in heard.messages) == 2
     assert "4 runs have no state there, such as diverged ones, and start at step 0" in heard.messages
     assert records(tmp_path) == before
@@ -164,5 +164,6 @@ def test_the_command_has_both_options(tmp_path):
     assert first.exit_code == 0, first.stderr
     second = call("run", path, "--results", tmp_path, "--no-figures", "--extend", "train.steps=20")
     assert second.exit_code == 0, second.stderr
-    assert "1 runs go on from step 10" in second.stderr
+    assert "going on from step 10 of " in second.stderr
+    assert ": 1 run\n" in second.stderr
     assert (tmp_path / "tiny_20_steps" / "ancestry.csv").is_file()
