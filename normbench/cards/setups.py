@@ -53,13 +53,13 @@ class Setup:
 
 
 def _built_in(
-    data: dict[str, Any], model: dict[str, Any], steps: int, eval_every: int, target: float, *depths: int
+    data: dict[str, Any], model: dict[str, Any], train: dict[str, Any], target: float, *depths: int
 ) -> Setup:
     base = {
         "data": data,
-        "model": {**model, "depth": depths[0], "init": {"gain": 1}},
+        "model": {**model, "depth": depths[0], "init": {"gain": 1, **model.get("init", {})}},
         "optimizer": {"name": "sgd", "lr": 0.1},
-        "train": {"steps": steps, "eval_every": eval_every},
+        "train": train,
     }
     return Setup(data["name"], base, target, depths)
 
@@ -70,17 +70,20 @@ SETUPS: Mapping[str, Setup] = {
         _built_in(
             {"name": "digits", "batch_size": 64, "val_size": 300},
             {"name": "mlp", "width": 64, "activation": "relu"},
-            *(200, 10, 0.9, 3, 10, 30),
+            {"steps": 200, "eval_every": 10},
+            *(0.9, 3, 10, 30),
         ),
         _built_in(
             {"name": "mnist", "batch_size": 64, "val_size": 1000, "test_size": 2000},
             {"name": "mlp", "width": 100, "activation": "relu"},
-            *(300, 20, 0.9, 3, 10, 30),
+            {"steps": 300, "eval_every": 20},
+            *(0.9, 3, 10, 30),
         ),
         _built_in(
             {"name": "cifar10", "batch_size": 32, "val_size": 500, "test_size": 1000},
-            {"name": "cnn", "width": 8, "activation": "relu"},
-            *(300, 50, 0.3, 4, 10, 20),
+            {"name": "cnn", "width": 8, "activation": "relu", "init": {"scheme": "he"}},
+            {"steps": 300, "eval_every": 50, "trains_below": 0.9},  # too few steps for the default of 0.5
+            *(0.3, 4, 10, 20),
         ),
     )
 }
