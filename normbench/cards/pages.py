@@ -18,6 +18,7 @@ from normbench.cards.card import Card, Comparison, Entry, Number, Row
 from normbench.cards.remarks import remarks
 from normbench.cards.sections import lacking
 from normbench.cards.training import Prepared
+from normbench.config import Train
 from normbench.counts import counted
 from normbench.durations import seconds_of
 from normbench.markup import latex, markdown
@@ -78,8 +79,10 @@ def settings(card: Card) -> str:
         f"batches of {data['batch_size']}",
         f"{train['steps']:,} steps, unless a row says otherwise",
     ]
+    below = train.get("trains_below", Train().trains_below)
+    trains = "" if below == Train().trains_below else f"; a run trains below {below:g} of the label entropy"
     target = "" if setup.target is None else f"; target: test accuracy {100 * setup.target:g} %"
-    return ", ".join(parts) + target
+    return ", ".join(parts) + trains + target
 
 
 def plan_sentences(prepared: Prepared) -> list[str]:

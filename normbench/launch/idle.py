@@ -1,4 +1,4 @@
-"""Workers that wait for the next session, because to start them anew takes seconds."""
+"""Workers that wait for the next session. Starting new ones takes seconds."""
 
 from __future__ import annotations
 

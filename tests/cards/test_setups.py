@@ -122,7 +122,9 @@ def test_a_file_is_named_in_a_refusal(tmp_path):
 
 def test_the_command_makes_a_card_of_a_config(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(changed(sweep=SWEEP)), encoding="utf-8")
+    train = {**BASE["train"], "trains_below": 0.8}
+    config = changed(sweep=SWEEP, train=train)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     asked = ("scorecard", "layernorm", "--data", "mine.yaml", "--against", "none", "--budget", "8s")
     found = good(*asked)
     folder = tmp_path / "results" / "scorecard_layernorm_small"
@@ -131,6 +133,7 @@ def test_the_command_makes_a_card_of_a_config(tmp_path, monkeypatch):
     assert "# Scorecard of layernorm on small" in page
     assert "small (digits), mlp of width 16 and depth 4 with relu, sgd, batches of 32, 60 steps" in page
     assert "steps to the target" not in page
+    assert "60 steps, unless a row says otherwise; a run trains below 0.8 of the label entropy" in page
     again = good(*asked, "--target", "0.6")  # judges the same runs
     assert "trained 0 runs" in again.stderr
     assert "depth 4: steps to the target" in again.stdout
